@@ -1,0 +1,118 @@
+/*-------------------------------------------------------------------------
+ *
+ * entry.h
+ *		One checkpoint entry, and the only function that moves it through its
+ *		life.
+ *
+ *		           create              start                finish
+ *		  NONE ------------> PENDING ----------> RUNNING ------------> FINISHED
+ *		                       |  ^                |   |
+ *		                       |  '-- abandon -----'   '--> fail: stays RUNNING,
+ *		                       v                            attempts + 1
+ *		                     cancel: back to NONE
+ *
+ * PENDING: the range is fixed, its end lies at a cut, and the entry waits
+ * until the range's transactions have ended and its pages are durable.
+ * RUNNING: one job owns the entry and writes its object.  FINISHED: object
+ * and manifest are durable; nothing changes after that.
+ *
+ * A global or backup entry starts its life PENDING when it is asked for.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CKPX_ENTRY_H
+#define CKPX_ENTRY_H
+
+#include "core/types.h"
+
+/* Where a job failed last, for people. */
+typedef enum CkpxPhase
+{
+	CKPX_PHASE_NONE = 0,
+	CKPX_PHASE_COLLECT,			/* reading segments or objects */
+	CKPX_PHASE_WRITE,			/* writing the object */
+	CKPX_PHASE_PUBLISH,			/* writing the manifest */
+	CKPX_PHASE_RELEASE,			/* moving the slot */
+	CKPX_PHASE_FLUSH,
+	CKPX_PHASE_GC
+} CkpxPhase;
+
+#define CKPX_ERROR_TEXT_MAX		160
+
+/*
+ * Times are microseconds since 2000-01-01 (TimestampTz); durations are
+ * milliseconds.  Fixed size, no pointers: entries live in shared memory.
+ */
+typedef struct CkpxEntry
+{
+	CkpxEntryKind kind;
+	CkpxEntryState state;
+	uint32		epoch;
+	TimeLineID	timeline;		/* of its end */
+	XLogRecPtr	start_lsn;
+	XLogRecPtr	end_lsn;
+	CkpxRecordMark last_record; /* the last record before end_lsn */
+
+	/* what the range holds */
+	uint32		nrelations;
+	uint64		nblocks;
+	uint64		nxacts;			/* transactions that ended in it */
+	uint64		wal_bytes;
+	XLogRecPtr	last_change_lsn;	/* start of the last record in it that
+									 * changed a block; InvalidXLogRecPtr: no
+									 * block changed */
+	uint8		custom_rmgrs[CKPX_RMGR_BITMAP_BYTES];
+
+	/* while it is pending */
+	uint32		next_xid;		/* nextXid when its cut was decoded; the range
+								 * is committed once no older one is open */
+	uint64		clock_ms;		/* monotonic time of its cut; 0 after a boot */
+
+	/* result */
+	uint32		version;		/* object format version */
+	uint32		nparts;
+	uint64		size_bytes;
+	uint32		open_xacts;		/* still open when it was written */
+	uint32		undurable;		/* relations listed as not durable */
+	XLogRecPtr	truncate_lsn;	/* WAL before this is not needed any more */
+	int64		created_at;
+	int64		finished_at;	/* 0: not finished */
+	int64		pending_ms;
+	int64		write_ms;
+
+	/* failures */
+	uint32		attempts;		/* failed attempts so far */
+	CkpxPhase	failed_phase;
+	uint64		retry_clock_ms; /* monotonic time of the next attempt */
+	char		last_error[CKPX_ERROR_TEXT_MAX];
+	char		waiting_for[64];	/* what a pending entry waits for, or "" */
+} CkpxEntry;
+
+typedef enum CkpxEntryEvent
+{
+	CKPX_EVENT_CREATE,			/* NONE -> PENDING */
+	CKPX_EVENT_START,			/* PENDING -> RUNNING */
+	CKPX_EVENT_FAIL,			/* RUNNING -> RUNNING, counts the attempt */
+	CKPX_EVENT_ABANDON,			/* RUNNING -> PENDING: its worker is gone */
+	CKPX_EVENT_FINISH,			/* RUNNING -> FINISHED */
+	CKPX_EVENT_CANCEL			/* PENDING -> NONE */
+} CkpxEntryEvent;
+
+/*
+ * Make the transition; false, and no change, if it is not allowed in the
+ * entry's present state.
+ */
+extern bool ckpx_entry_transition(CkpxEntry *entry, CkpxEntryEvent event);
+
+/* Delay before attempt number 'attempts' + 1: 1 s doubling up to 1 min. */
+extern uint64 ckpx_entry_backoff_ms(uint32 attempts);
+
+extern const char *ckpx_kind_name(CkpxEntryKind kind);	/* "incremental" */
+extern const char *ckpx_state_name(CkpxEntryState state);	/* "pending" */
+extern const char *ckpx_phase_name(CkpxPhase phase);	/* "write" */
+
+/* "incremental[finished] 0/1A2B3C8-0/2000028"; 'text' holds at least 96. */
+#define CKPX_ENTRY_TEXT_MAX		96
+extern char *ckpx_entry_text(const CkpxEntry *entry, char *text);
+
+#endif							/* CKPX_ENTRY_H */

@@ -1,0 +1,70 @@
+/*-------------------------------------------------------------------------
+ *
+ * manifest.h
+ *		The metadata file: everything that a start needs to know, as text.
+ *
+ * A manifest is JSON with a fixed layout, one entry per line, closed by a
+ * line with the CRC-32C of all bytes before it, so that a person can read it
+ * and a program can trust it.  Each is complete in itself.  FORMAT.md has the
+ * fields.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CKPX_MANIFEST_H
+#define CKPX_MANIFEST_H
+
+#include "core/entry_store.h"
+#include "lib/stringinfo.h"
+
+#define CKPX_MANIFEST_VERSION	1
+
+/* Bounds that a reader insists on. */
+#define CKPX_MANIFEST_MAX_BYTES		(256 * 1024 * 1024)
+#define CKPX_MANIFEST_MAX_ENTRIES	1000000
+
+/* A name and an LSN that garbage collection must not pass. */
+#define CKPX_PIN_NAME_MAX	64
+typedef struct CkpxPin
+{
+	char		name[CKPX_PIN_NAME_MAX];
+	XLogRecPtr	lsn;
+	int64		created_at;
+	int64		expires_at;		/* 0: never */
+} CkpxPin;
+
+typedef struct CkpxManifest
+{
+	uint32		version;		/* CKPX_MANIFEST_VERSION */
+	uint64		sequence;		/* each manifest's is one higher */
+	CkpxIdentity identity;
+	int64		written_at;
+
+	uint32		epoch;			/* the open epoch */
+	TimeLineID	timeline;
+	XLogRecPtr	epoch_start;
+	uint32		global_version_interval_s;	/* in force when written */
+
+	/* finished entries of every kind, spilled segments among them */
+	uint32		nentries;
+	CkpxEntry  *entries;
+	uint32		ngaps;
+	CkpxGap    *gaps;
+	uint32		npins;
+	CkpxPin    *pins;
+} CkpxManifest;
+
+/* Append the whole file's text. */
+extern void ckpx_manifest_encode(StringInfo text,
+								 const CkpxManifest *manifest);
+
+/*
+ * Read a whole file's text.  First the checksum line is verified, then the
+ * JSON is parsed, then every number and every list is checked.  Arrays come
+ * from the current memory context.  False with *problem set (static text)
+ * where anything is not as it must be; unknown fields are a problem too, a
+ * newer version has its own message.
+ */
+extern bool ckpx_manifest_decode(CkpxManifest *manifest, const char *text,
+								 Size length, const char **problem);
+
+#endif							/* CKPX_MANIFEST_H */

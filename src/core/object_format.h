@@ -1,0 +1,128 @@
+/*-------------------------------------------------------------------------
+ *
+ * object_format.h
+ *		A checkpoint object: encode, read, verify.  FORMAT.md has the offsets.
+ *
+ * An object is a header, sections of relation records (dirty_tree.h) in key
+ * order, a table of contents with the first key, place, sizes and CRC of each
+ * section, and a footer with the totals.  The header says what the file is
+ * and can be judged alone; the footer proves that the file is whole; one
+ * relation is read through the table of contents without the rest.  Each part
+ * has its own CRC-32C.  Everything is little endian.
+ *
+ * A large object is split into parts, each a complete file of this format
+ * with part and nparts-so-far in its header; key order continues over parts.
+ * Only the last part's footer has last_part set.
+ *
+ * Writing goes through a callback that takes the next bytes, reading through
+ * one that reads at an offset, so nothing here knows a file.  Both may raise
+ * the server's error; nothing needs to be cleaned up then but memory.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CKPX_OBJECT_FORMAT_H
+#define CKPX_OBJECT_FORMAT_H
+
+#include "core/dirty_tree.h"
+
+#define CKPX_OBJECT_VERSION		1
+
+#define CKPX_COMPRESSION_NONE	0
+#define CKPX_COMPRESSION_ZSTD	1
+
+/* Bounds that a reader insists on. */
+#define CKPX_MAX_SECTION_BYTES	(256 * 1024 * 1024)
+#define CKPX_MAX_SECTIONS		(1024 * 1024)
+#define CKPX_MAX_OPEN_XACTS		65536
+
+/* A transaction that was open at the object's end. */
+typedef struct CkpxOpenXact
+{
+	uint32		xid;
+	XLogRecPtr	first_lsn;		/* of its first record */
+} CkpxOpenXact;
+
+typedef struct CkpxObjectHeader
+{
+	uint32		version;		/* CKPX_OBJECT_VERSION */
+	CkpxEntryKind kind;
+	CkpxIdentity identity;
+	uint32		epoch;
+	TimeLineID	timeline;
+	XLogRecPtr	start_lsn;
+	XLogRecPtr	end_lsn;
+	CkpxRecordMark last_record;
+	XLogRecPtr	last_change_lsn;
+	XLogRecPtr	truncate_lsn;
+	uint32		part;			/* 0, 1, ... */
+	int64		created_at;		/* TimestampTz of the cut */
+	int64		written_at;
+	uint64		nxacts;
+	uint64		wal_bytes;
+	uint8		custom_rmgrs[CKPX_RMGR_BITMAP_BYTES];
+	uint32		nopen_xacts;	/* at most CKPX_MAX_OPEN_XACTS */
+	CkpxOpenXact *open_xacts;	/* by xid; read: from the reader's memory */
+} CkpxObjectHeader;
+
+typedef struct CkpxObjectTotals
+{
+	uint32		nrelations;
+	uint64		nblocks;
+	uint32		undurable;		/* relations with CKPX_REL_UNDURABLE */
+	bool		last_part;
+} CkpxObjectTotals;
+
+typedef struct CkpxObjectOptions
+{
+	uint32		section_rows;	/* at most so many relation records */
+	uint32		section_bytes;	/* close a section when it reaches this */
+	int			compression;	/* CKPX_COMPRESSION_... */
+} CkpxObjectOptions;
+
+/* Writing: begin, add in key order, end. */
+typedef void (*CkpxObjectWrite) (void *arg, const char *bytes, Size length);
+typedef struct CkpxObjectWriter CkpxObjectWriter;
+
+extern CkpxObjectWriter *ckpx_object_begin(CkpxMemory mem,
+										   const CkpxObjectHeader *header,
+										   const CkpxObjectOptions *options,
+										   CkpxObjectWrite write, void *arg);
+extern void ckpx_object_add(CkpxObjectWriter *writer,
+							const CkpxRelation *relation);
+
+/* Bytes handed to the callback so far, plus those still gathered. */
+extern uint64 ckpx_object_written(const CkpxObjectWriter *writer);
+
+/* Write the rest, fill *totals (last_part is input), free the writer. */
+extern void ckpx_object_end(CkpxObjectWriter *writer,
+							CkpxObjectTotals *totals);
+
+/*
+ * Reading.  The callback reads exactly 'length' bytes at 'offset' or returns
+ * false (a short file, which becomes a problem "file is too short").
+ *
+ * _open reads and verifies header, footer and table of contents of a file of
+ * 'size' bytes.  _find merges the record of one key into 'relation' (made
+ * with ckpx_relation_init), reading one section; *found tells whether it was
+ * there.  _next visits every record in key order, section by section; the
+ * view is good until the next call.  All return false with *problem set where
+ * the bytes are not what they must be, and _next returns false with *problem
+ * NULL at the end.
+ */
+typedef bool (*CkpxObjectRead) (void *arg, uint64 offset, char *bytes,
+								Size length);
+typedef struct CkpxObjectReader CkpxObjectReader;
+
+extern CkpxObjectReader *ckpx_object_open(CkpxMemory mem, CkpxObjectRead read,
+										  void *arg, uint64 size,
+										  const char **problem);
+extern const CkpxObjectHeader *ckpx_object_header(const CkpxObjectReader *reader);
+extern const CkpxObjectTotals *ckpx_object_totals(const CkpxObjectReader *reader);
+extern bool ckpx_object_find(CkpxObjectReader *reader, const CkpxRelKey *key,
+							 CkpxRelation *relation, bool *found,
+							 const char **problem);
+extern bool ckpx_object_next(CkpxObjectReader *reader, CkpxRelationView *view,
+							 const char **problem);
+extern void ckpx_object_close(CkpxObjectReader *reader);
+
+#endif							/* CKPX_OBJECT_FORMAT_H */
