@@ -42,7 +42,7 @@ typedef struct CkpxName
 	XLogRecPtr	start_lsn;
 	XLogRecPtr	end_lsn;
 	uint32		part;			/* objects: 0, or a further part's number */
-} CkpxName;
+} CkpxName;						/* an unpublished manifest has kind NONE */
 
 /* Build into 'name', CKPX_NAME_MAX bytes; return its length. */
 extern int	ckpx_object_name(char *name, CkpxEntryKind kind, uint32 epoch,
@@ -65,5 +65,8 @@ extern bool ckpx_parse_folder_name(const char *name,
 /* "X/X" as PostgreSQL prints an LSN, without snprintf; returns the length. */
 #define CKPX_LSN_TEXT_MAX	20
 extern int	ckpx_lsn_text(char *text, XLogRecPtr lsn);
+
+/* Parse what ckpx_lsn_text() writes and nothing else; false if it is not. */
+extern bool ckpx_parse_lsn(const char *text, XLogRecPtr *lsn);
 
 #endif							/* CKPX_NAMES_H */
