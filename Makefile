@@ -1,0 +1,118 @@
+# ckpx: an ordinary PGXS makefile.
+#
+#	make                    build
+#	make install            install (DESTDIR and PG_CONFIG as with any PGXS)
+#	make installcheck       pg_regress, isolation and TAP tests of what is
+#	                        installed; each starts a server of its own
+#
+# and for which nothing has to be installed or configured by hand:
+#
+#	make demo               a throw-away server: checkpoints, kill -9, the same answer
+#	make test               unit, regress, isolation and TAP tests
+#	make unit               only the unit tests of src/core
+#	make bench              the benchmarks
+#	make test-major PGMAJOR=17
+#	                        the server tests with another major, in a chroot
+
+PGMAJOR ?= 15
+ifeq ($(origin PG_CONFIG), undefined)
+PG_CONFIG := $(firstword $(wildcard /usr/lib/postgresql/$(PGMAJOR)/bin/pg_config) pg_config)
+endif
+
+EXTENSION = ckpx
+DATA = $(wildcard sql/ckpx--*.sql)
+PGFILEDESC = "ckpx - incremental maps of changed blocks"
+
+MODULE_big = ckpx
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/core/*.c src/server/*.c src/api/*.c)))
+PG_CPPFLAGS = -Isrc
+PG_CFLAGS = -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
+
+REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=test --temp-instance=./tmp_check --temp-config=test/ckpx.conf
+ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test --outputdir=. --temp-instance=./tmp_check_iso --temp-config=test/ckpx.conf
+TAP_TESTS = 1
+PROVE_TESTS = test/t/*.pl
+
+EXTRA_CLEAN = build log results regression.diffs regression.out tmp_check tmp_check_iso output_iso
+
+# Inlining these functions into JIT code would gain nothing, and the bitcode
+# needs the very clang that the server was built with.
+override with_llvm = no
+
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+
+ifneq ($(wildcard $(PGXS)),)
+
+# Without a test file the list is empty, and pg_regress must not be run at all.
+ifeq ($(strip $(REGRESS)),)
+override undefine REGRESS
+endif
+ifeq ($(strip $(ISOLATION)),)
+override undefine ISOLATION
+endif
+
+# The server's own choice decides: objects are compressed where it can.
+PG_CONFIG_H := $(wildcard $(shell $(PG_CONFIG) --includedir-server)/pg_config.h)
+ifneq ($(PG_CONFIG_H),)
+ifneq ($(shell grep -E '^.define USE_ZSTD 1' $(PG_CONFIG_H)),)
+SHLIB_LINK += -lzstd
+CKPX_WITH_ZSTD = yes
+endif
+endif
+
+include $(PGXS)
+
+# PGXS knows no header dependencies.
+$(OBJS): $(wildcard src/*.h src/*/*.h)
+
+ifeq ($(CKPX_WITH_ZSTD), yes)
+$(OBJS): | zstd-header
+.PHONY: zstd-header
+zstd-header:
+	@echo '#include <zstd.h>' | $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 || { \
+		echo 'ckpx: this PostgreSQL was built with zstd, but zstd.h was not found.' >&2; \
+		echo 'ckpx: install libzstd-dev (Debian, Ubuntu) or libzstd-devel (Fedora, RHEL).' >&2; \
+		exit 1; }
+endif
+
+else
+
+# A machine without the server's build files can still run test/setup.sh.
+all install installcheck:
+	@echo 'ckpx: no PGXS found with PG_CONFIG=$(PG_CONFIG).' >&2
+	@echo 'ckpx: install postgresql-server-dev-$(PGMAJOR) (or run test/setup.sh), or set PG_CONFIG.' >&2
+	@exit 1
+clean:
+	rm -rf $(EXTRA_CLEAN) $(OBJS) ckpx.so
+.PHONY: all install installcheck clean
+.DEFAULT_GOAL = all
+
+endif
+
+export PGMAJOR
+ifneq ($(filter command line environment,$(origin PG_CONFIG)),)
+export PG_CONFIG
+endif
+
+.PHONY: setup test unit demo bench test-major
+
+setup:
+	@test/setup.sh
+
+# T= picks parts or single files: make test T='unit regress', T=test/t/000_oracles.pl
+test: setup
+	@test/private.sh test/run.sh $(T)
+
+unit: setup
+	@$(MAKE) --no-print-directory -C test/unit $(if $(filter file,$(origin PG_CONFIG)),PG_CONFIG=$(PG_CONFIG)) check
+
+demo: setup
+	@test/private.sh test/demo.sh
+
+bench: setup
+	@test/private.sh test/bench/run.sh $(T)
+
+test-major:
+	@test/major.sh $(PGMAJOR) $(T)
