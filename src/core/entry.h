@@ -100,18 +100,25 @@ typedef enum CkpxEntryEvent
 
 /*
  * Make the transition; false, and no change, if it is not allowed in the
- * entry's present state.
+ * entry's present state.  Nothing but 'state' is changed, and 'attempts' by
+ * FAIL: the caller fills in times, phase, error and retry_clock_ms.
  */
 extern bool ckpx_entry_transition(CkpxEntry *entry, CkpxEntryEvent event);
 
-/* Delay before attempt number 'attempts' + 1: 1 s doubling up to 1 min. */
+/*
+ * Delay before the next attempt after 'attempts' failed ones: 1 s after the
+ * first, doubling up to 1 min; none where nothing failed.
+ */
 extern uint64 ckpx_entry_backoff_ms(uint32 attempts);
 
 extern const char *ckpx_kind_name(CkpxEntryKind kind);	/* "incremental" */
 extern const char *ckpx_state_name(CkpxEntryState state);	/* "pending" */
 extern const char *ckpx_phase_name(CkpxPhase phase);	/* "write" */
 
-/* "incremental[finished] 0/1A2B3C8-0/2000028"; 'text' holds at least 96. */
+/*
+ * "incremental[finished] 0/1A2B3C8-0/2000028"; 'text' holds at least
+ * CKPX_ENTRY_TEXT_MAX bytes and is returned.
+ */
 #define CKPX_ENTRY_TEXT_MAX		96
 extern char *ckpx_entry_text(const CkpxEntry *entry, char *text);
 

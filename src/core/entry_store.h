@@ -10,9 +10,21 @@
  * the end of an incremental.  Between epochs lies a gap, of which only the
  * first missing LSN and the reason are known.  No answer crosses an epoch.
  *
+ * WAL can be rolled back: a data directory that was restored writes the same
+ * LSNs again, with other content.  So epochs may overlap in LSNs, and then
+ * the newer one is the truth: an object of an older epoch may only be used
+ * where it ends at or before the from_lsn and the to_lsn of every later
+ * epoch's gap.  Where the gap that closed an epoch is not known any more, the
+ * epoch does not answer.
+ *
+ * Backups and spilled segments lie in the store so that the manifest lists
+ * them.  They belong to nobody's chain: no answer is made of them.
+ *
  * The store is a flat struct in memory that the caller gives (in the server:
  * shared memory, guarded by one lock that the caller holds); it holds no
- * pointers.  All times are arguments.
+ * pointers.  Pointers and indexes to entries that it gives out are good until
+ * the next insertion or removal, at most as long as the lock is held.  All
+ * times are arguments.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,8 +39,15 @@
 /*
  * Epoch 'epoch' begins at to_lsn; what lies in [from_lsn, to_lsn) was not
  * tracked.  The first epoch has one too, with from_lsn InvalidXLogRecPtr.
- * Damage within an epoch is a gap as well: 'damaged' is set and [from_lsn,
- * to_lsn) is the range of the unreadable object.
+ *
+ * from_lsn is the LSN up to which the WAL that older epochs were read from is
+ * proven to be the WAL of this history: the end of what was known, or, where
+ * WAL was rolled back, no more than the LSN at which the histories part (it
+ * may lie before or after to_lsn).  With InvalidXLogRecPtr nothing is proven,
+ * and no older epoch answers from then on.
+ *
+ * Damage within an epoch is a gap as well: 'damaged' is set and no
+ * incremental covers [from_lsn, to_lsn), the range of the unreadable object.
  */
 typedef struct CkpxGap
 {
@@ -63,16 +82,29 @@ typedef enum CkpxStoreResult
 	CKPX_STORE_UNFINISHED,		/* the previous one of its kind is not finished */
 	CKPX_STORE_STALE,			/* a global not newer than the newest */
 	CKPX_STORE_WRONG_EPOCH,
-	CKPX_STORE_BAD_RANGE		/* start >= end, or outside the epoch */
+	CKPX_STORE_BAD_RANGE,		/* start >= end, or outside the epoch */
+	CKPX_STORE_DUPLICATE,		/* it is there already */
+	CKPX_STORE_BAD_ENTRY		/* no such kind, or not in the right state */
 } CkpxStoreResult;
 
 extern Size ckpx_entry_store_size(uint32 max_entries);
 extern void ckpx_entry_store_init(CkpxEntryStore *store, uint32 max_entries);
 
 /*
+ * Take over the epoch and the gaps that a manifest holds, into a store that
+ * was just initialized; its entries are loaded after that.  Of more than
+ * CKPX_MAX_GAPS gaps the last ones are taken.
+ */
+extern void ckpx_entry_store_restore(CkpxEntryStore *store, uint32 epoch,
+									 TimeLineID timeline,
+									 XLogRecPtr epoch_start,
+									 const CkpxGap *gaps, uint32 ngaps);
+
+/*
  * Begin epoch store->epoch + 1 at 'start_lsn' and record the gap before it,
- * which starts at 'from_lsn' (the end of what was known; InvalidXLogRecPtr
- * at the very first).  Unfinished entries of the old epoch are removed.
+ * which starts at 'from_lsn' (the end of what was known, see CkpxGap;
+ * InvalidXLogRecPtr at the very first).  Unfinished entries of the old epoch
+ * are removed.  'reason' is cut off at a character where it is too long.
  */
 extern void ckpx_entry_store_begin_epoch(CkpxEntryStore *store,
 										 TimeLineID timeline,
@@ -80,7 +112,12 @@ extern void ckpx_entry_store_begin_epoch(CkpxEntryStore *store,
 										 XLogRecPtr start_lsn, int64 now,
 										 const char *reason);
 
-/* Record damage of a range inside an epoch. */
+/*
+ * Record that no incremental of 'epoch' covers [from_lsn, to_lsn) any more,
+ * because its object is damaged.  The caller removes the entry.  A range that
+ * is recorded already is not recorded again.  Not for a backup, nor for a
+ * global whose incrementals are still there: these leave no hole.
+ */
 extern void ckpx_entry_store_add_damage(CkpxEntryStore *store, uint32 epoch,
 										TimeLineID timeline,
 										XLogRecPtr from_lsn,
@@ -88,9 +125,29 @@ extern void ckpx_entry_store_add_damage(CkpxEntryStore *store, uint32 epoch,
 										const char *reason);
 
 /*
+ * Forget the gaps that began before 'detected_before' and that nothing in the
+ * store needs any more: those before the oldest epoch that has entries.
+ * Returns how many.
+ */
+extern uint32 ckpx_entry_store_forget_gaps(CkpxEntryStore *store,
+										   int64 detected_before);
+
+/*
  * The only way in.  A new entry (PENDING) of the open epoch must pass every
- * check; _load takes FINISHED entries from a manifest, of any epoch, in any
- * order, and checks the range only.
+ * check:
+ *
+ *	incremental	starts at ckpx_entry_store_checkpointed(), with no other
+ *				unfinished one;
+ *	global		spans the epoch's start to the end of a finished incremental,
+ *				newer than the newest finished global, with no other
+ *				unfinished one, and its sources are there: that global, and
+ *				an unbroken chain of incrementals after it;
+ *	backup		starts at the epoch's start or at the end of a finished
+ *				incremental or global, with no other unfinished one;
+ *	segment		lies in the epoch.
+ *
+ * _load takes FINISHED entries from a manifest, of any epoch up to the open
+ * one, in any order (ascending is fast), and checks the range only.
  */
 extern CkpxStoreResult ckpx_entry_store_insert(CkpxEntryStore *store,
 											   const CkpxEntry *entry);
@@ -103,7 +160,10 @@ extern CkpxEntry *ckpx_entry_store_find(CkpxEntryStore *store,
 										XLogRecPtr start_lsn,
 										XLogRecPtr end_lsn);
 
-/* Remove an entry by identity; false if it is not there. */
+/*
+ * Remove an entry by identity; false if it is not there, or if it is running:
+ * its job owns it, and must abandon it first.
+ */
 extern bool ckpx_entry_store_remove(CkpxEntryStore *store,
 									CkpxEntryKind kind, uint32 epoch,
 									XLogRecPtr start_lsn, XLogRecPtr end_lsn);
@@ -114,21 +174,30 @@ extern CkpxEntry *ckpx_entry_store_newest(CkpxEntryStore *store,
 										  bool finished_only);
 
 /*
- * The end of the newest finished incremental of the open epoch, or the
- * epoch's start: where the next incremental begins.  InvalidXLogRecPtr when
- * no epoch is open.
+ * Where the next incremental begins: the end of the newest finished
+ * incremental of the open epoch, of its newest finished global where that
+ * lies later (its incrementals may be collected), or of a later damaged range;
+ * else the epoch's start.  InvalidXLogRecPtr when no epoch is open.
  */
-extern XLogRecPtr ckpx_entry_store_checkpointed(CkpxEntryStore *store);
+extern XLogRecPtr ckpx_entry_store_checkpointed(const CkpxEntryStore *store);
 
 /* Finished incrementals of the open epoch newer than its newest finished global. */
-extern uint32 ckpx_entry_store_uncovered(CkpxEntryStore *store);
+extern uint32 ckpx_entry_store_uncovered(const CkpxEntryStore *store);
+
+/*
+ * Could readers do without this finished entry?  True for an incremental of
+ * which a finished global of its epoch holds the range, and for a global of
+ * which a longer one does.  Age, pins and commands are the caller's matter.
+ */
+extern bool ckpx_entry_store_is_covered(const CkpxEntryStore *store,
+										const CkpxEntry *entry);
 
 /*
  * The lowest LSN that finished entries of the open epoch can still answer
  * from: the smaller of the oldest incremental's start and, if there is a
  * finished global, its start; the epoch's start if there are no entries.
  */
-extern XLogRecPtr ckpx_entry_store_low_water_mark(CkpxEntryStore *store);
+extern XLogRecPtr ckpx_entry_store_low_water_mark(const CkpxEntryStore *store);
 
 /*
  * Which finished objects answer [start, end)?  See DESIGN: the newest
@@ -139,9 +208,16 @@ extern XLogRecPtr ckpx_entry_store_low_water_mark(CkpxEntryStore *store);
  * writes the indexes of the chosen entries, in order, to 'chosen' (room for
  * store->nentries) and fills the rest.
  *
- * start_lsn InvalidXLogRecPtr means the beginning of the epoch that holds
- * end_lsn; end_lsn is required.  The epoch is the one that holds start_lsn
- * (where several do, because WAL was rolled back, the newest on this history).
+ * start_lsn InvalidXLogRecPtr means the beginning of the newest epoch that
+ * begins at or before end_lsn; end_lsn is required and not before start_lsn.
+ * The epoch is the one that holds start_lsn (where several do, because WAL was
+ * rolled back, the newest).  An epoch holds its start and all that follows,
+ * up to the gap that closed it.
+ *
+ * The incrementals chosen adjoin each other and the global; the walk stops
+ * before a damaged range.  An object is chosen whole, so the cover may begin
+ * before start_lsn and end after end_lsn.  Where nothing is chosen although
+ * the range is not empty, 'oldest' and 'stale' are filled.
  */
 typedef struct CkpxCollectResult
 {
@@ -149,10 +225,15 @@ typedef struct CkpxCollectResult
 	XLogRecPtr	from_lsn;		/* start of the first object chosen */
 	XLogRecPtr	checkpointed;	/* end of the cover; Invalid: nothing found */
 	bool		complete;		/* [start, end) is covered by the objects */
-	XLogRecPtr	missing_from;	/* first LSN not covered, if not complete */
-	bool		stale;			/* end lies before everything that is kept */
+	XLogRecPtr	missing_from;	/* first LSN not covered, if not complete;
+								 * Invalid: no start was given, and no epoch
+								 * begins early enough */
+	bool		stale;			/* end lies at or before the beginning of
+								 * every epoch that is kept */
+	uint32		oldest_epoch;	/* the kept epoch that begins first; 1: what
+								 * is stale was never tracked */
 	XLogRecPtr	oldest;			/* oldest answerable LSN, for the message */
-	uint32		epoch;			/* the epoch that answered */
+	uint32		epoch;			/* the epoch that holds the start; 0: none */
 } CkpxCollectResult;
 
 extern void ckpx_entry_store_collect(const CkpxEntryStore *store,
@@ -171,7 +252,8 @@ extern uint32 ckpx_entry_store_after(const CkpxEntryStore *store,
 
 /*
  * Check every invariant; NULL, or what is wrong (a static text).  For tests
- * and for a manifest that was just read.
+ * and for a manifest that was just read.  Holes between the incrementals of
+ * the open epoch are wrong unless a finished global or damage explains them.
  */
 extern const char *ckpx_entry_store_check(const CkpxEntryStore *store);
 

@@ -26,7 +26,8 @@ typedef struct CkpxCheckpointInput
 {
 	bool		first;			/* no incremental in this epoch yet */
 	bool		forced;			/* somebody asked for it */
-	int64		since_last_cut_ms;	/* age of the newest incremental's cut */
+	int64		since_last_cut_ms;	/* age of the newest incremental's cut; of
+									 * the epoch's begin where it is the first */
 	uint64		nxacts;			/* transactions ended since */
 	uint64		wal_bytes;		/* WAL since */
 	bool		anything_changed;	/* any block changed since */
@@ -48,7 +49,8 @@ typedef enum CkpxReason
  *
  * Forced: yes.  An empty stretch of WAL (wal_bytes 0): never else.  COUNT:
  * min_count transactions and (first or the interval passed).  The first of an
- * epoch needs no interval.  Limits count as reached when met exactly.
+ * epoch needs no interval there; TIME always needs one.  Limits count as
+ * reached when met exactly, except that RETENTION takes more than half.
  */
 extern CkpxReason ckpx_policy_incremental(const CkpxCheckpointPolicy *policy,
 										  const CkpxCheckpointInput *input);

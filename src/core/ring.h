@@ -36,7 +36,9 @@ extern bool ckpx_ring_push(CkpxRing *ring, const void *ticket);
 
 /*
  * Move up to 'max' of the oldest tickets to 'tickets' and note 'now' as
- * running_since; returns how many.  _done counts them as handled.
+ * running_since; returns how many.  _done, called once for each batch, counts
+ * them as handled and clears running_since; a restarted consumer, whose last
+ * batch is lost, calls it with 0.
  */
 extern uint32 ckpx_ring_take(CkpxRing *ring, void *tickets, uint32 max,
 							 int64 now);

@@ -15,7 +15,7 @@
  * Xids are 64 bits wide here (FullTransactionId values).  They are kept in a
  * ring of buckets, each covering 2^shift consecutive xids with the smallest
  * first LSN of those seen.  When the xids in use no longer fit, shift grows
- * and neighbours are folded together.
+ * and neighbours are folded together; when few are in use it shrinks again.
  *
  * The struct holds no pointers and lives in shared memory; the caller locks.
  *
@@ -30,8 +30,9 @@
 
 typedef struct CkpxXidLsn
 {
-	uint64		known_from;		/* an xid below this may have records from
-								 * before tracking began */
+	uint64		known_from;		/* xids below this are not known: they may have
+								 * records from before tracking began, or were
+								 * forgotten */
 	uint64		first_bucket;	/* bucket number (xid >> shift) of the oldest
 								 * kept */
 	uint32		nbuckets;		/* in use, from first_bucket on */
@@ -43,7 +44,11 @@ typedef struct CkpxXidLsn
 /* Forget all; tracking begins, no xid below 'known_from' is fully known. */
 extern void ckpx_xid_lsn_reset(CkpxXidLsn *map, uint64 known_from);
 
-/* 'xid' wrote a record at 'lsn'.  Cheap to call for the first record only. */
+/*
+ * 'xid' wrote a record at 'lsn' (valid).  The smallest LSN noted counts, so it
+ * is enough to call this for the first record, and harmless to call it for
+ * others.  Xids come in any order; those below known_from are ignored.
+ */
 extern void ckpx_xid_lsn_note(CkpxXidLsn *map, uint64 xid, XLogRecPtr lsn);
 
 /* No snapshot will ask about xids below 'xid' any more. */
