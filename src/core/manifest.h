@@ -18,9 +18,13 @@
 
 #define CKPX_MANIFEST_VERSION	1
 
-/* Bounds that a reader insists on. */
-#define CKPX_MANIFEST_MAX_BYTES		(256 * 1024 * 1024)
+/*
+ * Bounds that a reader insists on.  The largest number of the longest entries
+ * fits into the largest text, and that into one allocation of the server.
+ */
+#define CKPX_MANIFEST_MAX_BYTES		1000000000
 #define CKPX_MANIFEST_MAX_ENTRIES	1000000
+#define CKPX_MANIFEST_MAX_PINS		10000
 
 /* A name and an LSN that garbage collection must not pass. */
 #define CKPX_PIN_NAME_MAX	64
@@ -53,18 +57,26 @@ typedef struct CkpxManifest
 	CkpxPin    *pins;
 } CkpxManifest;
 
-/* Append the whole file's text. */
+/*
+ * Append the whole file's text.  Entries that are not finished are left out,
+ * so a copy of a whole entry store may be given.
+ */
 extern void ckpx_manifest_encode(StringInfo text,
 								 const CkpxManifest *manifest);
 
 /*
  * Read a whole file's text.  First the checksum line is verified, then the
  * JSON is parsed, then every number and every list is checked.  Arrays come
- * from the current memory context.  False with *problem set (static text)
- * where anything is not as it must be; unknown fields are a problem too, a
- * newer version has its own message.
+ * from the current memory context (NULL where a list is empty); entries come
+ * back finished, in the order of the file, without their failures.  False
+ * with *problem set (static text), and an empty manifest, where anything is
+ * not as it must be; unknown fields are a problem too, a newer version has
+ * its own message.
  */
 extern bool ckpx_manifest_decode(CkpxManifest *manifest, const char *text,
 								 Size length, const char **problem);
+
+/* Free the arrays that _decode made. */
+extern void ckpx_manifest_free(CkpxManifest *manifest);
 
 #endif							/* CKPX_MANIFEST_H */
