@@ -1,0 +1,50 @@
+/*-------------------------------------------------------------------------
+ *
+ * fault_points.h
+ *		Every place at which a fault can be set: its name, and what has just
+ *		happened or is about to happen there.
+ *
+ * No include guard: the includer defines CKPX_FAULT_POINT(name, description)
+ * and gets one use of it for each place.  A check in test/ compares this list
+ * with the names found in the sources, both ways.  CKPX_OUTPUT_POINTS(what)
+ * stands for the five places that every published file passes, see files.h.
+ *
+ *-------------------------------------------------------------------------
+ */
+
+#define CKPX_OUTPUT_POINTS(what) \
+	CKPX_FAULT_POINT(what "-create", "before the temporary file is created") \
+	CKPX_FAULT_POINT(what "-write", "before bytes are written to the file") \
+	CKPX_FAULT_POINT(what "-fsync", "before the file is synced") \
+	CKPX_FAULT_POINT(what "-rename", "the file is synced, not renamed yet") \
+	CKPX_FAULT_POINT(what "-renamed", "the file has its final name and is durable")
+
+/* boot */
+CKPX_FAULT_POINT("boot-start", "a manifest is looked for")
+CKPX_FAULT_POINT("boot-loaded", "the history is loaded, nothing is decoded yet")
+CKPX_FAULT_POINT("epoch-begin", "a new epoch is about to begin")
+
+/* following WAL */
+CKPX_FAULT_POINT("cut-before", "WAL is decoded, the cut is not taken yet")
+CKPX_FAULT_POINT("cut-added", "the cut is a segment of the logtail")
+CKPX_FAULT_POINT("logtail-trim", "before segments of a finished range are forgotten")
+
+/* entries and their jobs */
+CKPX_FAULT_POINT("entry-created", "a pending entry was inserted")
+CKPX_FAULT_POINT("entry-started", "an entry is running, its ticket not queued yet")
+CKPX_FAULT_POINT("job-start", "the job took its ticket")
+CKPX_FAULT_POINT("publish-memory", "the manifest is durable, memory does not show it yet")
+
+/* WAL release */
+CKPX_FAULT_POINT("release-ticket", "the release ticket was taken")
+CKPX_FAULT_POINT("slot-advance", "before the slot is moved")
+CKPX_FAULT_POINT("slot-saved", "the slot is moved and saved")
+
+/* files */
+CKPX_FAULT_POINT("remove-file", "before a file is removed")
+CKPX_OUTPUT_POINTS("object")
+CKPX_OUTPUT_POINTS("manifest")
+CKPX_OUTPUT_POINTS("segment")
+CKPX_OUTPUT_POINTS("identity")
+
+#undef CKPX_OUTPUT_POINTS
