@@ -1,0 +1,163 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *		Differences between the PostgreSQL majors; the only file under
+ *		src/server and src/api that looks at PG_VERSION_NUM.
+ *
+ * The names of the newer majors are used throughout; 15 gets them from here.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CKPX_COMPAT_H
+#define CKPX_COMPAT_H
+
+#include "postgres.h"
+
+#if PG_VERSION_NUM < 150000
+#error "ckpx needs PostgreSQL 15 or later"
+#endif
+
+#include "access/xact.h"
+#include "access/xlogreader.h"
+#include "common/relpath.h"
+#include "replication/slot.h"
+#include "storage/buf_internals.h"
+#include "storage/latch.h"
+#include "storage/smgr.h"
+#if PG_VERSION_NUM >= 180000
+#include "storage/waiteventset.h"
+#endif
+#include "utils/rangetypes.h"
+#include "utils/rel.h"
+#if PG_VERSION_NUM >= 160000
+#include "utils/relfilenumbermap.h"
+#else
+#include "utils/relfilenodemap.h"
+#endif
+#include "utils/wait_event.h"
+
+/* A relation's physical identity: RelFileNode became RelFileLocator in 16. */
+#if PG_VERSION_NUM < 160000
+#include "storage/relfilenode.h"
+typedef RelFileNode RelFileLocator;
+typedef Oid RelFileNumber;
+#define CKPX_LOCATOR_TABLESPACE(l)	((l).spcNode)
+#define CKPX_LOCATOR_DATABASE(l)	((l).dbNode)
+#define CKPX_LOCATOR_NUMBER(l)		((l).relNode)
+#define CKPX_XACT_NLOCATORS(parsed) ((parsed)->nrels)
+#define CKPX_XACT_LOCATORS(parsed)	((parsed)->xnodes)
+#define CKPX_TAG_LOCATOR(tag)		((tag).rnode)
+#else
+#include "storage/relfilelocator.h"
+#define CKPX_LOCATOR_TABLESPACE(l)	((l).spcOid)
+#define CKPX_LOCATOR_DATABASE(l)	((l).dbOid)
+#define CKPX_LOCATOR_NUMBER(l)		((l).relNumber)
+#define CKPX_XACT_NLOCATORS(parsed) ((parsed)->nrels)
+#define CKPX_XACT_LOCATORS(parsed)	((parsed)->xlocators)
+#define CKPX_TAG_LOCATOR(tag)		BufTagGetRelFileLocator(&(tag))
+#endif
+
+/* The number that stands for "not a temporary relation" in smgropen(). */
+#if PG_VERSION_NUM >= 170000
+#define CKPX_NO_BACKEND		INVALID_PROC_NUMBER
+#else
+#define CKPX_NO_BACKEND		InvalidBackendId
+#endif
+
+/* Forget every SMgrRelation, so that no descriptor outlives its file. */
+static inline void
+ckpx_smgr_forget_all(void)
+{
+#if PG_VERSION_NUM >= 170000
+	smgrdestroyall();
+#else
+	smgrcloseall();
+#endif
+}
+
+static inline void
+ckpx_slot_create(const char *name)
+{
+#if PG_VERSION_NUM >= 170000
+	ReplicationSlotCreate(name, false, RS_PERSISTENT, false, false, false);
+#else
+	ReplicationSlotCreate(name, false, RS_PERSISTENT, false);
+#endif
+}
+
+static inline void
+ckpx_slot_acquire(const char *name)
+{
+#if PG_VERSION_NUM >= 180000
+	ReplicationSlotAcquire(name, true, false);
+#else
+	ReplicationSlotAcquire(name, true);
+#endif
+}
+
+/* Was the slot invalidated?  Caller holds the slot's spinlock. */
+static inline bool
+ckpx_slot_is_lost(const ReplicationSlot *slot)
+{
+#if PG_VERSION_NUM >= 160000
+	return slot->data.invalidated != RS_INVAL_NONE;
+#else
+	return slot->data.restart_lsn == InvalidXLogRecPtr &&
+		slot->data.invalidated_at != InvalidXLogRecPtr;
+#endif
+}
+
+/* XLogBeginRead() takes the start of a page from 16 on. */
+#define CKPX_READS_FROM_PAGE_START	(PG_VERSION_NUM >= 160000)
+
+/* Resource managers' records that only newer majors write. */
+#if PG_VERSION_NUM >= 170000
+#define CKPX_HAS_CHECKPOINT_REDO	1
+#else
+#define CKPX_HAS_CHECKPOINT_REDO	0
+#endif
+
+/* The physical identity of an open relation; mapped catalogs too. */
+#if PG_VERSION_NUM >= 160000
+#define CKPX_RELATION_LOCATOR(rel)	((rel)->rd_locator)
+#else
+#define CKPX_RELATION_LOCATOR(rel)	((rel)->rd_node)
+#endif
+
+/* The relation of the present database that has this file; or InvalidOid. */
+static inline Oid
+ckpx_relid_of_file(Oid tablespace, Oid number)
+{
+#if PG_VERSION_NUM >= 160000
+	return RelidByRelfilenumber(tablespace, number);
+#else
+	return RelidByRelfilenode(tablespace, number);
+#endif
+}
+
+/* Path of a fork's first segment, relative to the data directory; palloc'd. */
+static inline char *
+ckpx_relation_path(Oid tablespace, Oid database, Oid number, ForkNumber fork)
+{
+#if PG_VERSION_NUM >= 180000
+	return pstrdup(GetRelationPath(database, tablespace, number,
+								   CKPX_NO_BACKEND, fork).str);
+#else
+	return GetRelationPath(database, tablespace, number, CKPX_NO_BACKEND,
+						   fork);
+#endif
+}
+
+/* A range value from bounds that are canonical already. */
+static inline RangeType *
+ckpx_range_serialize(TypeCacheEntry *typcache, RangeBound *lower,
+					 RangeBound *upper)
+{
+#if PG_VERSION_NUM >= 160000
+	return range_serialize(typcache, lower, upper, false, NULL);
+#else
+	return range_serialize(typcache, lower, upper, false);
+#endif
+}
+
+#endif							/* CKPX_COMPAT_H */
