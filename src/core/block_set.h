@@ -40,6 +40,7 @@ typedef struct CkpxBlockSet
 	BlockNumber limit_block;	/* InvalidBlockNumber: never shrank */
 	uint32		nchunks;		/* chunks in use */
 	uint32		maxchunks;		/* chunks allocated */
+	uint32		last_chunk;		/* index of the chunk that was used last */
 	struct CkpxBlockChunk *chunks;	/* sorted by their high 16 bits */
 	CkpxMemory	mem;
 } CkpxBlockSet;
@@ -50,14 +51,20 @@ extern void ckpx_block_set_init(CkpxBlockSet *set, CkpxMemory mem);
 /* Free the chunks and make the set empty, without a limit. */
 extern void ckpx_block_set_reset(CkpxBlockSet *set);
 
-/* Add a block; true if it was not there.  'block' is a valid block number. */
+/*
+ * Add a block; true if it was not there.  'block' is a valid block number;
+ * InvalidBlockNumber is never stored (false).
+ */
 extern bool ckpx_block_set_add(CkpxBlockSet *set, BlockNumber block);
 
-/* Add the blocks [from, to). */
+/* Add the blocks [from, to); nothing if from >= to. */
 extern void ckpx_block_set_add_range(CkpxBlockSet *set, BlockNumber from,
 									 BlockNumber to);
 
-/* Lower the limit to 'limit' (a higher one is ignored), forget blocks >= it. */
+/*
+ * Lower the limit to 'limit' and forget the blocks at or after it.  A limit
+ * higher than the present one changes nothing; an equal one forgets blocks.
+ */
 extern void ckpx_block_set_set_limit(CkpxBlockSet *set, BlockNumber limit);
 
 /* Is the block listed?  (Listed only: the limit is not looked at.) */
@@ -68,7 +75,11 @@ extern bool ckpx_block_set_contains(const CkpxBlockSet *set,
 extern bool ckpx_block_set_changed(const CkpxBlockSet *set,
 								   BlockNumber block);
 
-/* Append a later range's set: its limit first, then its blocks. */
+/*
+ * Append a later range's set: its limit first, then its blocks.  What is
+ * changed does not depend on how a row of ranges is grouped for merging, only
+ * on their order.  Which blocks at or after the limit are listed may differ.
+ */
 extern void ckpx_block_set_merge(CkpxBlockSet *set, const CkpxBlockSet *later);
 
 /* Add the blocks of 'other', ignoring its limit. */
@@ -78,6 +89,7 @@ extern void ckpx_block_set_union(CkpxBlockSet *set, const CkpxBlockSet *other);
 extern void ckpx_block_set_subtract(CkpxBlockSet *set,
 									const CkpxBlockSet *other);
 
+/* Listed blocks, and bytes allocated; both walk the chunks. */
 extern uint64 ckpx_block_set_count(const CkpxBlockSet *set);
 extern Size ckpx_block_set_memory(const CkpxBlockSet *set);
 
@@ -97,6 +109,8 @@ typedef struct CkpxBlockSetIterator
 extern void ckpx_block_set_iterate(CkpxBlockSetIterator *it,
 								   const CkpxBlockSet *set, BlockNumber from);
 extern bool ckpx_block_set_next(CkpxBlockSetIterator *it, BlockNumber *block);
+
+/* After a run, _next and _next_range go on behind it. */
 extern bool ckpx_block_set_next_range(CkpxBlockSetIterator *it,
 									  BlockNumber *start, BlockNumber *end);
 
@@ -105,7 +119,8 @@ extern bool ckpx_block_set_next_range(CkpxBlockSetIterator *it,
  * RoaringFormatSpec repository).  Run containers are written where they are
  * smaller, and read always.
  *
- * _serialize writes exactly _serialized_size bytes and returns that number.
+ * _serialize writes exactly _serialized_size bytes and returns that number:
+ * at most about 512 MB, for a fork that has changes in all 65536 chunks.
  * _deserialize adds the blocks found in 'bytes' to the set ('length' must be
  * used up exactly); it never reads outside them, accepts only what the format
  * allows (sorted keys, sorted distinct values, honest cardinalities, no block

@@ -14,6 +14,20 @@
  * tombstone: limit 0 and the DROPPED flag; creating it again clears the flag
  * (relfilenode numbers are reused) and sets limit 0 as well.
  *
+ * A relation that lists blocks is not dropped: whoever adds blocks through the
+ * block set of a relation needs not care for the flag, it is cleared where the
+ * relation is encoded or merged.
+ *
+ * Flags, hints and counters of a later range 'L' are appended to 'E' so:
+ *		DROPPED			set if L has it; cleared if L does not have it and shows
+ *						that the fork exists (a limit, blocks or CREATED); else
+ *						kept, for L only touched the fork's counters
+ *		CREATED			E or L
+ *		UNDURABLE		E or L
+ *		SEQUENCE		L (a range with a row for the sequence knows best)
+ *		length_hint		L if known, else E; so it may be older than the blocks
+ *		counters		sums, which stop at the largest number
+ *
  * A database-wide row (relation 0, CKPX_DATABASE_WIDE) covers every relation
  * of that database in that tablespace.  Whoever reads one relation must look
  * at that row too.
@@ -90,11 +104,18 @@ extern void ckpx_dirty_tree_truncate_fork(CkpxDirtyTree *tree,
 extern void ckpx_dirty_tree_drop_fork(CkpxDirtyTree *tree,
 									  const CkpxRelKey *key);
 
-/* Append the tree of the range that follows.  'later' is not changed. */
+/*
+ * Append the tree, or the relation, of the range that follows.  'later' is not
+ * changed.
+ */
 extern void ckpx_dirty_tree_merge(CkpxDirtyTree *tree,
 								  const CkpxDirtyTree *later);
+extern void ckpx_relation_merge(CkpxRelation *relation,
+								const CkpxRelation *later);
 
 extern uint32 ckpx_dirty_tree_nrelations(const CkpxDirtyTree *tree);
+
+/* These two walk all relations and their chunks. */
 extern uint64 ckpx_dirty_tree_nblocks(const CkpxDirtyTree *tree);
 extern Size ckpx_dirty_tree_memory(const CkpxDirtyTree *tree);
 
@@ -107,8 +128,29 @@ extern CkpxRelation **ckpx_dirty_tree_sorted(const CkpxDirtyTree *tree,
 
 /*
  * The byte form: relation records one after the other, in key order, little
- * endian.  FORMAT.md has the offsets.
+ * endian:
+ *
+ *		offset	size
+ *		 0		 4		length of the record, these bytes included: 80 + roaring
+ *		 4		 4		tablespace
+ *		 8		 4		database; 0 for a shared relation
+ *		12		 4		relation (relfilenode); 0: the whole database
+ *		16		 4		fork: 0 main, 1 fsm, 2 vm, 3 init; 0 if relation is 0
+ *		20		 4		flags, CKPX_REL_...; others must be 0
+ *		24		 4		limit block; 4294967295: never shrank
+ *		28		 4		length hint in blocks; 4294967295: unknown
+ *		32		 8		counter: records
+ *		40		 8		counter: wal_bytes
+ *		48		 8		counter: fpi
+ *		56		 8		counter: tuples_inserted
+ *		64		 8		counter: tuples_deleted
+ *		72		 8		number of listed blocks, at most 4294967295
+ *		80		 -		listed blocks in the Roaring portable format, to the
+ *						record's end; 8 bytes where no block is listed
+ *
+ * A record has no padding, so records are at any alignment.
  */
+#define CKPX_RELATION_HEADER_BYTES	80
 
 /* A record as found in bytes; 'roaring' points into them. */
 typedef struct CkpxRelationView
@@ -123,7 +165,11 @@ typedef struct CkpxRelationView
 	uint32		roaring_length;
 } CkpxRelationView;
 
-/* Append one relation's record to 'buf'. */
+/*
+ * Append one relation's record to 'buf'.  In the server a StringInfo takes
+ * less than 1 GB and raises an error beyond that, so a caller with much to
+ * encode looks at ckpx_relation_encoded_size() and empties 'buf' in time.
+ */
 extern void ckpx_relation_encode(StringInfo buf, const CkpxRelation *relation);
 
 /* Size that ckpx_relation_encode() will append. */
@@ -142,7 +188,11 @@ extern bool ckpx_relation_view_next(const char *bytes, Size length,
 									Size *offset, CkpxRelationView *view,
 									const char **problem);
 
-/* Append a record of a later range to a relation, or to a tree. */
+/*
+ * Append a record of a later range to a relation, or to a tree.  On damage
+ * false with *problem set; the relation is as before then, the tree may have
+ * an empty row more.  The record's key is not compared with the relation's.
+ */
 extern bool ckpx_relation_merge_view(CkpxRelation *relation,
 									 const CkpxRelationView *view,
 									 const char **problem);
@@ -150,12 +200,18 @@ extern bool ckpx_dirty_tree_merge_view(CkpxDirtyTree *tree,
 									   const CkpxRelationView *view,
 									   const char **problem);
 
-/* Append all records of 'bytes', which belong to a later range. */
+/*
+ * Append all records of 'bytes', which belong to one later range.  On damage
+ * false; the tree may then hold a part of them and should be freed.
+ */
 extern bool ckpx_dirty_tree_merge_bytes(CkpxDirtyTree *tree,
 										const char *bytes, Size length,
 										const char **problem);
 
-/* Make a free-standing relation (from 'mem') that merges views of one key. */
+/*
+ * Make a free-standing relation that merges views of one key and allocates
+ * from 'mem'; ckpx_block_set_reset() of its blocks frees everything.
+ */
 extern void ckpx_relation_init(CkpxRelation *relation, const CkpxRelKey *key,
 							   CkpxMemory mem);
 

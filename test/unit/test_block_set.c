@@ -1,0 +1,1160 @@
+/*-------------------------------------------------------------------------
+ *
+ * test_block_set.c
+ *		Block sets against a model with one byte for each block.
+ *
+ * The model knows four chunks: 0, 1, 2 and the last one, 0xffff, so that runs
+ * over chunk borders, missing chunks and the largest block number occur.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "core/block_set.h"
+#include "test_random.h"
+
+#define LAST_BLOCK		((BlockNumber) 0xfffffffe)
+#define MODEL_CHUNKS	4
+#define MODEL_SIZE		(MODEL_CHUNKS * CKPX_CHUNK_BLOCKS - 1)
+
+typedef struct Model
+{
+	uint8		listed[MODEL_SIZE];
+	BlockNumber limit;
+} Model;
+
+static const uint32 model_keys[MODEL_CHUNKS] = {0, 1, 2, 0xffff};
+
+static BlockNumber
+model_block(uint32 i)
+{
+	return model_keys[i / CKPX_CHUNK_BLOCKS] << 16 | (i & 0xffff);
+}
+
+static void
+model_clear(Model *m)
+{
+	memset(m->listed, 0, sizeof(m->listed));
+	m->limit = InvalidBlockNumber;
+}
+
+static void
+model_set_limit(Model *m, BlockNumber limit)
+{
+	uint32		i;
+
+	if (limit > m->limit || limit == InvalidBlockNumber)
+		return;
+	m->limit = limit;
+	for (i = MODEL_SIZE; i > 0 && model_block(i - 1) >= limit; i--)
+		m->listed[i - 1] = 0;
+}
+
+static void
+model_union(Model *m, const Model *other)
+{
+	uint32		i;
+
+	for (i = 0; i < MODEL_SIZE; i++)
+		m->listed[i] |= other->listed[i];
+}
+
+static void
+model_subtract(Model *m, const Model *other)
+{
+	uint32		i;
+
+	for (i = 0; i < MODEL_SIZE; i++)
+		m->listed[i] &= !other->listed[i];
+}
+
+/* Assert that both sets list the same blocks. */
+static void
+assert_same_blocks(const CkpxBlockSet *a, const CkpxBlockSet *b)
+{
+	CkpxBlockSetIterator ia;
+	CkpxBlockSetIterator ib;
+	BlockNumber x = 0;
+	BlockNumber y = 0;
+	bool		more;
+
+	ckpx_block_set_iterate(&ia, a, 0);
+	ckpx_block_set_iterate(&ib, b, 0);
+	while ((more = ckpx_block_set_next(&ia, &x)))
+	{
+		assert_true(ckpx_block_set_next(&ib, &y));
+		assert_int_equal(x, y);
+	}
+	assert_false(ckpx_block_set_next(&ib, &y));
+}
+
+/* Serialize into exactly as many bytes as were announced (caller frees). */
+static char *
+serialize(const CkpxBlockSet *set, Size *length)
+{
+	char	   *bytes;
+
+	*length = ckpx_block_set_serialized_size(set);
+	bytes = malloc(*length);
+	assert_int_equal(ckpx_block_set_serialize(set, bytes), *length);
+	return bytes;
+}
+
+static void
+assert_round_trip(const CkpxBlockSet *set)
+{
+	CkpxBlockSet copy;
+	const char *problem;
+	Size		length;
+	char	   *bytes = serialize(set, &length);
+
+	ckpx_block_set_init(&copy, NULL);
+	assert_true(ckpx_block_set_deserialize(&copy, bytes, length, &problem));
+	assert_null(problem);
+	assert_int_equal(ckpx_block_set_count(&copy), ckpx_block_set_count(set));
+	assert_same_blocks(&copy, set);
+	ckpx_block_set_reset(&copy);
+	free(bytes);
+}
+
+/* Compare by every means of reading a set. */
+static void
+check(const CkpxBlockSet *set, const Model *m, TestRandom *r)
+{
+	CkpxBlockSetIterator it;
+	BlockNumber block;
+	BlockNumber start;
+	BlockNumber end;
+	uint64		count = 0;
+	uint32		i;
+	int			n;
+
+	assert_int_equal(set->limit_block, m->limit);
+
+	/* block by block */
+	ckpx_block_set_iterate(&it, set, 0);
+	for (i = 0; i < MODEL_SIZE; i++)
+		if (m->listed[i])
+		{
+			assert_true(ckpx_block_set_next(&it, &block));
+			assert_int_equal(block, model_block(i));
+			count++;
+		}
+	assert_false(ckpx_block_set_next(&it, &block));
+	assert_false(ckpx_block_set_next(&it, &block));
+	assert_int_equal(ckpx_block_set_count(set), count);
+
+	/* by maximal runs */
+	ckpx_block_set_iterate(&it, set, 0);
+	for (i = 0; i < MODEL_SIZE;)
+	{
+		uint32		j;
+
+		if (!m->listed[i])
+		{
+			i++;
+			continue;
+		}
+		for (j = i + 1; j < MODEL_SIZE && m->listed[j] &&
+			 model_block(j) == model_block(j - 1) + 1; j++)
+			;
+		assert_true(ckpx_block_set_next_range(&it, &start, &end));
+		assert_int_equal(start, model_block(i));
+		assert_int_equal(end, model_block(j - 1) + 1);
+		i = j;
+	}
+	assert_false(ckpx_block_set_next_range(&it, &start, &end));
+
+	/* from anywhere, and single questions */
+	for (n = 0; n < 40; n++)
+	{
+		uint32		from = test_random_below(r, MODEL_SIZE);
+
+		if (n < MODEL_CHUNKS)
+			from = n * CKPX_CHUNK_BLOCKS;
+		else if (n < 2 * MODEL_CHUNKS)
+			from = Min((n - MODEL_CHUNKS + 1) * CKPX_CHUNK_BLOCKS,
+					   MODEL_SIZE) - 1;
+		assert_int_equal(ckpx_block_set_contains(set, model_block(from)),
+						 m->listed[from]);
+		assert_int_equal(ckpx_block_set_changed(set, model_block(from)),
+						 m->listed[from] || model_block(from) >= m->limit);
+
+		for (i = from; i < MODEL_SIZE && !m->listed[i]; i++)
+			;
+		ckpx_block_set_iterate(&it, set, model_block(from));
+		assert_int_equal(ckpx_block_set_next(&it, &block), i < MODEL_SIZE);
+		if (i == MODEL_SIZE)
+			continue;
+		assert_int_equal(block, model_block(i));
+		ckpx_block_set_iterate(&it, set, model_block(from));
+		assert_true(ckpx_block_set_next_range(&it, &start, &end));
+		assert_int_equal(start, model_block(i));
+		for (; i + 1 < MODEL_SIZE && m->listed[i + 1] &&
+			 model_block(i + 1) == model_block(i) + 1; i++)
+			;
+		assert_int_equal(end, model_block(i) + 1);
+	}
+
+	/* a chunk not known to the model is empty */
+	assert_false(ckpx_block_set_contains(set, 3 << 16));
+	assert_false(ckpx_block_set_contains(set, 0xfffe1234));
+	assert_false(ckpx_block_set_contains(set, InvalidBlockNumber));
+}
+
+/* A length that is often small, sometimes larger than a chunk. */
+static uint32
+random_length(TestRandom *r)
+{
+	switch (test_random_below(r, 4))
+	{
+		case 0:
+			return test_random_below(r, 4);
+		case 1:
+			return test_random_below(r, 700);
+		case 2:
+			return test_random_below(r, 5000);
+		default:
+			return test_random_below(r, 140000);
+	}
+}
+
+/* A model index that is often next to a chunk border. */
+static uint32
+random_index(TestRandom *r)
+{
+	uint32		i = test_random_below(r, MODEL_SIZE);
+
+	if (test_random_below(r, 3) == 0)
+	{
+		i = (i / CKPX_CHUNK_BLOCKS) * CKPX_CHUNK_BLOCKS;
+		i += test_random_below(r, 200);
+		if (i >= 100)
+			i -= 100;
+	}
+	return Min(i, MODEL_SIZE - 1);
+}
+
+static void
+random_add(CkpxBlockSet *set, Model *m, TestRandom *r)
+{
+	uint32		window = 1 + random_length(r);
+	uint32		base = random_index(r);
+	uint32		n = test_random_below(r, test_random_below(r, 8) ? 60 : 3000);
+
+	while (n-- > 0)
+	{
+		uint32		i = base + test_random_below(r, window);
+
+		if (i >= MODEL_SIZE)
+			continue;
+		assert_int_equal(ckpx_block_set_add(set, model_block(i)),
+						 !m->listed[i]);
+		m->listed[i] = 1;
+	}
+}
+
+static void
+random_add_range(CkpxBlockSet *set, Model *m, TestRandom *r)
+{
+	uint32		from = random_index(r);
+	uint32		to = from + random_length(r);
+	uint32		border = (MODEL_CHUNKS - 1) * CKPX_CHUNK_BLOCKS;
+
+	/* chunks 2 and 0xffff are not neighbours */
+	to = Min(to, from < border ? border : MODEL_SIZE);
+	ckpx_block_set_add_range(set, model_block(from),
+							 to > from ? model_block(to - 1) + 1 :
+							 model_block(from));
+	if (to > from)
+		memset(m->listed + from, 1, to - from);
+}
+
+static void
+random_limit(CkpxBlockSet *set, Model *m, TestRandom *r)
+{
+	BlockNumber limit = model_block(random_index(r));
+
+	ckpx_block_set_set_limit(set, limit);
+	model_set_limit(m, limit);
+}
+
+/* Fill a set and its model with a few random steps. */
+static void
+random_fill(CkpxBlockSet *set, Model *m, TestRandom *r, int steps)
+{
+	while (steps-- > 0)
+	{
+		uint32		what = test_random_below(r, 10);
+
+		if (what < 5)
+			random_add(set, m, r);
+		else if (what < 9)
+			random_add_range(set, m, r);
+		else
+			random_limit(set, m, r);
+	}
+}
+
+static void
+random_sequences(uint64 seed, int sequences)
+{
+	static Model m;
+	static Model other_m;
+	CkpxBlockSet set;
+	CkpxBlockSet other;
+	TestRandom	r;
+	int			i;
+
+	test_random_seed(&r, seed);
+	for (i = 0; i < sequences; i++)
+	{
+		int			steps = 1 + test_random_below(&r, 6);
+
+		ckpx_block_set_init(&set, NULL);
+		model_clear(&m);
+		random_fill(&set, &m, &r, test_random_below(&r, 4));
+		while (steps-- > 0)
+		{
+			ckpx_block_set_init(&other, NULL);
+			model_clear(&other_m);
+			random_fill(&other, &other_m, &r, test_random_below(&r, 4));
+			switch (test_random_below(&r, 4))
+			{
+				case 0:
+					ckpx_block_set_merge(&set, &other);
+					model_set_limit(&m, other_m.limit);
+					model_union(&m, &other_m);
+					break;
+				case 1:
+					ckpx_block_set_union(&set, &other);
+					model_union(&m, &other_m);
+					break;
+				case 2:
+					ckpx_block_set_subtract(&set, &other);
+					model_subtract(&m, &other_m);
+					break;
+				default:
+					random_fill(&set, &m, &r, 2);
+			}
+			ckpx_block_set_reset(&other);
+		}
+		check(&set, &m, &r);
+		assert_round_trip(&set);
+		ckpx_block_set_reset(&set);
+	}
+}
+
+static void
+random_sequences_1(void **state)
+{
+	random_sequences(1, 700);
+}
+
+static void
+random_sequences_2(void **state)
+{
+	random_sequences(2, 700);
+}
+
+static void
+random_sequences_3(void **state)
+{
+	random_sequences(3, 700);
+}
+
+/* Every step is checked, in a universe where chunks change their form. */
+static void
+random_steps_each_checked(void **state)
+{
+	static Model m;
+	CkpxBlockSet set;
+	TestRandom	r;
+	int			i;
+
+	test_random_seed(&r, 4);
+	ckpx_block_set_init(&set, NULL);
+	model_clear(&m);
+	for (i = 0; i < 300; i++)
+	{
+		random_fill(&set, &m, &r, 1);
+		check(&set, &m, &r);
+		if (test_random_below(&r, 20) == 0)
+		{
+			ckpx_block_set_reset(&set);
+			model_clear(&m);
+			check(&set, &m, &r);
+		}
+	}
+	ckpx_block_set_reset(&set);
+}
+
+/* Deserializing adds to what is there. */
+static void
+deserialize_is_union(void **state)
+{
+	static Model m;
+	static Model other_m;
+	CkpxBlockSet set;
+	CkpxBlockSet other;
+	TestRandom	r;
+	int			i;
+
+	test_random_seed(&r, 5);
+	for (i = 0; i < 200; i++)
+	{
+		const char *problem;
+		Size		length;
+		char	   *bytes;
+
+		ckpx_block_set_init(&set, NULL);
+		ckpx_block_set_init(&other, NULL);
+		model_clear(&m);
+		model_clear(&other_m);
+		random_fill(&set, &m, &r, 3);
+		random_fill(&other, &other_m, &r, 3);
+		bytes = serialize(&other, &length);
+		assert_true(ckpx_block_set_deserialize(&set, bytes, length,
+											   &problem));
+		model_union(&m, &other_m);
+		check(&set, &m, &r);
+		free(bytes);
+		ckpx_block_set_reset(&set);
+		ckpx_block_set_reset(&other);
+	}
+}
+
+/*
+ * Edges
+ */
+
+static void
+empty_set(void **state)
+{
+	CkpxBlockSet set;
+	CkpxBlockSetIterator it;
+	BlockNumber block;
+	BlockNumber end;
+
+	ckpx_block_set_init(&set, NULL);
+	assert_int_equal(set.limit_block, InvalidBlockNumber);
+	assert_int_equal(ckpx_block_set_count(&set), 0);
+	assert_int_equal(ckpx_block_set_memory(&set), 0);
+	assert_false(ckpx_block_set_contains(&set, 0));
+	assert_false(ckpx_block_set_changed(&set, LAST_BLOCK));
+	ckpx_block_set_iterate(&it, &set, 0);
+	assert_false(ckpx_block_set_next(&it, &block));
+	assert_false(ckpx_block_set_next_range(&it, &block, &end));
+	assert_int_equal(ckpx_block_set_serialized_size(&set), 8);
+	assert_round_trip(&set);
+	ckpx_block_set_reset(&set);
+	ckpx_block_set_reset(&set);
+}
+
+static void
+first_and_last_block(void **state)
+{
+	static const BlockNumber blocks[] =
+	{0, 1, 65535, 65536, 65537, 0x7fffffff, 0x80000000, 0xfffeffff,
+	0xffff0000, 0xfffffffe};
+	CkpxBlockSet set;
+	CkpxBlockSetIterator it;
+	BlockNumber block;
+	int			i;
+
+	ckpx_block_set_init(&set, NULL);
+	for (i = lengthof(blocks) - 1; i >= 0; i--)
+	{
+		assert_false(ckpx_block_set_contains(&set, blocks[i]));
+		assert_true(ckpx_block_set_add(&set, blocks[i]));
+		assert_false(ckpx_block_set_add(&set, blocks[i]));
+		assert_true(ckpx_block_set_contains(&set, blocks[i]));
+	}
+	ckpx_block_set_iterate(&it, &set, 0);
+	for (i = 0; i < lengthof(blocks); i++)
+	{
+		assert_true(ckpx_block_set_next(&it, &block));
+		assert_int_equal(block, blocks[i]);
+	}
+	assert_false(ckpx_block_set_next(&it, &block));
+	ckpx_block_set_iterate(&it, &set, 0xffffffff);
+	assert_false(ckpx_block_set_next(&it, &block));
+	assert_round_trip(&set);
+	ckpx_block_set_reset(&set);
+}
+
+static void
+invalid_block_is_never_stored(void **state)
+{
+	CkpxBlockSet set;
+
+	ckpx_block_set_init(&set, NULL);
+	assert_false(ckpx_block_set_add(&set, InvalidBlockNumber));
+	assert_false(ckpx_block_set_contains(&set, InvalidBlockNumber));
+	ckpx_block_set_add_range(&set, InvalidBlockNumber, InvalidBlockNumber);
+	assert_int_equal(ckpx_block_set_count(&set), 0);
+	ckpx_block_set_add_range(&set, 0xfffffff0, InvalidBlockNumber);
+	assert_int_equal(ckpx_block_set_count(&set), 15);
+	assert_true(ckpx_block_set_contains(&set, LAST_BLOCK));
+	assert_false(ckpx_block_set_contains(&set, InvalidBlockNumber));
+	ckpx_block_set_reset(&set);
+}
+
+static void
+range_end_is_exclusive(void **state)
+{
+	CkpxBlockSet set;
+
+	ckpx_block_set_init(&set, NULL);
+	ckpx_block_set_add_range(&set, 10, 10);
+	ckpx_block_set_add_range(&set, 11, 10);
+	assert_int_equal(ckpx_block_set_count(&set), 0);
+	ckpx_block_set_add_range(&set, 10, 12);
+	assert_true(ckpx_block_set_contains(&set, 10));
+	assert_true(ckpx_block_set_contains(&set, 11));
+	assert_false(ckpx_block_set_contains(&set, 12));
+	assert_int_equal(ckpx_block_set_count(&set), 2);
+	ckpx_block_set_reset(&set);
+}
+
+static void
+range_that_ends_at_a_chunk_border(void **state)
+{
+	CkpxBlockSet set;
+	CkpxBlockSetIterator it;
+	BlockNumber start;
+	BlockNumber end;
+
+	ckpx_block_set_init(&set, NULL);
+	ckpx_block_set_add_range(&set, 65530, 65536);
+	assert_int_equal(ckpx_block_set_count(&set), 6);
+	assert_false(ckpx_block_set_contains(&set, 65536));
+	ckpx_block_set_add_range(&set, 65536, 3 * 65536);
+	ckpx_block_set_iterate(&it, &set, 0);
+	assert_true(ckpx_block_set_next_range(&it, &start, &end));
+	assert_int_equal(start, 65530);
+	assert_int_equal(end, 3 * 65536);
+	assert_false(ckpx_block_set_next_range(&it, &start, &end));
+	assert_round_trip(&set);
+	ckpx_block_set_reset(&set);
+}
+
+static void
+last_run_ends_at_invalid_block(void **state)
+{
+	CkpxBlockSet set;
+	CkpxBlockSetIterator it;
+	BlockNumber start;
+	BlockNumber end;
+
+	ckpx_block_set_init(&set, NULL);
+	ckpx_block_set_add_range(&set, 0xfffe0000, InvalidBlockNumber);
+	ckpx_block_set_iterate(&it, &set, 0xffff0005);
+	assert_true(ckpx_block_set_next_range(&it, &start, &end));
+	assert_int_equal(start, 0xffff0005);
+	assert_int_equal(end, InvalidBlockNumber);
+	assert_false(ckpx_block_set_next_range(&it, &start, &end));
+	assert_round_trip(&set);
+	ckpx_block_set_reset(&set);
+}
+
+/* One block more at a time, in three orders, over every change of form. */
+static void
+array_grows_into_bitmap(void **state)
+{
+	int			order;
+
+	for (order = 0; order < 3; order++)
+	{
+		CkpxBlockSet set;
+		uint32		i;
+		uint32		j;
+
+		ckpx_block_set_init(&set, NULL);
+		for (i = 0; i < 5000; i++)
+		{
+			/* 7919 is a prime that does not divide 5000 */
+			j = order == 0 ? i : order == 1 ? 4999 - i : i * 7919 % 5000;
+			assert_true(ckpx_block_set_add(&set, 65536 + j * 3));
+			assert_false(ckpx_block_set_add(&set, 65536 + j * 3));
+			assert_int_equal(ckpx_block_set_count(&set), i + 1);
+		}
+		for (i = 0; i < 15000; i++)
+			assert_int_equal(ckpx_block_set_contains(&set, 65536 + i),
+							 i % 3 == 0);
+		assert_int_equal(ckpx_block_set_memory(&set) / 8192, 1);
+		ckpx_block_set_reset(&set);
+	}
+}
+
+static void
+bitmap_shrinks_into_array(void **state)
+{
+	CkpxBlockSet set;
+	CkpxBlockSet rest;
+	uint32		i;
+
+	/* by a limit */
+	ckpx_block_set_init(&set, NULL);
+	for (i = 0; i < 5000; i++)
+		ckpx_block_set_add(&set, i * 2);
+	assert_true(ckpx_block_set_memory(&set) > 8192);
+	ckpx_block_set_set_limit(&set, 201);
+	assert_int_equal(ckpx_block_set_count(&set), 101);
+	assert_true(ckpx_block_set_memory(&set) < 1024);
+	for (i = 0; i < 1000; i++)
+		assert_int_equal(ckpx_block_set_contains(&set, i),
+						 i < 201 && i % 2 == 0);
+	ckpx_block_set_reset(&set);
+
+	/* by subtraction */
+	ckpx_block_set_init(&set, NULL);
+	ckpx_block_set_init(&rest, NULL);
+	ckpx_block_set_add_range(&set, 0, 65536);
+	ckpx_block_set_add_range(&rest, 10, 65530);
+	ckpx_block_set_subtract(&set, &rest);
+	assert_int_equal(ckpx_block_set_count(&set), 16);
+	assert_true(ckpx_block_set_memory(&set) < 1024);
+	assert_true(ckpx_block_set_contains(&set, 9));
+	assert_false(ckpx_block_set_contains(&set, 10));
+	assert_true(ckpx_block_set_contains(&set, 65530));
+	ckpx_block_set_reset(&set);
+	ckpx_block_set_reset(&rest);
+}
+
+static void
+subtract_all_leaves_no_chunk(void **state)
+{
+	CkpxBlockSet set;
+	CkpxBlockSet all;
+
+	ckpx_block_set_init(&set, NULL);
+	ckpx_block_set_init(&all, NULL);
+	ckpx_block_set_add(&set, 5);
+	ckpx_block_set_add_range(&set, 70000, 90000);
+	ckpx_block_set_set_limit(&set, 80000);
+	ckpx_block_set_add_range(&all, 0, 200000);
+	ckpx_block_set_subtract(&set, &all);
+	assert_int_equal(ckpx_block_set_count(&set), 0);
+	assert_int_equal(set.nchunks, 0);
+	assert_int_equal(set.limit_block, 80000);
+	assert_round_trip(&set);
+	ckpx_block_set_reset(&set);
+	ckpx_block_set_reset(&all);
+}
+
+static void
+set_with_itself(void **state)
+{
+	CkpxBlockSet set;
+
+	ckpx_block_set_init(&set, NULL);
+	ckpx_block_set_set_limit(&set, 100);
+	ckpx_block_set_add_range(&set, 90, 110);
+	ckpx_block_set_union(&set, &set);
+	ckpx_block_set_merge(&set, &set);
+	assert_int_equal(ckpx_block_set_count(&set), 20);
+	ckpx_block_set_subtract(&set, &set);
+	assert_int_equal(ckpx_block_set_count(&set), 0);
+	assert_int_equal(set.limit_block, 100);
+	ckpx_block_set_reset(&set);
+}
+
+/*
+ * The limit
+ */
+
+static void
+limit_forgets_blocks_at_and_after_it(void **state)
+{
+	CkpxBlockSet set;
+
+	ckpx_block_set_init(&set, NULL);
+	ckpx_block_set_add_range(&set, 5, 200000);
+	ckpx_block_set_set_limit(&set, 100000);
+	assert_int_equal(ckpx_block_set_count(&set), 100000 - 5);
+	assert_true(ckpx_block_set_contains(&set, 99999));
+	assert_false(ckpx_block_set_contains(&set, 100000));
+	assert_false(ckpx_block_set_changed(&set, 4));
+	assert_true(ckpx_block_set_changed(&set, 99999));
+	assert_true(ckpx_block_set_changed(&set, 100000));
+	assert_true(ckpx_block_set_changed(&set, LAST_BLOCK));
+	ckpx_block_set_reset(&set);
+}
+
+static void
+limit_never_rises(void **state)
+{
+	CkpxBlockSet set;
+
+	ckpx_block_set_init(&set, NULL);
+	ckpx_block_set_set_limit(&set, 10);
+	ckpx_block_set_add(&set, 50);
+	ckpx_block_set_set_limit(&set, 20);
+	assert_int_equal(set.limit_block, 10);
+	assert_true(ckpx_block_set_contains(&set, 50));
+	ckpx_block_set_set_limit(&set, InvalidBlockNumber);
+	assert_int_equal(set.limit_block, 10);
+	assert_true(ckpx_block_set_contains(&set, 50));
+	ckpx_block_set_set_limit(&set, 10);
+	assert_false(ckpx_block_set_contains(&set, 50));
+	assert_true(ckpx_block_set_changed(&set, 50));
+	ckpx_block_set_reset(&set);
+}
+
+static void
+limit_at_chunk_border(void **state)
+{
+	CkpxBlockSet set;
+
+	ckpx_block_set_init(&set, NULL);
+	ckpx_block_set_add_range(&set, 65500, 65600);
+	ckpx_block_set_set_limit(&set, 65536);
+	assert_int_equal(ckpx_block_set_count(&set), 36);
+	assert_int_equal(set.nchunks, 1);
+	ckpx_block_set_set_limit(&set, 65500);
+	assert_int_equal(set.nchunks, 0);
+	ckpx_block_set_set_limit(&set, 0);
+	assert_true(ckpx_block_set_changed(&set, 0));
+	assert_true(ckpx_block_set_add(&set, 0));
+	ckpx_block_set_set_limit(&set, 0);
+	assert_int_equal(ckpx_block_set_count(&set), 0);
+	ckpx_block_set_reset(&set);
+}
+
+static void
+blocks_after_the_limit_are_listed_again(void **state)
+{
+	CkpxBlockSet set;
+
+	ckpx_block_set_init(&set, NULL);
+	ckpx_block_set_set_limit(&set, 10);
+	assert_true(ckpx_block_set_add(&set, 50));
+	assert_true(ckpx_block_set_contains(&set, 50));
+	assert_int_equal(ckpx_block_set_count(&set), 1);
+	ckpx_block_set_reset(&set);
+}
+
+/*
+ * An older range truncated to 10 blocks, a newer one wrote block 50.  Merged
+ * in the order of the WAL, block 50 is listed; the other way it is forgotten.
+ */
+static void
+merge_in_wrong_order_forgets_a_block(void **state)
+{
+	CkpxBlockSet older;
+	CkpxBlockSet newer;
+	CkpxBlockSet right;
+	CkpxBlockSet wrong;
+
+	ckpx_block_set_init(&older, NULL);
+	ckpx_block_set_init(&newer, NULL);
+	ckpx_block_set_init(&right, NULL);
+	ckpx_block_set_init(&wrong, NULL);
+	ckpx_block_set_set_limit(&older, 10);
+	ckpx_block_set_add(&newer, 50);
+
+	ckpx_block_set_merge(&right, &older);
+	ckpx_block_set_merge(&right, &newer);
+	assert_true(ckpx_block_set_contains(&right, 50));
+	assert_int_equal(right.limit_block, 10);
+
+	ckpx_block_set_merge(&wrong, &newer);
+	ckpx_block_set_merge(&wrong, &older);
+	assert_false(ckpx_block_set_contains(&wrong, 50));
+
+	ckpx_block_set_reset(&older);
+	ckpx_block_set_reset(&newer);
+	ckpx_block_set_reset(&right);
+	ckpx_block_set_reset(&wrong);
+}
+
+/* Within one range: the later set's own blocks survive its own limit. */
+static void
+merge_applies_limit_before_blocks(void **state)
+{
+	CkpxBlockSet set;
+	CkpxBlockSet later;
+
+	ckpx_block_set_init(&set, NULL);
+	ckpx_block_set_init(&later, NULL);
+	ckpx_block_set_add(&set, 5);
+	ckpx_block_set_add(&set, 40);
+	ckpx_block_set_set_limit(&later, 10);
+	ckpx_block_set_add(&later, 50);
+	ckpx_block_set_merge(&set, &later);
+	assert_true(ckpx_block_set_contains(&set, 5));
+	assert_false(ckpx_block_set_contains(&set, 40));
+	assert_true(ckpx_block_set_contains(&set, 50));
+	assert_true(ckpx_block_set_changed(&set, 40));
+	ckpx_block_set_reset(&set);
+	ckpx_block_set_reset(&later);
+}
+
+/* What is changed does not depend on the grouping of ordered ranges. */
+static void
+merge_grouping_does_not_matter(void **state)
+{
+	TestRandom	r;
+	int			round;
+
+	test_random_seed(&r, 6);
+	for (round = 0; round < 3000; round++)
+	{
+		CkpxBlockSet part[3];
+		CkpxBlockSet left;
+		CkpxBlockSet right;
+		CkpxBlockSet tail;
+		int			i;
+
+		for (i = 0; i < 3; i++)
+		{
+			int			n = test_random_below(&r, 6);
+
+			ckpx_block_set_init(&part[i], NULL);
+			while (n-- > 0)
+			{
+				if (test_random_below(&r, 3) == 0)
+					ckpx_block_set_set_limit(&part[i],
+											 test_random_below(&r, 30));
+				else
+					ckpx_block_set_add(&part[i], test_random_below(&r, 30));
+			}
+		}
+		ckpx_block_set_init(&left, NULL);
+		ckpx_block_set_init(&right, NULL);
+		ckpx_block_set_init(&tail, NULL);
+		for (i = 0; i < 3; i++)
+			ckpx_block_set_merge(&left, &part[i]);
+		ckpx_block_set_merge(&tail, &part[1]);
+		ckpx_block_set_merge(&tail, &part[2]);
+		ckpx_block_set_merge(&right, &part[0]);
+		ckpx_block_set_merge(&right, &tail);
+		assert_int_equal(left.limit_block, right.limit_block);
+		for (i = 0; i < 32; i++)
+			assert_int_equal(ckpx_block_set_changed(&left, i),
+							 ckpx_block_set_changed(&right, i));
+		for (i = 0; i < 3; i++)
+			ckpx_block_set_reset(&part[i]);
+		ckpx_block_set_reset(&left);
+		ckpx_block_set_reset(&right);
+		ckpx_block_set_reset(&tail);
+	}
+}
+
+/*
+ * Damage
+ */
+
+/* A set that was accepted must be one that could have been written. */
+static void
+assert_valid(const CkpxBlockSet *set)
+{
+	CkpxBlockSetIterator it;
+	BlockNumber block;
+	BlockNumber before = 0;
+	uint64		count = 0;
+
+	ckpx_block_set_iterate(&it, set, 0);
+	while (ckpx_block_set_next(&it, &block))
+	{
+		assert_true(count == 0 || block > before);
+		assert_true(block != InvalidBlockNumber);
+		before = block;
+		count++;
+	}
+	assert_int_equal(count, ckpx_block_set_count(set));
+	assert_round_trip(set);
+}
+
+/* Read damaged bytes; true if they were accepted. */
+static bool
+try_bytes(const char *bytes, Size length)
+{
+	char	   *exact = test_exact_copy(bytes, length);
+	CkpxBlockSet set;
+	const char *problem = "unset";
+	bool		ok;
+
+	ckpx_block_set_init(&set, NULL);
+	ok = ckpx_block_set_deserialize(&set, exact, length, &problem);
+	assert_int_equal(ok, problem == NULL);
+	if (ok)
+		assert_valid(&set);
+	ckpx_block_set_reset(&set);
+	free(exact);
+	return ok;
+}
+
+/* Five containers of all kinds, with the offset header. */
+static void
+make_mixed_set(CkpxBlockSet *set)
+{
+	uint32		i;
+
+	ckpx_block_set_init(set, NULL);
+	ckpx_block_set_add(set, 7);
+	ckpx_block_set_add(set, 65535);
+	for (i = 0; i < 300; i++)
+		ckpx_block_set_add(set, 65536 + i * 5);
+	ckpx_block_set_add_range(set, 0x30000, 0x30100);
+	ckpx_block_set_add_range(set, 0x30200, 0x30300);
+	for (i = 0; i < 4200; i++)
+		ckpx_block_set_add(set, 0x50000 + i * 3);
+	ckpx_block_set_add(set, LAST_BLOCK);
+}
+
+/* Three, so that the offset header is left out. */
+static void
+make_small_run_set(CkpxBlockSet *set)
+{
+	ckpx_block_set_init(set, NULL);
+	ckpx_block_set_add_range(set, 100, 200);
+	ckpx_block_set_add(set, 65536);
+	ckpx_block_set_add_range(set, 0xffff0000, InvalidBlockNumber);
+}
+
+static void
+check_truncations(void (*make) (CkpxBlockSet *set))
+{
+	CkpxBlockSet set;
+	Size		length;
+	Size		i;
+	char	   *bytes;
+
+	make(&set);
+	bytes = serialize(&set, &length);
+	assert_true(try_bytes(bytes, length));
+	for (i = 0; i < length; i++)
+		assert_false(try_bytes(bytes, i));
+	bytes = realloc(bytes, length + 1);
+	bytes[length] = 0;
+	assert_false(try_bytes(bytes, length + 1));
+	free(bytes);
+	ckpx_block_set_reset(&set);
+}
+
+static void
+check_bit_flips(void (*make) (CkpxBlockSet *set), int step)
+{
+	CkpxBlockSet set;
+	Size		length;
+	Size		i;
+	char	   *bytes;
+
+	make(&set);
+	bytes = serialize(&set, &length);
+	for (i = 0; i < length * 8; i += step)
+	{
+		bytes[i / 8] ^= (char) (1 << (i % 8));
+		(void) try_bytes(bytes, length);
+		bytes[i / 8] ^= (char) (1 << (i % 8));
+	}
+	free(bytes);
+	ckpx_block_set_reset(&set);
+}
+
+static void
+truncated_at_each_byte(void **state)
+{
+	check_truncations(make_mixed_set);
+	check_truncations(make_small_run_set);
+}
+
+static void
+each_bit_flipped(void **state)
+{
+	check_bit_flips(make_mixed_set, 7);
+	check_bit_flips(make_small_run_set, 1);
+}
+
+static void
+random_bytes(void **state)
+{
+	TestRandom	r;
+	char		bytes[600];
+	int			round;
+
+	test_random_seed(&r, 7);
+	for (round = 0; round < 20000; round++)
+	{
+		Size		length = test_random_below(&r, sizeof(bytes));
+		Size		i;
+
+		for (i = 0; i < length; i++)
+			bytes[i] = (char) (test_random_below(&r, 3) ? 0 :
+							   test_random_next(&r));
+		/* a right cookie and few containers, or nothing is reached */
+		if (length >= 8)
+		{
+			bytes[0] = test_random_below(&r, 2) ? 0x3a : 0x3b;
+			bytes[1] = 0x30;
+			bytes[2] = (char) (bytes[0] == 0x3b ?
+							   test_random_below(&r, 6) : 0);
+			bytes[3] = 0;
+			if (bytes[0] == 0x3a)
+			{
+				memset(bytes + 4, 0, 4);
+				bytes[4] = (char) test_random_below(&r, 6);
+			}
+		}
+		(void) try_bytes(bytes, length);
+	}
+}
+
+#define assert_rejected(hex_bytes) \
+	assert_false(try_bytes(hex_bytes, sizeof(hex_bytes) - 1))
+#define assert_accepted(hex_bytes) \
+	assert_true(try_bytes(hex_bytes, sizeof(hex_bytes) - 1))
+
+static void
+hand_made_arrays(void **state)
+{
+	/* one container: cookie, 1, key 0, 2 values, offset 16, values 1 2 */
+	assert_accepted("\x3a\x30\0\0\1\0\0\0\0\0\1\0\x10\0\0\0\1\0\2\0");
+	/* equal values, descending values */
+	assert_rejected("\x3a\x30\0\0\1\0\0\0\0\0\1\0\x10\0\0\0\1\0\1\0");
+	assert_rejected("\x3a\x30\0\0\1\0\0\0\0\0\1\0\x10\0\0\0\2\0\1\0");
+	/* wrong offset */
+	assert_rejected("\x3a\x30\0\0\1\0\0\0\0\0\1\0\x11\0\0\0\1\0\2\0");
+	/* unknown cookie */
+	assert_rejected("\x3c\x30\0\0\1\0\0\0\0\0\1\0\x10\0\0\0\1\0\2\0");
+	assert_rejected("\x3a\x30\1\0\1\0\0\0\0\0\1\0\x10\0\0\0\1\0\2\0");
+	/* the block number that means none */
+	assert_accepted("\x3a\x30\0\0\1\0\0\0\xff\xff\0\0\x10\0\0\0\xfe\xff");
+	assert_rejected("\x3a\x30\0\0\1\0\0\0\xff\xff\0\0\x10\0\0\0\xff\xff");
+	/* two containers with the same key */
+	assert_rejected("\x3a\x30\0\0\2\0\0\0\1\0\0\0\1\0\0\0\x18\0\0\0\x1a\0\0\0"
+					"\1\0\2\0");
+	assert_accepted("\x3a\x30\0\0\2\0\0\0\1\0\0\0\2\0\0\0\x18\0\0\0\x1a\0\0\0"
+					"\1\0\2\0");
+	/* more containers than there are keys */
+	assert_rejected("\x3a\x30\0\0\1\0\1\0");
+	assert_rejected("\x3a\x30\0\0\xff\xff\xff\xff");
+}
+
+static void
+hand_made_runs(void **state)
+{
+	/* cookie with 1 container, run flag, key 0, 4 values, 2 runs: 1-2, 4-5 */
+	assert_accepted("\x3b\x30\0\0\1\0\0\3\0\2\0\1\0\1\0\4\0\1\0");
+	/* touching runs are allowed */
+	assert_accepted("\x3b\x30\0\0\1\0\0\3\0\2\0\1\0\1\0\3\0\1\0");
+	/* overlapping, descending, wrong sum, flag of no container */
+	assert_rejected("\x3b\x30\0\0\1\0\0\3\0\2\0\1\0\1\0\2\0\1\0");
+	assert_rejected("\x3b\x30\0\0\1\0\0\3\0\2\0\4\0\1\0\1\0\1\0");
+	assert_rejected("\x3b\x30\0\0\1\0\0\4\0\2\0\1\0\1\0\4\0\1\0");
+	assert_rejected("\x3b\x30\0\0\3\0\0\3\0\2\0\1\0\1\0\4\0\1\0");
+	/* no run at all, more runs than bytes */
+	assert_rejected("\x3b\x30\0\0\1\0\0\0\0\0\0");
+	assert_rejected("\x3b\x30\0\0\1\0\0\3\0\3\0\1\0\1\0\4\0\1\0");
+	/* a run over the chunk's end, and up to it */
+	assert_rejected("\x3b\x30\0\0\1\0\0\1\0\1\0\xff\xff\1\0");
+	assert_accepted("\x3b\x30\0\0\1\0\0\0\0\1\0\xff\xff\0\0");
+	assert_rejected("\x3b\x30\0\0\1\xff\xff\0\0\1\0\xff\xff\0\0");
+	/* the whole chunk */
+	assert_accepted("\x3b\x30\0\0\1\0\0\xff\xff\1\0\0\0\xff\xff");
+}
+
+/* The bytes themselves, so that every machine writes the same. */
+static void
+written_bytes_are_fixed(void **state)
+{
+	CkpxBlockSet set;
+	Size		length;
+	char	   *bytes;
+
+	ckpx_block_set_init(&set, NULL);
+	ckpx_block_set_add(&set, 0x01020304);
+	ckpx_block_set_add(&set, 0x01020506);
+	bytes = serialize(&set, &length);
+	assert_int_equal(length, 20);
+	assert_memory_equal(bytes, "\x3a\x30\0\0\1\0\0\0\2\1\1\0\x10\0\0\0"
+						"\4\3\6\5", 20);
+	free(bytes);
+
+	ckpx_block_set_add_range(&set, 0x01020000, 0x01021000);
+	bytes = serialize(&set, &length);
+	assert_int_equal(length, 15);
+	assert_memory_equal(bytes, "\x3b\x30\0\0\1\2\1\xff\x0f\1\0\0\0\xff\x0f",
+						15);
+	free(bytes);
+	ckpx_block_set_reset(&set);
+}
+
+/*
+ * Size: 1 TB of blocks in eight tables, 1 % of them changed at random.
+ */
+static void
+one_terabyte_with_one_percent_changed(void **state)
+{
+	const uint32 table_blocks = 16 * 1024 * 1024;
+	CkpxBlockSet set[8];
+	TestRandom	r;
+	Size		memory = 0;
+	Size		written = 0;
+	uint64		count = 0;
+	int			i;
+	uint32		n;
+
+	test_random_seed(&r, 8);
+	for (i = 0; i < 8; i++)
+	{
+		ckpx_block_set_init(&set[i], NULL);
+		for (n = 0; n < table_blocks / 100; n++)
+			ckpx_block_set_add(&set[i], test_random_below(&r, table_blocks));
+		memory += ckpx_block_set_memory(&set[i]);
+		written += ckpx_block_set_serialized_size(&set[i]);
+		count += ckpx_block_set_count(&set[i]);
+	}
+	print_message("%lu blocks: %lu bytes in memory, %lu written\n",
+				  (unsigned long) count, (unsigned long) memory,
+				  (unsigned long) written);
+	assert_true(count > UINT64CONST(8) * table_blocks / 101);
+	assert_true(memory < 16 * 1024 * 1024);
+	assert_true(written < 3 * 1024 * 1024);
+	for (i = 0; i < 8; i++)
+		ckpx_block_set_reset(&set[i]);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(empty_set),
+		cmocka_unit_test(first_and_last_block),
+		cmocka_unit_test(invalid_block_is_never_stored),
+		cmocka_unit_test(range_end_is_exclusive),
+		cmocka_unit_test(range_that_ends_at_a_chunk_border),
+		cmocka_unit_test(last_run_ends_at_invalid_block),
+		cmocka_unit_test(array_grows_into_bitmap),
+		cmocka_unit_test(bitmap_shrinks_into_array),
+		cmocka_unit_test(subtract_all_leaves_no_chunk),
+		cmocka_unit_test(set_with_itself),
+		cmocka_unit_test(limit_forgets_blocks_at_and_after_it),
+		cmocka_unit_test(limit_never_rises),
+		cmocka_unit_test(limit_at_chunk_border),
+		cmocka_unit_test(blocks_after_the_limit_are_listed_again),
+		cmocka_unit_test(merge_in_wrong_order_forgets_a_block),
+		cmocka_unit_test(merge_applies_limit_before_blocks),
+		cmocka_unit_test(merge_grouping_does_not_matter),
+		cmocka_unit_test(random_steps_each_checked),
+		cmocka_unit_test(random_sequences_1),
+		cmocka_unit_test(random_sequences_2),
+		cmocka_unit_test(random_sequences_3),
+		cmocka_unit_test(deserialize_is_union),
+		cmocka_unit_test(truncated_at_each_byte),
+		cmocka_unit_test(each_bit_flipped),
+		cmocka_unit_test(random_bytes),
+		cmocka_unit_test(hand_made_arrays),
+		cmocka_unit_test(hand_made_runs),
+		cmocka_unit_test(written_bytes_are_fixed),
+		cmocka_unit_test(one_terabyte_with_one_percent_changed),
+	};
+
+	return cmocka_run_group_tests_name("block_set", tests, NULL, NULL);
+}
