@@ -11,8 +11,10 @@
  * has its own CRC-32C.  Everything is little endian.
  *
  * A large object is split into parts, each a complete file of this format
- * with part and nparts-so-far in its header; key order continues over parts.
- * Only the last part's footer has last_part set.
+ * with its number in the header, totals of its own, and the same numbers
+ * about the range in each header; key order continues over parts, which the
+ * reader of several parts must check.  Only the last part's footer has
+ * last_part set.
  *
  * Writing goes through a callback that takes the next bytes, reading through
  * one that reads at an offset, so nothing here knows a file.  Both may raise
@@ -30,10 +32,15 @@
 #define CKPX_COMPRESSION_NONE	0
 #define CKPX_COMPRESSION_ZSTD	1
 
-/* Bounds that a reader insists on. */
-#define CKPX_MAX_SECTION_BYTES	(256 * 1024 * 1024)
+/*
+ * Bounds that a reader insists on.  A section has room for the largest record
+ * that can be (a bitmap container for each of the 65536 chunks of a fork, 513
+ * MiB) and fits, like its compressed form at its worst, into one allocation
+ * of the server.  The open transactions are more than PostgreSQL can have.
+ */
+#define CKPX_MAX_SECTION_BYTES	(640 * 1024 * 1024)
 #define CKPX_MAX_SECTIONS		(1024 * 1024)
-#define CKPX_MAX_OPEN_XACTS		65536
+#define CKPX_MAX_OPEN_XACTS		(1024 * 1024)
 
 /* A transaction that was open at the object's end. */
 typedef struct CkpxOpenXact
@@ -61,9 +68,11 @@ typedef struct CkpxObjectHeader
 	uint64		wal_bytes;
 	uint8		custom_rmgrs[CKPX_RMGR_BITMAP_BYTES];
 	uint32		nopen_xacts;	/* at most CKPX_MAX_OPEN_XACTS */
-	CkpxOpenXact *open_xacts;	/* by xid; read: from the reader's memory */
+	CkpxOpenXact *open_xacts;	/* read: by xid, from the reader's memory;
+								 * to write: in any order */
 } CkpxObjectHeader;
 
+/* Of one file, that is, of one part. */
 typedef struct CkpxObjectTotals
 {
 	uint32		nrelations;
@@ -75,11 +84,18 @@ typedef struct CkpxObjectTotals
 typedef struct CkpxObjectOptions
 {
 	uint32		section_rows;	/* at most so many relation records */
-	uint32		section_bytes;	/* close a section when it reaches this */
-	int			compression;	/* CKPX_COMPRESSION_... */
+	uint32		section_bytes;	/* at most so many bytes before compression,
+								 * but at least one record */
+	int			compression;	/* CKPX_COMPRESSION_...; what is not built in
+								 * is written without */
 } CkpxObjectOptions;
 
-/* Writing: begin, add in key order, end. */
+/*
+ * Writing: begin, add in key order, end.  Memory: one section, its compressed
+ * form, and 40 bytes for each section so far.  After the greater half of
+ * CKPX_MAX_SECTIONS a file's sections become larger than asked for, so that
+ * their number stays within the bound.
+ */
 typedef void (*CkpxObjectWrite) (void *arg, const char *bytes, Size length);
 typedef struct CkpxObjectWriter CkpxObjectWriter;
 
@@ -90,7 +106,10 @@ extern CkpxObjectWriter *ckpx_object_begin(CkpxMemory mem,
 extern void ckpx_object_add(CkpxObjectWriter *writer,
 							const CkpxRelation *relation);
 
-/* Bytes handed to the callback so far, plus those still gathered. */
+/*
+ * About the size of the file if it ended now: bytes handed to the callback so
+ * far, those gathered and not yet compressed, table of contents and footer.
+ */
 extern uint64 ckpx_object_written(const CkpxObjectWriter *writer);
 
 /* Write the rest, fill *totals (last_part is input), free the writer. */
@@ -104,10 +123,11 @@ extern void ckpx_object_end(CkpxObjectWriter *writer,
  * _open reads and verifies header, footer and table of contents of a file of
  * 'size' bytes.  _find merges the record of one key into 'relation' (made
  * with ckpx_relation_init), reading one section; *found tells whether it was
- * there.  _next visits every record in key order, section by section; the
- * view is good until the next call.  All return false with *problem set where
- * the bytes are not what they must be, and _next returns false with *problem
- * NULL at the end.
+ * there.  _next visits every record in key order, section by section, and at
+ * the end compares the totals; the view is good until the next call of _next
+ * or _find, which may be mixed.  All return false (_open: NULL) with *problem
+ * set where the bytes are not what they must be, and _next returns false with
+ * *problem NULL at the end.
  */
 typedef bool (*CkpxObjectRead) (void *arg, uint64 offset, char *bytes,
 								Size length);
@@ -123,6 +143,9 @@ extern bool ckpx_object_find(CkpxObjectReader *reader, const CkpxRelKey *key,
 							 const char **problem);
 extern bool ckpx_object_next(CkpxObjectReader *reader, CkpxRelationView *view,
 							 const char **problem);
+
+/* Let _next begin again at the first record. */
+extern void ckpx_object_rewind(CkpxObjectReader *reader);
 extern void ckpx_object_close(CkpxObjectReader *reader);
 
 #endif							/* CKPX_OBJECT_FORMAT_H */
