@@ -1,0 +1,343 @@
+
+=head1 NAME
+
+CkpxTest - servers with ckpx, and its map compared with independent oracles
+
+=head1 SYNOPSIS
+
+  use FindBin;
+  use lib "$FindBin::RealBin/../lib";
+  use CkpxTest;
+  use Test::More;
+
+  my $node = new_node('main');
+  $node->start;
+  $node->safe_psql('postgres', 'CREATE EXTENSION ckpx');
+  my $start = wal_position($node);
+  # ... work ...
+  my $end = wal_position($node);
+  covers_all_oracles($node, $start, $end, 'after work');
+
+=cut
+
+package CkpxTest;
+
+use strict;
+use warnings;
+
+use Carp;
+use Exporter 'import';
+use Test::More ();
+use Time::HiRes qw(time);
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+
+use CkpxOracle;
+
+our @EXPORT = qw(
+  new_node wait_for_sql wait_until crash crash_and_restart
+  wal_position changed_blocks cold_copy
+  missing_by_page_lsn missing_by_waldump missing_by_cold_copies
+  is_covered covers_all_oracles
+);
+
+# How long a condition may take to come true, in seconds.
+our $timeout_default = $ENV{PG_TEST_TIMEOUT_DEFAULT} || 120;
+
+=head2 new_node($name, %options)
+
+Make a server that preloads ckpx with intervals short enough for tests; it is
+not started.  Options: conf => text appended to postgresql.conf, extra =>
+arguments for initdb, preload => the value of shared_preload_libraries.
+
+=cut
+
+sub new_node
+{
+	my ($name, %options) = @_;
+	my $preload = $options{preload} // 'ckpx';
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	# allows_streaming: without it the server runs at wal_level=minimal.
+	$node->init(
+		allows_streaming => 1,
+		($options{extra} ? (extra => $options{extra}) : ()));
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = '$preload'");
+
+	# init() turns this on, and then hint bits are logged and pages of the
+	# visibility map are always registered: the easy case, not the default one.
+	$node->append_conf('postgresql.conf', 'wal_log_hints = off');
+	$node->append_conf('postgresql.conf', <<'EOC') if $preload =~ /\bckpx\b/;
+autovacuum = off
+max_prepared_transactions = 10
+ckpx.collect_interval = '50ms'
+ckpx.min_incremental_interval = '100ms'
+ckpx.min_count = 1
+ckpx.max_retained_wal = '1GB'
+EOC
+	$node->append_conf('postgresql.conf', $options{conf}) if $options{conf};
+	return $node;
+}
+
+=head2 wait_until($condition, $what, $timeout)
+
+Call $condition until it returns true; die after $timeout seconds.
+
+=cut
+
+sub wait_until
+{
+	my ($condition, $what, $timeout) = @_;
+	my $deadline = time() + ($timeout // $timeout_default);
+
+	while (1)
+	{
+		my $result = $condition->();
+		return $result if $result;
+		croak "timed out waiting until $what" if time() > $deadline;
+		select(undef, undef, undef, 0.05);
+	}
+}
+
+=head2 wait_for_sql($node, $query, $expected, $timeout)
+
+Run a query until its result is $expected ('t' if not given, a string or a
+compiled pattern).  An error counts as not yet.  Returns the result; dies with
+the last result or error after $timeout seconds.
+
+=cut
+
+sub wait_for_sql
+{
+	my ($node, $query, $expected, $timeout) = @_;
+	my ($stdout, $stderr) = ('', '');
+	$expected //= 't';
+
+	my $reached = eval {
+		wait_until(
+			sub {
+				$node->psql(
+					'postgres', $query,
+					stdout => \$stdout,
+					stderr => \$stderr);
+				return ref $expected
+				  ? $stdout =~ $expected
+				  : $stdout eq $expected;
+			},
+			'',
+			$timeout);
+	};
+	croak "timed out waiting for \"$query\" to return \"$expected\";"
+	  . " last result \"$stdout\", last error \"$stderr\""
+	  if !$reached;
+	return $stdout;
+}
+
+=head2 crash($node), crash_and_restart($node)
+
+Kill the postmaster with SIGKILL; its children notice and exit by themselves.
+crash_and_restart() starts the server again when they are gone.
+
+=cut
+
+sub crash
+{
+	my $node = shift;
+	my $pid = $node->{_pid};
+
+	$node->kill9;
+	wait_until(sub { kill(0, $pid) == 0 }, "postmaster $pid is gone");
+	return;
+}
+
+sub crash_and_restart
+{
+	my $node = shift;
+	crash($node);
+	start_after_crash($node);
+	return;
+}
+
+# As long as a child of the killed postmaster lives, a new one refuses to use
+# the shared memory.
+sub start_after_crash
+{
+	my $node = shift;
+
+	wait_until(
+		sub {
+			my $offset = -s $node->logfile // 0;
+			return 1 if $node->start(fail_ok => 1);
+			my $log = substr(slurp_file($node->logfile), $offset);
+			croak "server did not start again: $log"
+			  if $log !~ /pre-existing shared memory block|lock file/;
+			return 0;
+		},
+		'the server starts after a crash');
+	return;
+}
+
+=head2 wal_position($node)
+
+Return the boundary of a record: every change made so far lies before it, every
+later one at or after it.  WAL is flushed up to it.
+
+=cut
+
+sub wal_position
+{
+	my $node = shift;
+
+	return $node->safe_psql('postgres', 'SELECT pg_last_wal_replay_lsn()')
+	  if $node->safe_psql('postgres', 'SELECT pg_is_in_recovery()') eq 't';
+
+	# The commit of the second statement flushes what lies before it.
+	my $lsn = $node->safe_psql('postgres',
+			"SELECT pg_current_wal_insert_lsn();\n"
+		  . "SELECT pg_logical_emit_message(true, 'ckpx', 'flush') IS NULL;");
+	$lsn =~ s/\n.*//s;
+	return $lsn;
+}
+
+=head2 changed_blocks($node, $start, $end)
+
+Ask ckpx_changed_blocks() and return the answer as a CkpxOracle::Map.
+
+=cut
+
+sub changed_blocks
+{
+	my ($node, $start, $end) = @_;
+	my $map = CkpxOracle::Map->new;
+	my $rows = $node->safe_psql(
+		'postgres', qq{
+		SELECT tablespace, database, relfilenode, fork, limit_block,
+			coalesce(blocks, '{}')
+		FROM ckpx_changed_blocks('$start', '$end')
+		WHERE relfilenode IS NOT NULL});
+
+	$map->add(split /\|/, $_, -1) foreach split /\n/, $rows;
+	return $map;
+}
+
+=head2 missing_by_page_lsn($node, $start, $end, $map)
+
+CkpxOracle's page_lsn_oracle; a running server writes its buffers first.
+
+=cut
+
+sub missing_by_page_lsn
+{
+	my ($node, $start, $end, $map) = @_;
+
+	if (-e $node->data_dir . '/postmaster.pid')
+	{
+		# A restart point writes only what lies before the last checkpoint
+		# record, and may not be made at all.
+		croak 'stop a standby before reading its pages'
+		  if $node->safe_psql('postgres', 'SELECT pg_is_in_recovery()') eq 't';
+		$node->safe_psql('postgres', 'CHECKPOINT');
+	}
+	return page_lsn_oracle($node->data_dir, $start, $end, $map);
+}
+
+=head2 missing_by_waldump($node, $start, $end, $map, %options)
+
+CkpxOracle's waldump_oracle over this server's WAL.  Options: from => where to
+start reading for sequences (default $start), timeline => number.
+
+=cut
+
+sub missing_by_waldump
+{
+	my ($node, $start, $end, $map, %options) = @_;
+	my @command = (
+		'pg_waldump', '-p', $node->data_dir . '/pg_wal',
+		'-s', $options{from} // $start,
+		'-e', $end);
+	push @command, '-t', $options{timeline} if $options{timeline};
+
+	# The map may cost seconds to make; the dump is read as it comes.
+	open(my $pipe, '-|', @command) or croak "could not run @command: $!";
+	my @result = waldump_oracle(sub { return scalar <$pipe> }, $start, $end, $map);
+
+	# Read to the end, so that the status is pg_waldump's own.
+	while (<$pipe>) { }
+	close($pipe) or croak "@command failed with status $?";
+	return @result;
+}
+
+=head2 cold_copy($node, $to), missing_by_cold_copies($before, $after, $map)
+
+Copy the relation files of a stopped server, those in tablespaces included,
+and compare two such copies.
+
+=cut
+
+sub cold_copy
+{
+	my ($node, $to) = @_;
+	my $from = $node->data_dir;
+
+	croak 'a cold copy needs a stopped server' if -e "$from/postmaster.pid";
+	mkdir $to or croak "could not create \"$to\": $!";
+	mkdir "$to/pg_tblspc" or croak "could not create \"$to/pg_tblspc\": $!";
+	system_or_bail('cp', '-a', "$from/base", "$from/global", $to);
+	foreach my $link (glob("$from/pg_tblspc/*"))
+	{
+		my ($spc) = $link =~ m{/(\d+)$} or next;
+		system_or_bail('cp', '-a', "$link/.", "$to/pg_tblspc/$spc");
+	}
+	return;
+}
+
+sub missing_by_cold_copies
+{
+	return cold_copies_oracle(@_);
+}
+
+=head2 is_covered($missing, $stats, $name)
+
+One test: nothing is missing, and the oracle had something to look at.
+
+=cut
+
+sub is_covered
+{
+	my ($missing, $stats, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	my $ok = Test::More::ok(!@$missing && $stats->{checked} > 0, $name);
+	if (!$ok)
+	{
+		my $n = @$missing;
+		Test::More::diag("$n of $stats->{checked} changed blocks are not in the map");
+		Test::More::diag($_) foreach @$missing[ 0 .. ($n > 10 ? 9 : $n - 1) ];
+	}
+	return $ok;
+}
+
+=head2 covers_all_oracles($node, $start, $end, $name, %options)
+
+Two tests: the map of [$start, $end) against the page LSNs and against
+pg_waldump of a running server.  Returns the statistics of the latter.
+
+=cut
+
+sub covers_all_oracles
+{
+	my ($node, $start, $end, $name, %options) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $map = changed_blocks($node, $start, $end);
+
+	is_covered(missing_by_page_lsn($node, $start, $end, $map),
+		"$name: every page with an LSN of the range is in the map");
+	my ($missing, $stats) =
+	  missing_by_waldump($node, $start, $end, $map, %options);
+	is_covered($missing, $stats,
+		"$name: every block reference of pg_waldump is in the map");
+	return $stats;
+}
+
+1;
