@@ -240,7 +240,7 @@ values_lower_bound(const uint16 *values, uint32 n, uint32 low)
 	{
 		uint32		half = n / 2;
 
-		base += (base[half - 1] < low) ? half : 0;
+		base += half * (base[half - 1] < low);
 		n -= half;
 	}
 	return (uint32) (base - values) + (n == 1 && *base < low);
