@@ -25,9 +25,8 @@
 #define PLACE(bucket)	((bucket) % CKPX_XID_BUCKETS)
 
 /*
- * A reset shift would cost nothing here, but one that swings with each long
- * transaction would copy the ring again and again; so come down only when
- * the ring is nearly empty.
+ * Spread only when the ring is nearly empty: a shift that swings around the
+ * ring's size would copy it again and again.
  */
 #define SPREAD_BELOW	(CKPX_XID_BUCKETS / 8)
 
@@ -65,17 +64,22 @@ change_shift(CkpxXidLsn *map, uint32 shift)
 		if (lsn == InvalidXLogRecPtr)
 			continue;
 
-		/* all new buckets that share an xid with the old one */
+		/*
+		 * All new buckets that share an xid in use with the old one.  Without
+		 * the upper end a coarse bucket would hold the xids yet to come down
+		 * to its LSN.
+		 */
 		from = ((old_first + i) << old_shift) >> shift;
 		to = (((old_first + i) << old_shift) +
 			  ((UINT64CONST(1) << old_shift) - 1)) >> shift;
 		from = Max(from, map->first_bucket);
-		for (uint64 bucket = from; bucket <= to; bucket++)
-		{
-			Assert(bucket - map->first_bucket < CKPX_XID_BUCKETS);
-			keep_lower(&map->lsn[PLACE(bucket)], lsn);
-			map->nbuckets = (uint32) (bucket - map->first_bucket) + 1;
-		}
+		to = Min(to, map->last_xid >> shift);
+		if (from > to)
+			continue;			/* what is left of it was forgotten */
+		Assert(to - map->first_bucket < CKPX_XID_BUCKETS);
+		for (uint64 n = 0; n <= to - from; n++)
+			keep_lower(&map->lsn[PLACE(from + n)], lsn);
+		map->nbuckets = (uint32) (to - map->first_bucket) + 1;
 	}
 }
 
@@ -99,6 +103,7 @@ ckpx_xid_lsn_note(CkpxXidLsn *map, uint64 xid, XLogRecPtr lsn)
 	if (xid < map->known_from)
 		return;
 
+	map->last_xid = Max(map->last_xid, xid);
 	while ((xid >> shift) - (map->known_from >> shift) >= CKPX_XID_BUCKETS)
 		shift++;
 	if (shift != map->shift)
@@ -115,7 +120,6 @@ ckpx_xid_lsn_forget_before(CkpxXidLsn *map, uint64 xid)
 {
 	uint64		first;
 	uint32		shift;
-	uint32		nbuckets;
 
 	if (xid <= map->known_from)
 		return;
@@ -133,12 +137,10 @@ ckpx_xid_lsn_forget_before(CkpxXidLsn *map, uint64 xid)
 
 	/* Be exact again when a long span of xids is over. */
 	shift = map->shift;
-	nbuckets = map->nbuckets;
-	while (shift > 0 && nbuckets <= SPREAD_BELOW)
-	{
+	while (shift > 0 &&
+		   (map->nbuckets == 0 ||
+			(map->last_xid >> shift) - (xid >> shift) < SPREAD_BELOW))
 		shift--;
-		nbuckets *= 2;
-	}
 	if (shift != map->shift)
 		change_shift(map, shift);
 }
@@ -146,15 +148,15 @@ ckpx_xid_lsn_forget_before(CkpxXidLsn *map, uint64 xid)
 bool
 ckpx_xid_lsn_lower_bound(const CkpxXidLsn *map, uint64 xmin, XLogRecPtr *lsn)
 {
-	uint64		end = map->first_bucket + map->nbuckets;
+	uint64		first = xmin >> map->shift;
 
 	*lsn = InvalidXLogRecPtr;
 	if (xmin < map->known_from)
 		return false;
 
-	for (uint64 bucket = xmin >> map->shift; bucket < end; bucket++)
+	for (uint64 i = first - map->first_bucket; i < map->nbuckets; i++)
 	{
-		XLogRecPtr	seen = map->lsn[PLACE(bucket)];
+		XLogRecPtr	seen = map->lsn[PLACE(map->first_bucket + i)];
 
 		if (seen != InvalidXLogRecPtr)
 			keep_lower(lsn, seen);

@@ -33,6 +33,7 @@ typedef struct CkpxXidLsn
 	uint64		known_from;		/* xids below this are not known: they may have
 								 * records from before tracking began, or were
 								 * forgotten */
+	uint64		last_xid;		/* the highest xid noted */
 	uint64		first_bucket;	/* bucket number (xid >> shift) of the oldest
 								 * kept */
 	uint32		nbuckets;		/* in use, from first_bucket on */
