@@ -24,6 +24,7 @@
  */
 #include "core/object_format.h"
 
+#include "core/bytes.h"
 #include "port/pg_crc32c.h"
 
 #ifdef USE_ZSTD
@@ -107,16 +108,15 @@ struct CkpxObjectReader
 static char *
 put_u32(char *at, uint32 value)
 {
-	for (int i = 0; i < 4; i++)
-		*at++ = (char) (value >> (8 * i));
-	return at;
+	ckpx_put_u32(at, value);
+	return at + 4;
 }
 
 static char *
 put_u64(char *at, uint64 value)
 {
-	at = put_u32(at, (uint32) value);
-	return put_u32(at, (uint32) (value >> 32));
+	ckpx_put_u64(at, value);
+	return at + 8;
 }
 
 static char *
@@ -131,19 +131,15 @@ put_key(char *at, const CkpxRelKey *key)
 static uint32
 take_u32(const char **at)
 {
-	const unsigned char *byte = (const unsigned char *) *at;
-
 	*at += 4;
-	return (uint32) byte[0] | (uint32) byte[1] << 8 |
-		(uint32) byte[2] << 16 | (uint32) byte[3] << 24;
+	return ckpx_get_u32(*at - 4);
 }
 
 static uint64
 take_u64(const char **at)
 {
-	uint64		low = take_u32(at);
-
-	return low | (uint64) take_u32(at) << 32;
+	*at += 8;
+	return ckpx_get_u64(*at - 8);
 }
 
 static void
