@@ -1,0 +1,1882 @@
+/*-------------------------------------------------------------------------
+ *
+ * test_entry_store.c
+ *		The history of entries: what gets in, what answers a range, and what
+ *		becomes of both when an epoch ends, an object is damaged or WAL is
+ *		rolled back.
+ *
+ * Two random tests look at it from two sides: one compares each answer with
+ * a model that knows only lists, the other asks of each answer only whether
+ * it is true, with one flag per LSN that says which epoch really watched it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "core/entry_store.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <time.h>
+#include <cmocka.h>
+
+#define I	CKPX_KIND_INCREMENTAL
+#define G	CKPX_KIND_GLOBAL
+#define B	CKPX_KIND_BACKUP
+#define S	CKPX_KIND_SEGMENT
+
+#define MAX_ENTRIES		64
+
+static CkpxEntryStore *store;
+static uint32 chosen[MAX_ENTRIES];
+static CkpxCollectResult result;
+
+static uint64 seed = UINT64CONST(0x9E3779B97F4A7C15);
+
+static uint64
+next_random(void)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return seed;
+}
+
+static CkpxEntry
+make(CkpxEntryKind kind, uint32 epoch, XLogRecPtr start, XLogRecPtr end,
+	 CkpxEntryState state)
+{
+	CkpxEntry	entry = {0};
+
+	entry.kind = kind;
+	entry.state = state;
+	entry.epoch = epoch;
+	entry.timeline = 1;
+	entry.start_lsn = start;
+	entry.end_lsn = end;
+	return entry;
+}
+
+static CkpxStoreResult
+insert(CkpxEntryKind kind, XLogRecPtr start, XLogRecPtr end)
+{
+	CkpxEntry	entry = make(kind, store->epoch, start, end,
+							 CKPX_ENTRY_PENDING);
+
+	return ckpx_entry_store_insert(store, &entry);
+}
+
+static CkpxStoreResult
+load(CkpxEntryKind kind, uint32 epoch, XLogRecPtr start, XLogRecPtr end)
+{
+	CkpxEntry	entry = make(kind, epoch, start, end, CKPX_ENTRY_FINISHED);
+
+	return ckpx_entry_store_load(store, &entry);
+}
+
+static void
+finish(CkpxEntryKind kind, XLogRecPtr start, XLogRecPtr end)
+{
+	CkpxEntry  *entry = ckpx_entry_store_find(store, kind, store->epoch,
+											  start, end);
+
+	assert_non_null(entry);
+	assert_true(ckpx_entry_transition(entry, CKPX_EVENT_START));
+	assert_true(ckpx_entry_transition(entry, CKPX_EVENT_FINISH));
+}
+
+/* Insert and finish. */
+static void
+add(CkpxEntryKind kind, XLogRecPtr start, XLogRecPtr end)
+{
+	assert_int_equal(insert(kind, start, end), CKPX_STORE_OK);
+	finish(kind, start, end);
+}
+
+static void
+drop(CkpxEntryKind kind, uint32 epoch, XLogRecPtr start, XLogRecPtr end)
+{
+	assert_true(ckpx_entry_store_remove(store, kind, epoch, start, end));
+}
+
+static void
+begin(XLogRecPtr from, XLogRecPtr start)
+{
+	ckpx_entry_store_begin_epoch(store, 1, from, start, 1, "test");
+}
+
+static void
+damage(uint32 epoch, XLogRecPtr from, XLogRecPtr to)
+{
+	ckpx_entry_store_add_damage(store, epoch, 1, from, to, 1, "damaged");
+}
+
+static void
+check(void)
+{
+	const char *problem = ckpx_entry_store_check(store);
+
+	if (problem)
+		fail_msg("%s", problem);
+}
+
+static void
+expect_problem(const char *want)
+{
+	const char *problem = ckpx_entry_store_check(store);
+
+	assert_non_null(problem);
+	assert_string_equal(problem, want);
+}
+
+static int
+setup(void **arg)
+{
+	store = malloc(ckpx_entry_store_size(MAX_ENTRIES));
+	memset(store, 0x5a, ckpx_entry_store_size(MAX_ENTRIES));
+	ckpx_entry_store_init(store, MAX_ENTRIES);
+	return 0;
+}
+
+static int
+teardown(void **arg)
+{
+	free(store);
+	return 0;
+}
+
+/* Epoch 1 from 100 with incrementals of 100 up to 'end'. */
+static void
+chain(XLogRecPtr end)
+{
+	begin(InvalidXLogRecPtr, 100);
+	for (XLogRecPtr lsn = 100; lsn < end; lsn += 100)
+		add(I, lsn, lsn + 100);
+	check();
+}
+
+static void
+collect(XLogRecPtr start, XLogRecPtr end)
+{
+	memset(&result, 0x5a, sizeof(result));
+	ckpx_entry_store_collect(store, start, end, chosen, &result);
+}
+
+/* What was chosen, as "G100-300 I300-400". */
+static const char *
+chosen_text(void)
+{
+	static char text[MAX_ENTRIES * 16];
+	int			n = 0;
+
+	text[0] = '\0';
+	for (uint32 i = 0; i < result.nchosen; i++)
+	{
+		const CkpxEntry *entry = &store->entries[chosen[i]];
+
+		n += sprintf(text + n, "%s%c%d-%d", i ? " " : "",
+					 "?IGBS"[entry->kind], (int) entry->start_lsn,
+					 (int) entry->end_lsn);
+	}
+	return text;
+}
+
+/* The answer covers everything, with these objects. */
+static void
+expect_complete(XLogRecPtr start, XLogRecPtr end, const char *objects,
+				XLogRecPtr from, XLogRecPtr checkpointed)
+{
+	collect(start, end);
+	assert_string_equal(chosen_text(), objects);
+	assert_true(result.complete);
+	assert_int_equal(result.from_lsn, from);
+	assert_int_equal(result.checkpointed, checkpointed);
+	assert_int_equal(result.missing_from, InvalidXLogRecPtr);
+	assert_false(result.stale);
+}
+
+/* The answer ends too early, at 'checkpointed'. */
+static void
+expect_part(XLogRecPtr start, XLogRecPtr end, const char *objects,
+			XLogRecPtr from, XLogRecPtr checkpointed)
+{
+	collect(start, end);
+	assert_string_equal(chosen_text(), objects);
+	assert_false(result.complete);
+	assert_int_equal(result.from_lsn, from);
+	assert_int_equal(result.checkpointed, checkpointed);
+	assert_int_equal(result.missing_from, checkpointed);
+	assert_false(result.stale);
+}
+
+static void
+expect_nothing(XLogRecPtr start, XLogRecPtr end)
+{
+	collect(start, end);
+	assert_int_equal(result.nchosen, 0);
+	assert_false(result.complete);
+	assert_int_equal(result.from_lsn, InvalidXLogRecPtr);
+	assert_int_equal(result.checkpointed, InvalidXLogRecPtr);
+	assert_int_equal(result.missing_from, start);
+	assert_false(result.stale);
+}
+
+static void
+expect_stale(XLogRecPtr start, XLogRecPtr end, XLogRecPtr oldest)
+{
+	collect(start, end);
+	assert_int_equal(result.nchosen, 0);
+	assert_false(result.complete);
+	assert_int_equal(result.checkpointed, InvalidXLogRecPtr);
+	assert_true(result.stale);
+	assert_int_equal(result.oldest, oldest);
+}
+
+/*-------------------------------------------------------------------------
+ * Insertion
+ *-------------------------------------------------------------------------
+ */
+
+static void
+test_no_epoch(void **arg)
+{
+	assert_int_equal(insert(I, 100, 200), CKPX_STORE_WRONG_EPOCH);
+	assert_int_equal(load(I, 1, 100, 200), CKPX_STORE_WRONG_EPOCH);
+	assert_int_equal(ckpx_entry_store_checkpointed(store), InvalidXLogRecPtr);
+	assert_int_equal(ckpx_entry_store_low_water_mark(store),
+					 InvalidXLogRecPtr);
+	assert_int_equal(ckpx_entry_store_uncovered(store), 0);
+	assert_null(ckpx_entry_store_newest(store, I, false));
+	assert_int_equal(ckpx_entry_store_after(store, 0, 9, chosen), 0);
+	expect_nothing(100, 200);
+	assert_int_equal(result.epoch, 0);
+	expect_complete(100, 100, "", 0, 0);
+	check();
+}
+
+static void
+test_insert_bad(void **arg)
+{
+	CkpxEntry	entry;
+
+	begin(InvalidXLogRecPtr, 100);
+	assert_int_equal(insert(I, 100, 100), CKPX_STORE_BAD_RANGE);
+	assert_int_equal(insert(I, 200, 100), CKPX_STORE_BAD_RANGE);
+	assert_int_equal(insert(I, 99, 200), CKPX_STORE_BAD_RANGE);
+	assert_int_equal(insert(CKPX_KIND_NONE, 100, 200), CKPX_STORE_BAD_ENTRY);
+	assert_int_equal(insert((CkpxEntryKind) 9, 100, 200),
+					 CKPX_STORE_BAD_ENTRY);
+	entry = make(I, 1, 100, 200, CKPX_ENTRY_FINISHED);
+	assert_int_equal(ckpx_entry_store_insert(store, &entry),
+					 CKPX_STORE_BAD_ENTRY);
+	entry = make(I, 2, 100, 200, CKPX_ENTRY_PENDING);
+	assert_int_equal(ckpx_entry_store_insert(store, &entry),
+					 CKPX_STORE_WRONG_EPOCH);
+	assert_int_equal(store->nentries, 0);
+}
+
+/* An incremental starts where the one before it ended, and waits for it. */
+static void
+test_insert_incremental(void **arg)
+{
+	begin(InvalidXLogRecPtr, 100);
+	assert_int_equal(insert(I, 150, 200), CKPX_STORE_NOT_CONTIGUOUS);
+	assert_int_equal(insert(I, 100, 200), CKPX_STORE_OK);
+	assert_int_equal(insert(I, 200, 300), CKPX_STORE_UNFINISHED);
+	assert_int_equal(insert(I, 100, 200), CKPX_STORE_UNFINISHED);
+	finish(I, 100, 200);
+	assert_int_equal(insert(I, 100, 200), CKPX_STORE_NOT_CONTIGUOUS);
+	assert_int_equal(insert(I, 150, 300), CKPX_STORE_NOT_CONTIGUOUS);
+	assert_int_equal(insert(I, 250, 300), CKPX_STORE_NOT_CONTIGUOUS);
+	assert_int_equal(insert(I, 200, 300), CKPX_STORE_OK);
+	check();
+}
+
+static void
+test_insert_global(void **arg)
+{
+	chain(400);
+	assert_int_equal(insert(G, 200, 400), CKPX_STORE_BAD_RANGE);
+	assert_int_equal(insert(G, 100, 350), CKPX_STORE_NOT_CONTIGUOUS);
+	assert_int_equal(insert(G, 100, 500), CKPX_STORE_NOT_CONTIGUOUS);
+	assert_int_equal(insert(G, 100, 300), CKPX_STORE_OK);
+	assert_int_equal(insert(G, 100, 400), CKPX_STORE_UNFINISHED);
+	finish(G, 100, 300);
+	assert_int_equal(insert(G, 100, 200), CKPX_STORE_STALE);
+	assert_int_equal(insert(G, 100, 300), CKPX_STORE_STALE);
+	assert_int_equal(insert(G, 100, 400), CKPX_STORE_OK);
+	check();
+}
+
+/* The end of an incremental that is not finished is not an end. */
+static void
+test_insert_global_over_unfinished(void **arg)
+{
+	chain(300);
+	assert_int_equal(insert(I, 300, 400), CKPX_STORE_OK);
+	assert_int_equal(insert(G, 100, 400), CKPX_STORE_NOT_CONTIGUOUS);
+	assert_int_equal(insert(G, 100, 300), CKPX_STORE_OK);
+	check();
+}
+
+/* A global needs its sources: the global before, and what follows that. */
+static void
+test_insert_global_needs_sources(void **arg)
+{
+	chain(500);
+	add(G, 100, 300);
+	drop(I, 1, 100, 200);
+	drop(I, 1, 200, 300);
+	assert_int_equal(insert(G, 100, 500), CKPX_STORE_OK);
+	drop(G, 1, 100, 500);
+	drop(I, 1, 300, 400);
+	damage(1, 300, 400);
+	assert_int_equal(insert(G, 100, 500), CKPX_STORE_NOT_CONTIGUOUS);
+	check();
+}
+
+static void
+test_insert_backup(void **arg)
+{
+	chain(300);
+	assert_int_equal(insert(B, 250, 320), CKPX_STORE_NOT_CONTIGUOUS);
+	assert_int_equal(insert(B, 300, 320), CKPX_STORE_OK);
+	assert_int_equal(insert(B, 300, 330), CKPX_STORE_UNFINISHED);
+	finish(B, 300, 320);
+	assert_int_equal(insert(B, 300, 320), CKPX_STORE_DUPLICATE);
+	assert_int_equal(insert(B, 300, 330), CKPX_STORE_OK);
+	finish(B, 300, 330);
+	assert_int_equal(insert(B, 100, 330), CKPX_STORE_OK);
+	check();
+}
+
+static void
+test_insert_segment(void **arg)
+{
+	chain(300);
+	assert_int_equal(insert(S, 310, 320), CKPX_STORE_OK);
+	assert_int_equal(insert(S, 320, 330), CKPX_STORE_OK);
+	assert_int_equal(insert(S, 320, 330), CKPX_STORE_DUPLICATE);
+	assert_int_equal(insert(S, 50, 60), CKPX_STORE_BAD_RANGE);
+	add(I, 300, 330);
+	check();
+}
+
+static void
+test_full(void **arg)
+{
+	begin(InvalidXLogRecPtr, 100);
+	for (XLogRecPtr lsn = 100; lsn < 100 + MAX_ENTRIES; lsn++)
+		add(I, lsn, lsn + 1);
+	assert_int_equal(insert(I, 100 + MAX_ENTRIES, 200), CKPX_STORE_FULL);
+	assert_int_equal(load(S, 1, 100, 200), CKPX_STORE_FULL);
+	check();
+	drop(I, 1, 100 + MAX_ENTRIES - 1, 100 + MAX_ENTRIES);
+	assert_int_equal(insert(I, 100 + MAX_ENTRIES - 1, 200), CKPX_STORE_OK);
+}
+
+/* When all incrementals are gone, the next begins where the global ends. */
+static void
+test_checkpointed_by_global(void **arg)
+{
+	chain(300);
+	add(G, 100, 300);
+	drop(I, 1, 100, 200);
+	drop(I, 1, 200, 300);
+	assert_int_equal(ckpx_entry_store_checkpointed(store), 300);
+	assert_int_equal(insert(I, 100, 400), CKPX_STORE_NOT_CONTIGUOUS);
+	assert_int_equal(insert(I, 300, 400), CKPX_STORE_OK);
+	assert_int_equal(ckpx_entry_store_checkpointed(store), 300);
+	check();
+}
+
+/* The next incremental begins behind damage, not within it. */
+static void
+test_checkpointed_by_damage(void **arg)
+{
+	chain(400);
+	drop(I, 1, 300, 400);
+	damage(1, 300, 400);
+	assert_int_equal(ckpx_entry_store_checkpointed(store), 400);
+	assert_int_equal(insert(I, 300, 500), CKPX_STORE_NOT_CONTIGUOUS);
+	add(I, 400, 500);
+	check();
+	expect_part(150, 500, "I100-200 I200-300", 100, 300);
+	expect_nothing(300, 500);
+	expect_nothing(350, 500);
+	expect_complete(400, 500, "I400-500", 400, 500);
+}
+
+static void
+test_load(void **arg)
+{
+	CkpxEntry	entry;
+
+	ckpx_entry_store_restore(store, 3, 1, 1000, NULL, 0);
+	assert_int_equal(load(I, 4, 1000, 1100), CKPX_STORE_WRONG_EPOCH);
+	assert_int_equal(load(I, 0, 1000, 1100), CKPX_STORE_WRONG_EPOCH);
+	assert_int_equal(load(I, 3, 900, 1100), CKPX_STORE_BAD_RANGE);
+	assert_int_equal(load(I, 3, 1100, 1100), CKPX_STORE_BAD_RANGE);
+	assert_int_equal(load((CkpxEntryKind) 5, 3, 1000, 1100),
+					 CKPX_STORE_BAD_ENTRY);
+	entry = make(I, 3, 1000, 1100, CKPX_ENTRY_PENDING);
+	assert_int_equal(ckpx_entry_store_load(store, &entry),
+					 CKPX_STORE_BAD_ENTRY);
+
+	/* any order; globals go behind incrementals */
+	assert_int_equal(load(G, 3, 1000, 1200), CKPX_STORE_OK);
+	assert_int_equal(load(I, 3, 1100, 1200), CKPX_STORE_OK);
+	assert_int_equal(load(B, 3, 1100, 1200), CKPX_STORE_OK);
+	assert_int_equal(load(I, 1, 100, 200), CKPX_STORE_OK);
+	assert_int_equal(load(I, 3, 1000, 1100), CKPX_STORE_OK);
+	assert_int_equal(load(S, 3, 1200, 1210), CKPX_STORE_OK);
+	assert_int_equal(load(I, 3, 1000, 1100), CKPX_STORE_DUPLICATE);
+	assert_int_equal(store->nentries, 6);
+	assert_int_equal(store->entries[0].epoch, 1);
+	assert_int_equal(store->entries[1].end_lsn, 1100);
+	assert_int_equal(store->entries[2].kind, I);
+	assert_int_equal(store->entries[3].kind, B);
+	assert_int_equal(store->entries[4].kind, G);
+	assert_int_equal(store->entries[5].kind, S);
+	check();
+}
+
+/* What a manifest holds makes the same store again. */
+static void
+test_restore(void **arg)
+{
+	CkpxEntryStore *other = malloc(ckpx_entry_store_size(MAX_ENTRIES));
+
+	chain(400);
+	begin(450, 500);
+	add(I, 500, 600);
+	add(G, 500, 600);
+	damage(1, 200, 300);
+
+	ckpx_entry_store_init(other, MAX_ENTRIES);
+	ckpx_entry_store_restore(other, store->epoch, store->timeline,
+							 store->epoch_start, store->gaps, store->ngaps);
+	for (uint32 i = store->nentries; i-- > 0;)
+		assert_int_equal(ckpx_entry_store_load(other, &store->entries[i]),
+						 CKPX_STORE_OK);
+	assert_memory_equal(other, store, ckpx_entry_store_size(store->nentries));
+	free(other);
+}
+
+static void
+test_find_and_remove(void **arg)
+{
+	CkpxEntry  *entry;
+
+	chain(300);
+	add(G, 100, 300);
+	entry = ckpx_entry_store_find(store, I, 1, 200, 300);
+	assert_non_null(entry);
+	assert_int_equal(entry->kind, I);
+	assert_null(ckpx_entry_store_find(store, B, 1, 200, 300));
+	assert_null(ckpx_entry_store_find(store, CKPX_KIND_NONE, 1, 200, 300));
+	assert_null(ckpx_entry_store_find(store, I, 2, 200, 300));
+	assert_null(ckpx_entry_store_find(store, I, 1, 100, 300));
+	assert_null(ckpx_entry_store_find(store, I, 1, 200, 301));
+	assert_false(ckpx_entry_store_remove(store, I, 1, 100, 300));
+	drop(G, 1, 100, 300);
+	assert_false(ckpx_entry_store_remove(store, G, 1, 100, 300));
+	assert_int_equal(store->nentries, 2);
+	check();
+}
+
+/* A running job owns its entry. */
+static void
+test_remove_running(void **arg)
+{
+	CkpxEntry  *entry;
+
+	chain(100);
+	assert_int_equal(insert(I, 100, 200), CKPX_STORE_OK);
+	entry = ckpx_entry_store_find(store, I, 1, 100, 200);
+	assert_true(ckpx_entry_transition(entry, CKPX_EVENT_START));
+	assert_false(ckpx_entry_store_remove(store, I, 1, 100, 200));
+	assert_true(ckpx_entry_transition(entry, CKPX_EVENT_ABANDON));
+	drop(I, 1, 100, 200);
+	assert_int_equal(store->nentries, 0);
+}
+
+/*-------------------------------------------------------------------------
+ * Epochs and gaps
+ *-------------------------------------------------------------------------
+ */
+
+static void
+test_begin_epoch(void **arg)
+{
+	chain(300);
+	assert_int_equal(insert(I, 300, 400), CKPX_STORE_OK);
+	assert_int_equal(insert(G, 100, 300), CKPX_STORE_OK);
+	ckpx_entry_store_begin_epoch(store, 2, 450, 500, 77, "the slot was lost");
+	assert_int_equal(store->epoch, 2);
+	assert_int_equal(store->timeline, 2);
+	assert_int_equal(store->nentries, 2);
+	assert_int_equal(store->ngaps, 2);
+	assert_int_equal(store->gaps[0].from_lsn, InvalidXLogRecPtr);
+	assert_int_equal(store->gaps[1].epoch, 2);
+	assert_int_equal(store->gaps[1].timeline, 2);
+	assert_int_equal(store->gaps[1].from_lsn, 450);
+	assert_int_equal(store->gaps[1].to_lsn, 500);
+	assert_int_equal(store->gaps[1].detected_at, 77);
+	assert_false(store->gaps[1].damaged);
+	assert_string_equal(store->gaps[1].reason, "the slot was lost");
+	assert_int_equal(ckpx_entry_store_checkpointed(store), 500);
+	assert_int_equal(ckpx_entry_store_low_water_mark(store), 500);
+	assert_null(ckpx_entry_store_newest(store, I, false));
+	check();
+}
+
+static void
+test_reason_is_cut(void **arg)
+{
+	char		reason[200];
+
+	memset(reason, 'x', sizeof(reason));
+	reason[CKPX_GAP_REASON_MAX - 1] = '\0';
+	ckpx_entry_store_begin_epoch(store, 1, 0, 100, 1, reason);
+	assert_string_equal(store->gaps[0].reason, reason);
+
+	reason[CKPX_GAP_REASON_MAX - 1] = 'x';
+	reason[199] = '\0';
+	ckpx_entry_store_begin_epoch(store, 1, 100, 100, 1, reason);
+	assert_int_equal(strlen(store->gaps[1].reason), CKPX_GAP_REASON_MAX - 1);
+
+	/* a three-byte character across the end goes as a whole */
+	memcpy(reason + CKPX_GAP_REASON_MAX - 3, "\xe2\x82\xac", 3);
+	ckpx_entry_store_begin_epoch(store, 1, 100, 100, 1, reason);
+	assert_int_equal(strlen(store->gaps[2].reason), CKPX_GAP_REASON_MAX - 3);
+
+	/* one that just fits stays */
+	memset(reason, 'x', 199);
+	memcpy(reason + CKPX_GAP_REASON_MAX - 4, "\xe2\x82\xac", 3);
+	ckpx_entry_store_begin_epoch(store, 1, 100, 100, 1, reason);
+	assert_int_equal(strlen(store->gaps[3].reason), CKPX_GAP_REASON_MAX - 1);
+
+	ckpx_entry_store_begin_epoch(store, 1, 100, 100, 1, NULL);
+	assert_string_equal(store->gaps[4].reason, "");
+	check();
+}
+
+/* The newest gaps stay; an epoch whose closing gap went does not answer. */
+static void
+test_gaps_overflow(void **arg)
+{
+	chain(200);
+	begin(250, 300);
+	add(I, 300, 400);
+	expect_complete(100, 200, "I100-200", 100, 200);
+
+	/* epoch 1's own gap goes: it begins with its first object */
+	for (int i = 0; i < CKPX_MAX_GAPS - 1; i++)
+		begin(1000 + i, 1000 + i);
+	assert_int_equal(store->ngaps, CKPX_MAX_GAPS);
+	assert_int_equal(store->gaps[0].epoch, 2);
+	expect_complete(100, 200, "I100-200", 100, 200);
+	expect_complete(InvalidXLogRecPtr, 200, "I100-200", 100, 200);
+	expect_complete(300, 400, "I300-400", 300, 400);
+
+	/* now the one that closed it */
+	begin(2000, 2000);
+	assert_int_equal(store->gaps[0].epoch, 3);
+	expect_stale(100, 200, 300);
+	expect_complete(300, 400, "I300-400", 300, 400);
+	check();
+}
+
+static void
+test_damage_is_recorded_once(void **arg)
+{
+	chain(400);
+	damage(1, 200, 300);
+	damage(1, 200, 300);
+	damage(1, 220, 280);
+	assert_int_equal(store->ngaps, 2);
+	assert_true(store->gaps[1].damaged);
+	assert_int_equal(store->gaps[1].from_lsn, 200);
+	assert_int_equal(store->gaps[1].to_lsn, 300);
+	damage(1, 200, 301);
+	assert_int_equal(store->ngaps, 3);
+}
+
+static void
+test_forget_gaps(void **arg)
+{
+	chain(200);
+	ckpx_entry_store_begin_epoch(store, 1, 250, 300, 10, "second");
+	ckpx_entry_store_begin_epoch(store, 1, 350, 400, 20, "third");
+	assert_int_equal(ckpx_entry_store_forget_gaps(store, 100), 0);
+	drop(I, 1, 100, 200);
+	assert_int_equal(ckpx_entry_store_forget_gaps(store, 10), 1);
+	assert_int_equal(ckpx_entry_store_forget_gaps(store, 11), 1);
+	assert_int_equal(ckpx_entry_store_forget_gaps(store, 100), 0);
+	assert_int_equal(store->ngaps, 1);
+	assert_int_equal(store->gaps[0].epoch, 3);
+	check();
+}
+
+/*-------------------------------------------------------------------------
+ * Collect, one epoch
+ *-------------------------------------------------------------------------
+ */
+
+static void
+test_collect_incrementals(void **arg)
+{
+	chain(500);
+	expect_complete(100, 500, "I100-200 I200-300 I300-400 I400-500", 100, 500);
+	expect_complete(200, 300, "I200-300", 200, 300);
+	assert_int_equal(result.epoch, 1);
+}
+
+static void
+test_collect_start_inside_incremental(void **arg)
+{
+	chain(500);
+	expect_complete(250, 400, "I200-300 I300-400", 200, 400);
+	expect_complete(299, 300, "I200-300", 200, 300);
+	expect_complete(199, 201, "I100-200 I200-300", 100, 300);
+}
+
+static void
+test_collect_end_at_entrys_end(void **arg)
+{
+	chain(500);
+	expect_complete(200, 400, "I200-300 I300-400", 200, 400);
+	expect_complete(200, 399, "I200-300 I300-400", 200, 400);
+	expect_complete(200, 401, "I200-300 I300-400 I400-500", 200, 500);
+}
+
+static void
+test_collect_empty_range(void **arg)
+{
+	chain(300);
+	expect_complete(200, 200, "", 0, 0);
+	expect_complete(100, 100, "", 0, 0);
+	expect_complete(50, 50, "", 0, 0);
+	expect_complete(900, 900, "", 0, 0);
+}
+
+static void
+test_collect_end_beyond_cover(void **arg)
+{
+	chain(300);
+	expect_part(150, 301, "I100-200 I200-300", 100, 300);
+	expect_part(150, PG_UINT64_MAX, "I100-200 I200-300", 100, 300);
+}
+
+static void
+test_collect_start_beyond_cover(void **arg)
+{
+	chain(300);
+	expect_nothing(300, 400);
+	expect_nothing(350, 400);
+	assert_int_equal(result.epoch, 1);
+	assert_int_equal(result.oldest, 100);
+}
+
+static void
+test_collect_start_before_first(void **arg)
+{
+	chain(300);
+	expect_nothing(99, 300);
+	assert_int_equal(result.epoch, 0);
+	expect_nothing(1, PG_UINT64_MAX);
+}
+
+static void
+test_collect_unfinished_is_not_there(void **arg)
+{
+	chain(300);
+	assert_int_equal(insert(I, 300, 400), CKPX_STORE_OK);
+	expect_part(200, 400, "I200-300", 200, 300);
+	expect_nothing(300, 400);
+	assert_true(ckpx_entry_transition(ckpx_entry_store_find(store, I, 1, 300,
+															400),
+									  CKPX_EVENT_START));
+	expect_part(200, 400, "I200-300", 200, 300);
+	assert_int_equal(insert(G, 100, 300), CKPX_STORE_OK);
+	expect_part(200, 400, "I200-300", 200, 300);
+}
+
+static void
+test_collect_global_first(void **arg)
+{
+	chain(500);
+	add(G, 100, 300);
+	expect_complete(100, 500, "G100-300 I300-400 I400-500", 100, 500);
+	expect_complete(100, 200, "G100-300", 100, 300);
+	expect_complete(100, 300, "G100-300", 100, 300);
+	expect_complete(100, 301, "G100-300 I300-400", 100, 400);
+}
+
+static void
+test_collect_start_inside_global(void **arg)
+{
+	chain(500);
+	add(G, 100, 300);
+	expect_complete(299, 500, "G100-300 I300-400 I400-500", 100, 500);
+	expect_complete(299, 300, "G100-300", 100, 300);
+}
+
+static void
+test_collect_global_older_than_start(void **arg)
+{
+	chain(500);
+	add(G, 100, 300);
+	expect_complete(300, 500, "I300-400 I400-500", 300, 500);
+	expect_complete(350, 400, "I300-400", 300, 400);
+}
+
+static void
+test_collect_newest_global(void **arg)
+{
+	chain(500);
+	add(G, 100, 200);
+	add(G, 100, 400);
+	expect_complete(150, 500, "G100-400 I400-500", 100, 500);
+	assert_int_equal(insert(G, 100, 500), CKPX_STORE_OK);
+	expect_complete(150, 500, "G100-400 I400-500", 100, 500);
+	finish(G, 100, 500);
+	expect_complete(150, 500, "G100-500", 100, 500);
+}
+
+static void
+test_collect_after_gc(void **arg)
+{
+	chain(500);
+	add(G, 100, 400);
+	drop(I, 1, 100, 200);
+	drop(I, 1, 200, 300);
+	drop(I, 1, 300, 400);
+	check();
+	expect_complete(150, 500, "G100-400 I400-500", 100, 500);
+	expect_complete(150, 250, "G100-400", 100, 400);
+}
+
+/* The incremental behind the global is gone: the answer ends there. */
+static void
+test_collect_hole_after_global(void **arg)
+{
+	chain(500);
+	add(G, 100, 300);
+	drop(I, 1, 300, 400);
+	expect_problem("an incremental is missing");
+	expect_part(150, 500, "G100-300", 100, 300);
+	expect_nothing(300, 500);
+	expect_nothing(399, 500);
+	expect_complete(400, 500, "I400-500", 400, 500);
+}
+
+static void
+test_collect_hole(void **arg)
+{
+	chain(600);
+	drop(I, 1, 300, 400);
+	expect_part(150, 600, "I100-200 I200-300", 100, 300);
+	expect_nothing(300, 600);
+	expect_complete(450, 600, "I400-500 I500-600", 400, 600);
+}
+
+static void
+test_collect_ignores_backups_and_segments(void **arg)
+{
+	chain(300);
+	add(B, 300, 350);
+	add(S, 200, 300);
+	add(S, 300, 400);
+	expect_part(100, 400, "I100-200 I200-300", 100, 300);
+	expect_nothing(300, 350);
+	assert_int_equal(ckpx_entry_store_checkpointed(store), 300);
+}
+
+static void
+test_collect_start_not_given(void **arg)
+{
+	chain(300);
+	expect_complete(InvalidXLogRecPtr, 200, "I100-200", 100, 200);
+	expect_part(InvalidXLogRecPtr, 400, "I100-200 I200-300", 100, 300);
+	expect_complete(InvalidXLogRecPtr, 100, "", 0, 0);
+}
+
+static void
+test_collect_empty_epoch(void **arg)
+{
+	begin(InvalidXLogRecPtr, 100);
+	expect_nothing(100, 200);
+	assert_int_equal(result.epoch, 1);
+	assert_int_equal(result.oldest, 100);
+	collect(InvalidXLogRecPtr, 200);
+	assert_false(result.complete);
+	assert_int_equal(result.missing_from, 100);
+}
+
+/* Whatever a store holds that it should not, nothing false is answered. */
+static void
+test_collect_overlapping_incrementals(void **arg)
+{
+	begin(InvalidXLogRecPtr, 100);
+	assert_int_equal(load(I, 1, 100, 200), CKPX_STORE_OK);
+	assert_int_equal(load(I, 1, 150, 300), CKPX_STORE_OK);
+	expect_problem("two incrementals overlap");
+	expect_part(100, 300, "I100-200", 100, 200);
+}
+
+/*-------------------------------------------------------------------------
+ * Collect, damage
+ *-------------------------------------------------------------------------
+ */
+
+static void
+test_damage_stops_the_walk(void **arg)
+{
+	chain(600);
+	drop(I, 1, 300, 400);
+	damage(1, 300, 400);
+	check();
+	expect_part(100, 600, "I100-200 I200-300", 100, 300);
+	expect_nothing(300, 600);
+	expect_nothing(350, 360);
+	expect_complete(400, 600, "I400-500 I500-600", 400, 600);
+}
+
+/* Even where the damaged entry was not taken away. */
+static void
+test_damage_with_entry(void **arg)
+{
+	chain(600);
+	damage(1, 300, 400);
+	expect_part(100, 600, "I100-200 I200-300", 100, 300);
+	expect_nothing(350, 600);
+	expect_complete(400, 600, "I400-500 I500-600", 400, 600);
+}
+
+static void
+test_damage_healed_by_global(void **arg)
+{
+	chain(600);
+	add(G, 100, 500);
+	drop(I, 1, 300, 400);
+	damage(1, 300, 400);
+	check();
+	expect_complete(150, 600, "G100-500 I500-600", 100, 600);
+	expect_complete(350, 360, "G100-500", 100, 500);
+}
+
+static void
+test_damage_behind_global(void **arg)
+{
+	chain(600);
+	add(G, 100, 300);
+	drop(I, 1, 400, 500);
+	damage(1, 400, 500);
+	check();
+	expect_part(150, 600, "G100-300 I300-400", 100, 400);
+}
+
+static void
+test_damage_of_another_epoch(void **arg)
+{
+	chain(300);
+	begin(300, 300);
+	add(I, 300, 400);
+	damage(1, 300, 400);
+	expect_complete(300, 400, "I300-400", 300, 400);
+	assert_int_equal(ckpx_entry_store_checkpointed(store), 400);
+}
+
+/* No global over damage, but the old one still answers. */
+static void
+test_damage_and_new_global(void **arg)
+{
+	chain(500);
+	damage(1, 200, 300);
+	assert_int_equal(insert(G, 100, 500), CKPX_STORE_NOT_CONTIGUOUS);
+	assert_int_equal(insert(G, 100, 300), CKPX_STORE_NOT_CONTIGUOUS);
+	assert_int_equal(insert(G, 100, 200), CKPX_STORE_OK);
+}
+
+/*-------------------------------------------------------------------------
+ * Collect, several epochs
+ *-------------------------------------------------------------------------
+ */
+
+/* Epoch 1 [100, 450), known to 450; epoch 2 from 500, cut up to 700. */
+static void
+two_epochs(void)
+{
+	chain(400);
+	begin(450, 500);
+	add(I, 500, 600);
+	add(I, 600, 700);
+}
+
+static void
+test_epochs_answer_by_their_ranges(void **arg)
+{
+	two_epochs();
+	expect_complete(100, 400, "I100-200 I200-300 I300-400", 100, 400);
+	assert_int_equal(result.epoch, 1);
+	expect_complete(500, 700, "I500-600 I600-700", 500, 700);
+	assert_int_equal(result.epoch, 2);
+}
+
+static void
+test_answer_never_crosses_an_epoch(void **arg)
+{
+	two_epochs();
+	expect_part(200, 700, "I200-300 I300-400", 200, 400);
+	assert_int_equal(result.epoch, 1);
+}
+
+/* Even where the epochs adjoin. */
+static void
+test_adjoining_epochs(void **arg)
+{
+	chain(400);
+	begin(400, 400);
+	add(I, 400, 500);
+	expect_part(200, 500, "I200-300 I300-400", 200, 400);
+	expect_complete(200, 400, "I200-300 I300-400", 200, 400);
+	expect_complete(400, 500, "I400-500", 400, 500);
+	assert_int_equal(result.epoch, 2);
+}
+
+static void
+test_start_in_gap(void **arg)
+{
+	two_epochs();
+	expect_nothing(400, 700);
+	assert_int_equal(result.epoch, 1);
+	expect_nothing(450, 700);
+	assert_int_equal(result.epoch, 0);
+	expect_nothing(499, 700);
+	assert_int_equal(result.oldest, 100);
+}
+
+static void
+test_no_start_in_two_epochs(void **arg)
+{
+	two_epochs();
+	expect_complete(InvalidXLogRecPtr, 700, "I500-600 I600-700", 500, 700);
+	expect_complete(InvalidXLogRecPtr, 300, "I100-200 I200-300", 100, 300);
+	expect_part(InvalidXLogRecPtr, 470, "I100-200 I200-300 I300-400", 100, 400);
+	expect_complete(InvalidXLogRecPtr, 500, "", 0, 0);
+}
+
+static void
+test_global_of_closed_epoch(void **arg)
+{
+	chain(400);
+	add(G, 100, 300);
+	begin(450, 500);
+	add(I, 500, 600);
+	expect_complete(150, 400, "G100-300 I300-400", 100, 400);
+	expect_part(150, 600, "G100-300 I300-400", 100, 400);
+}
+
+/* End at or before the oldest kept epoch. */
+static void
+test_stale(void **arg)
+{
+	two_epochs();
+	expect_stale(50, 100, 100);
+	assert_int_equal(result.oldest_epoch, 1);
+	drop(I, 1, 100, 200);
+	drop(I, 1, 200, 300);
+	expect_complete(300, 400, "I300-400", 300, 400);
+	expect_nothing(100, 200);
+	assert_int_equal(result.oldest, 300);
+	drop(I, 1, 300, 400);
+	expect_stale(100, 200, 500);
+	assert_int_equal(result.oldest_epoch, 2);
+	expect_stale(100, 500, 500);
+	expect_stale(450, 500, 500);
+	expect_nothing(100, 501);
+	collect(InvalidXLogRecPtr, 200);
+	assert_true(result.stale);
+	assert_int_equal(result.oldest, 500);
+	check();
+}
+
+/* The oldest incremental of the epoch was lost: a hole, not stale. */
+static void
+test_not_stale_within_epoch(void **arg)
+{
+	chain(400);
+	drop(I, 1, 100, 200);
+	damage(1, 100, 200);
+	check();
+	expect_nothing(100, 150);
+	assert_int_equal(result.oldest, 200);
+	expect_stale(50, 100, 200);
+}
+
+/*
+ * A restored data directory writes 300 and after again, and is tracked again
+ * from there: the newer epoch wins wherever both hold an LSN, and the older
+ * one's objects that reach beyond are of no use.
+ */
+static void
+test_rolled_back(void **arg)
+{
+	chain(600);
+	begin(300, 300);
+	expect_nothing(400, 500);
+	assert_int_equal(result.epoch, 2);
+	add(I, 300, 450);
+	expect_complete(350, 450, "I300-450", 300, 450);
+	assert_int_equal(result.epoch, 2);
+	expect_complete(150, 300, "I100-200 I200-300", 100, 300);
+	expect_part(150, 600, "I100-200 I200-300", 100, 300);
+	expect_part(150, 400, "I100-200 I200-300", 100, 300);
+}
+
+/* The histories part within an incremental: it is of no use as a whole. */
+static void
+test_rolled_back_within_incremental(void **arg)
+{
+	chain(600);
+	begin(350, 350);
+	expect_part(200, 400, "I200-300", 200, 300);
+	expect_part(200, 340, "I200-300", 200, 300);
+	expect_nothing(310, 340);
+	assert_int_equal(result.epoch, 1);
+}
+
+/* They part before tracking begins again. */
+static void
+test_rolled_back_then_untracked(void **arg)
+{
+	chain(600);
+	begin(200, 500);
+	add(I, 500, 600);
+	expect_part(100, 600, "I100-200", 100, 200);
+	expect_nothing(250, 600);
+	assert_int_equal(result.epoch, 0);
+	expect_complete(500, 600, "I500-600", 500, 600);
+}
+
+/* The caller told the old end, not where they part: the new start cuts. */
+static void
+test_rolled_back_with_old_end(void **arg)
+{
+	chain(600);
+	begin(600, 300);
+	add(I, 300, 600);
+	expect_complete(300, 600, "I300-600", 300, 600);
+	assert_int_equal(result.epoch, 2);
+	expect_part(200, 600, "I200-300", 200, 300);
+}
+
+static void
+test_rolled_back_global(void **arg)
+{
+	chain(600);
+	add(G, 100, 300);
+	add(G, 100, 500);
+	begin(450, 450);
+	expect_part(150, 600, "G100-300 I300-400", 100, 400);
+	assert_false(ckpx_entry_store_is_covered(store,
+											 ckpx_entry_store_find(store, I, 1,
+																   300, 400)));
+	assert_true(ckpx_entry_store_is_covered(store,
+											ckpx_entry_store_find(store, I, 1,
+																  200, 300)));
+}
+
+/* Rolled back over two epochs, the limit holds for both. */
+static void
+test_rolled_back_over_two_epochs(void **arg)
+{
+	two_epochs();
+	begin(250, 300);
+	add(I, 300, 650);
+	expect_part(100, 700, "I100-200", 100, 200);
+	expect_complete(500, 600, "I300-650", 300, 650);
+	assert_int_equal(result.epoch, 3);
+	expect_nothing(260, 300);
+}
+
+/* Nothing is proven about what was before. */
+static void
+test_unknown_past(void **arg)
+{
+	chain(400);
+	begin(InvalidXLogRecPtr, 500);
+	add(I, 500, 600);
+	expect_stale(100, 400, 500);
+	expect_nothing(100, 600);
+	expect_complete(500, 600, "I500-600", 500, 600);
+}
+
+/*-------------------------------------------------------------------------
+ * The other questions
+ *-------------------------------------------------------------------------
+ */
+
+static void
+test_newest(void **arg)
+{
+	chain(300);
+	assert_null(ckpx_entry_store_newest(store, G, false));
+	assert_int_equal(insert(I, 300, 400), CKPX_STORE_OK);
+	assert_int_equal(ckpx_entry_store_newest(store, I, false)->end_lsn, 400);
+	assert_int_equal(ckpx_entry_store_newest(store, I, true)->end_lsn, 300);
+	assert_int_equal(insert(G, 100, 300), CKPX_STORE_OK);
+	assert_int_equal(ckpx_entry_store_newest(store, G, false)->end_lsn, 300);
+	assert_null(ckpx_entry_store_newest(store, G, true));
+	add(B, 300, 350);
+	assert_int_equal(ckpx_entry_store_newest(store, B, true)->end_lsn, 350);
+	begin(400, 400);
+	assert_null(ckpx_entry_store_newest(store, I, false));
+}
+
+static void
+test_uncovered(void **arg)
+{
+	begin(InvalidXLogRecPtr, 100);
+	assert_int_equal(ckpx_entry_store_uncovered(store), 0);
+	add(I, 100, 200);
+	add(I, 200, 300);
+	add(I, 300, 400);
+	add(S, 400, 410);
+	add(B, 400, 420);
+	assert_int_equal(ckpx_entry_store_uncovered(store), 3);
+	assert_int_equal(insert(I, 400, 500), CKPX_STORE_OK);
+	assert_int_equal(ckpx_entry_store_uncovered(store), 3);
+	assert_int_equal(insert(G, 100, 300), CKPX_STORE_OK);
+	assert_int_equal(ckpx_entry_store_uncovered(store), 3);
+	finish(G, 100, 300);
+	assert_int_equal(ckpx_entry_store_uncovered(store), 1);
+	finish(I, 400, 500);
+	assert_int_equal(ckpx_entry_store_uncovered(store), 2);
+	add(G, 100, 500);
+	assert_int_equal(ckpx_entry_store_uncovered(store), 0);
+	begin(500, 500);
+	assert_int_equal(ckpx_entry_store_uncovered(store), 0);
+}
+
+static void
+test_is_covered(void **arg)
+{
+	CkpxEntry	pending = make(I, 1, 100, 200, CKPX_ENTRY_PENDING);
+
+	chain(500);
+	assert_int_equal(insert(G, 100, 300), CKPX_STORE_OK);
+	assert_false(ckpx_entry_store_is_covered(store, &store->entries[0]));
+	finish(G, 100, 300);
+	assert_false(ckpx_entry_store_is_covered(store, &pending));
+	assert_true(ckpx_entry_store_is_covered(store, &store->entries[0]));
+	assert_true(ckpx_entry_store_is_covered(store, &store->entries[1]));
+	assert_int_equal(store->entries[2].kind, G);
+	assert_false(ckpx_entry_store_is_covered(store, &store->entries[2]));
+	assert_false(ckpx_entry_store_is_covered(store, &store->entries[3]));
+	add(G, 100, 400);
+	assert_true(ckpx_entry_store_is_covered(store, &store->entries[2]));
+	add(B, 200, 300);
+	assert_false(ckpx_entry_store_is_covered(store,
+											 ckpx_entry_store_find(store, B, 1,
+																   200, 300)));
+}
+
+static void
+test_low_water_mark(void **arg)
+{
+	begin(InvalidXLogRecPtr, 100);
+	assert_int_equal(ckpx_entry_store_low_water_mark(store), 100);
+	assert_int_equal(insert(I, 100, 200), CKPX_STORE_OK);
+	assert_int_equal(ckpx_entry_store_low_water_mark(store), 100);
+	finish(I, 100, 200);
+	add(I, 200, 300);
+	drop(I, 1, 100, 200);
+	assert_int_equal(ckpx_entry_store_low_water_mark(store), 200);
+	assert_int_equal(load(G, 1, 100, 300), CKPX_STORE_OK);
+	assert_int_equal(ckpx_entry_store_low_water_mark(store), 100);
+	drop(I, 1, 200, 300);
+	assert_int_equal(ckpx_entry_store_low_water_mark(store), 100);
+	begin(300, 400);
+	assert_int_equal(ckpx_entry_store_low_water_mark(store), 400);
+}
+
+static void
+test_after(void **arg)
+{
+	chain(500);
+	add(G, 100, 300);
+	add(S, 300, 350);
+	assert_int_equal(ckpx_entry_store_after(store, 0, 99, chosen), 4);
+	assert_int_equal(ckpx_entry_store_after(store, 0, 0, chosen), 0);
+	assert_int_equal(ckpx_entry_store_after(store, 0, 2, chosen), 2);
+	assert_int_equal(store->entries[chosen[0]].start_lsn, 100);
+	assert_int_equal(store->entries[chosen[1]].start_lsn, 200);
+	assert_int_equal(ckpx_entry_store_after(store, 200, 99, chosen), 3);
+	assert_int_equal(ckpx_entry_store_after(store, 201, 99, chosen), 2);
+	assert_int_equal(store->entries[chosen[0]].start_lsn, 300);
+	assert_int_equal(store->entries[chosen[1]].kind, I);
+	assert_int_equal(ckpx_entry_store_after(store, 500, 99, chosen), 0);
+	assert_int_equal(insert(I, 500, 600), CKPX_STORE_OK);
+	assert_int_equal(ckpx_entry_store_after(store, 400, 99, chosen), 1);
+	finish(I, 500, 600);
+	assert_int_equal(ckpx_entry_store_after(store, 400, 99, chosen), 2);
+	begin(600, 600);
+	assert_int_equal(ckpx_entry_store_after(store, 0, 99, chosen), 0);
+}
+
+/* An entry skipped because it starts too early does not use up the count. */
+static void
+test_after_counts_what_it_gives(void **arg)
+{
+	chain(500);
+	assert_int_equal(ckpx_entry_store_after(store, 150, 1, chosen), 1);
+	assert_int_equal(store->entries[chosen[0]].start_lsn, 200);
+}
+
+/*-------------------------------------------------------------------------
+ * Check
+ *-------------------------------------------------------------------------
+ */
+
+static void
+test_check_finds_damage(void **arg)
+{
+	CkpxEntry	entry;
+
+	chain(400);
+	store->entries[1].state = CKPX_ENTRY_PENDING;
+	expect_problem("an unfinished incremental is not the newest");
+	store->entries[1].state = CKPX_ENTRY_NONE;
+	expect_problem("an entry has an unknown state");
+	store->entries[1].state = CKPX_ENTRY_FINISHED;
+	store->entries[1].kind = CKPX_KIND_NONE;
+	expect_problem("an entry has an unknown kind");
+	store->entries[1].kind = I;
+	store->entries[1].epoch = 2;
+	expect_problem("an entry belongs to no epoch");
+	store->entries[1].epoch = 1;
+	store->entries[1].start_lsn = 300;
+	expect_problem("an entry's range is empty");
+	store->entries[1].start_lsn = 50;
+	expect_problem("an entry begins before its epoch");
+	store->entries[1].start_lsn = 150;
+	expect_problem("two incrementals overlap");
+	store->entries[1].start_lsn = 250;
+	expect_problem("an incremental is missing");
+	store->entries[1].start_lsn = 200;
+	check();
+
+	entry = store->entries[0];
+	store->entries[0] = store->entries[1];
+	store->entries[1] = entry;
+	expect_problem("an incremental is missing");
+	store->entries[0].kind = store->entries[1].kind = S;
+	expect_problem("the entries are not in order");
+}
+
+static void
+test_check_globals(void **arg)
+{
+	chain(400);
+	assert_int_equal(load(G, 1, 200, 300), CKPX_STORE_OK);
+	expect_problem("a global does not begin where its epoch does");
+	drop(G, 1, 200, 300);
+	assert_int_equal(load(G, 1, 100, 250), CKPX_STORE_OK);
+	expect_problem("a global ends within an incremental");
+	drop(G, 1, 100, 250);
+	add(G, 100, 200);
+	add(G, 100, 300);
+	check();
+	ckpx_entry_store_find(store, G, 1, 100, 200)->state = CKPX_ENTRY_RUNNING;
+	expect_problem("an unfinished global is not the newest");
+}
+
+static void
+test_check_gaps(void **arg)
+{
+	two_epochs();
+	store->gaps[1].epoch = 3;
+	expect_problem("a gap belongs to no epoch");
+	store->gaps[1].epoch = 1;
+	expect_problem("the gaps are not in the order of their epochs");
+	store->gaps[1].epoch = 2;
+	store->gaps[1].to_lsn = 501;
+	expect_problem("the open epoch does not begin where its gap ends");
+	store->gaps[1].to_lsn = 500;
+	check();
+	damage(1, 200, 200);
+	expect_problem("a damaged range is empty");
+	store->ngaps--;
+	memset(store->gaps[0].reason, 'x', CKPX_GAP_REASON_MAX);
+	expect_problem("a gap's reason does not end");
+	store->gaps[0].reason[3] = '\0';
+	store->ngaps = CKPX_MAX_GAPS + 1;
+	expect_problem("too many gaps");
+	store->ngaps = 2;
+	store->nentries = MAX_ENTRIES + 1;
+	expect_problem("too many entries");
+}
+
+/*-------------------------------------------------------------------------
+ * Random histories
+ *-------------------------------------------------------------------------
+ */
+
+#define WORLD	400				/* LSNs 1 .. WORLD */
+
+typedef struct ModelEntry
+{
+	CkpxEntryKind kind;
+	uint32		epoch;
+	int			start;
+	int			end;
+	bool		finished;
+} ModelEntry;
+
+/* Lists only, no order, nothing clever. */
+static struct
+{
+	int			nentries;
+	ModelEntry	entries[MAX_ENTRIES];
+	int			nepochs;		/* epochs 1 .. nepochs */
+	int			from[64];		/* of the gap before epoch i */
+	int			start[64];
+	int			ndamage;
+	struct
+	{
+		int			epoch;
+		int			from;
+		int			to;
+	}			damage[256];
+	int			position;		/* where WAL stands */
+
+	/*
+	 * Which epoch watched the WAL of the present history at this LSN, with
+	 * its record in an object or still to come; 0: none.
+	 */
+	int			watched[WORLD + 2];
+}			model;
+
+static bool
+model_damaged(int epoch, int from, int to)
+{
+	for (int i = 0; i < model.ndamage; i++)
+	{
+		if (model.damage[i].epoch == epoch && model.damage[i].from < to &&
+			model.damage[i].to > from)
+			return true;
+	}
+	return false;
+}
+
+static int
+model_limit(int epoch)
+{
+	int			limit = PG_INT32_MAX;
+
+	for (int later = epoch + 1; later <= model.nepochs; later++)
+		limit = Min(limit, Min(model.from[later], model.start[later]));
+	return limit;
+}
+
+static bool
+model_usable(const ModelEntry *entry)
+{
+	return entry->finished && (entry->kind == I || entry->kind == G) &&
+		entry->end <= model_limit(entry->epoch);
+}
+
+/* The answer by definition: the text of chosen_text(), and the cover's end. */
+static const char *
+model_collect(int start, int end, int *covered_to)
+{
+	static char text[MAX_ENTRIES * 16];
+	int			epoch;
+	int			position = start;
+	int			n = 0;
+	bool		any = false;
+
+	text[0] = '\0';
+	*covered_to = 0;
+	for (epoch = model.nepochs; epoch > 0; epoch--)
+	{
+		if (model.start[epoch] <= start && start < model_limit(epoch))
+			break;
+	}
+	if (epoch == 0)
+		return text;
+
+	{
+		const ModelEntry *best = NULL;
+
+		for (int i = 0; i < model.nentries; i++)
+		{
+			const ModelEntry *entry = &model.entries[i];
+
+			if (entry->kind == G && entry->epoch == epoch &&
+				model_usable(entry) && entry->end > start &&
+				(best == NULL || entry->end > best->end))
+				best = entry;
+		}
+		if (best)
+		{
+			n += sprintf(text + n, "G%d-%d", best->start, best->end);
+			position = best->end;
+			any = true;
+		}
+	}
+
+	while (position < end)
+	{
+		const ModelEntry *next = NULL;
+
+		for (int i = 0; i < model.nentries; i++)
+		{
+			const ModelEntry *entry = &model.entries[i];
+
+			if (entry->kind == I && entry->epoch == epoch &&
+				model_usable(entry) &&
+				(any ? entry->start == position
+				 : entry->start <= position && entry->end > position) &&
+				!model_damaged(epoch, Max(entry->start, position), entry->end))
+				next = entry;
+		}
+		if (next == NULL)
+			break;
+		n += sprintf(text + n, "%sI%d-%d", any ? " " : "", next->start,
+					 next->end);
+		position = next->end;
+		any = true;
+	}
+	if (any)
+		*covered_to = position;
+	return text;
+}
+
+static void
+model_add(CkpxEntryKind kind, int epoch, int start, int end, bool finished)
+{
+	ModelEntry *entry = &model.entries[model.nentries++];
+
+	entry->kind = kind;
+	entry->epoch = epoch;
+	entry->start = start;
+	entry->end = end;
+	entry->finished = finished;
+}
+
+static void
+model_remove(int i)
+{
+	model.entries[i] = model.entries[--model.nentries];
+}
+
+/* Begin an epoch, sometimes after a restore to an earlier point. */
+static void
+random_epoch(void)
+{
+	int			from = model.position;
+	int			start;
+
+	if (next_random() % 2)
+		from -= next_random() % Min(model.position, 120);	/* rolled back */
+	start = from + (next_random() % 3 ? next_random() % 20 : 0);
+	if (start > WORLD - 50)
+		start = from;
+	if (start < 1)
+		start = from = 1;
+
+	/* what was not watched in the history up to here stays so */
+	for (int lsn = from; lsn <= WORLD + 1; lsn++)
+		model.watched[lsn] = 0;
+	model.nepochs++;
+	model.from[model.nepochs] = model.nepochs == 1 ? 0 : from;
+	model.start[model.nepochs] = start;
+	model.position = start;
+	for (int i = model.nentries - 1; i >= 0; i--)
+	{
+		if (!model.entries[i].finished)
+			model_remove(i);
+	}
+	begin(model.from[model.nepochs], start);
+}
+
+static void
+random_incremental(void)
+{
+	int			start = (int) ckpx_entry_store_checkpointed(store);
+	int			end = start + 1 + next_random() % 15;
+	CkpxStoreResult inserted;
+	bool		unfinished = false;
+
+	if (end > WORLD)
+		return;
+	for (int i = 0; i < model.nentries; i++)
+	{
+		if (model.entries[i].kind == I && !model.entries[i].finished)
+			unfinished = true;
+	}
+	inserted = insert(I, start, end);
+	assert_int_equal(inserted, unfinished ? CKPX_STORE_UNFINISHED :
+					 model.nentries >= MAX_ENTRIES ? CKPX_STORE_FULL :
+					 CKPX_STORE_OK);
+	if (inserted != CKPX_STORE_OK)
+		return;
+	model_add(I, model.nepochs, start, end, false);
+	model.position = Max(model.position, end);
+}
+
+/* Finish or cancel what is unfinished. */
+static void
+random_end(void)
+{
+	for (int i = model.nentries - 1; i >= 0; i--)
+	{
+		ModelEntry *entry = &model.entries[i];
+
+		if (entry->finished)
+			continue;
+		if (next_random() % 4 == 0)
+		{
+			drop(entry->kind, entry->epoch, entry->start, entry->end);
+			model_remove(i);
+			continue;
+		}
+		finish(entry->kind, entry->start, entry->end);
+		entry->finished = true;
+		if (entry->kind == I)
+		{
+			for (int lsn = entry->start; lsn < entry->end; lsn++)
+				model.watched[lsn] = model.nepochs;
+		}
+	}
+}
+
+static void
+random_global(void)
+{
+	const CkpxEntry *newest = ckpx_entry_store_newest(store, I, true);
+
+	if (newest == NULL)
+		return;
+	if (insert(G, store->epoch_start, newest->end_lsn) == CKPX_STORE_OK)
+		model_add(G, model.nepochs, (int) store->epoch_start,
+				  (int) newest->end_lsn, false);
+}
+
+static void
+random_gc(void)
+{
+	for (int i = model.nentries - 1; i >= 0; i--)
+	{
+		ModelEntry *entry = &model.entries[i];
+		const CkpxEntry *found = ckpx_entry_store_find(store, entry->kind,
+													   entry->epoch,
+													   entry->start,
+													   entry->end);
+
+		assert_non_null(found);
+		if (next_random() % 2 &&
+			(ckpx_entry_store_is_covered(store, found) ||
+			 ((int) entry->epoch < model.nepochs - 2 && entry->finished)))
+		{
+			drop(entry->kind, entry->epoch, entry->start, entry->end);
+			model_remove(i);
+		}
+	}
+}
+
+/* Lose an incremental that no global covers. */
+static void
+random_damage(void)
+{
+	int			i;
+	ModelEntry *entry;
+
+	if (model.nentries == 0 || model.ndamage >= 100)
+		return;
+	i = next_random() % model.nentries;
+	entry = &model.entries[i];
+	if (entry->kind != I || !entry->finished)
+		return;
+	damage(entry->epoch, entry->start, entry->end);
+	model.damage[model.ndamage].epoch = entry->epoch;
+	model.damage[model.ndamage].from = entry->start;
+	model.damage[model.ndamage].to = entry->end;
+	model.ndamage++;
+	if (next_random() % 4)
+	{
+		drop(I, entry->epoch, entry->start, entry->end);
+		model_remove(i);
+	}
+}
+
+static void
+random_noise(void)
+{
+	CkpxEntryKind kind = next_random() % 2 ? S : B;
+	int			start = model.position + (int) (next_random() % 5);
+
+	if (load(kind, store->epoch, start, start + 5) == CKPX_STORE_OK)
+		model_add(kind, model.nepochs, start, start + 5, true);
+}
+
+/* Ask any range, compare with the model, and judge the answer by the truth. */
+static void
+random_question(void)
+{
+	int			start = 1 + next_random() % WORLD;
+	int			end = start + 1 + next_random() % (WORLD - start + 30);
+	int			covered_to;
+	const char *want = model_collect(start, end, &covered_to);
+
+	collect(start, end);
+	if (strcmp(chosen_text(), want) != 0)
+		fail_msg("%d-%d: expected \"%s\", got \"%s\"", start, end, want,
+				 chosen_text());
+	assert_int_equal(result.checkpointed, covered_to);
+	assert_int_equal(result.complete, covered_to >= end);
+	if (!result.complete)
+		assert_int_equal(result.missing_from, covered_to ? covered_to : start);
+
+	/* Each LSN answered for is in one object, of an epoch that watched it. */
+	for (int lsn = start; lsn < Min(end, covered_to); lsn++)
+	{
+		bool		held = false;
+
+		for (uint32 i = 0; i < result.nchosen; i++)
+		{
+			const CkpxEntry *entry = &store->entries[chosen[i]];
+
+			assert_int_equal(entry->epoch, result.epoch);
+			assert_int_equal(entry->state, CKPX_ENTRY_FINISHED);
+			if (entry->start_lsn <= lsn && lsn < entry->end_lsn)
+				held = true;
+		}
+		assert_true(held);
+		assert_int_equal(model.watched[lsn], result.epoch);
+	}
+}
+
+static void
+test_random_histories(void **arg)
+{
+	uint64		answered = 0;
+	uint64		asked = 0;
+
+	for (int run = 0; run < 400; run++)
+	{
+		memset(&model, 0, sizeof(model));
+		model.position = 1 + next_random() % 100;
+		ckpx_entry_store_init(store, MAX_ENTRIES);
+		random_epoch();
+
+		for (int step = 0; step < 200; step++)
+		{
+			uint64		what = next_random() % 100;
+
+			if (what < 35)
+				random_incremental();
+			else if (what < 70)
+				random_end();
+			else if (what < 80)
+				random_global();
+			else if (what < 86)
+				random_gc();
+			else if (what < 88)
+				random_damage();
+			else if (what < 91)
+				random_noise();
+			else if (what < 94 && model.nepochs < 60)
+				random_epoch();
+
+			assert_int_equal(store->nentries, model.nentries);
+			check();
+			for (int i = 0; i < 4; i++)
+			{
+				random_question();
+				asked++;
+				if (result.nchosen > 0)
+					answered++;
+			}
+		}
+	}
+
+	/* The test is worth something only if there are answers. */
+	assert_true(answered > asked / 10);
+}
+
+/* Loading in any order makes the same array. */
+static void
+test_random_load_order(void **arg)
+{
+	for (int run = 0; run < 50; run++)
+	{
+		CkpxEntry	entries[MAX_ENTRIES];
+		CkpxEntryStore *other = malloc(ckpx_entry_store_size(MAX_ENTRIES));
+		int			count = 0;
+
+		ckpx_entry_store_init(store, MAX_ENTRIES);
+		ckpx_entry_store_restore(store, 3, 1, 1, NULL, 0);
+		ckpx_entry_store_init(other, MAX_ENTRIES);
+		ckpx_entry_store_restore(other, 3, 1, 1, NULL, 0);
+		while (count < MAX_ENTRIES)
+		{
+			int			start = 1 + next_random() % 6;
+
+			entries[count] = make((CkpxEntryKind) (1 + next_random() % 4),
+								  1 + next_random() % 3, start,
+								  start + 1 + next_random() % 6,
+								  CKPX_ENTRY_FINISHED);
+			if (ckpx_entry_store_load(store, &entries[count]) == CKPX_STORE_OK)
+				count++;
+		}
+		for (int i = count - 1; i > 0; i--)
+		{
+			int			j = next_random() % (i + 1);
+			CkpxEntry	swap = entries[i];
+
+			entries[i] = entries[j];
+			entries[j] = swap;
+		}
+		for (int i = 0; i < count; i++)
+			assert_int_equal(ckpx_entry_store_load(other, &entries[i]),
+							 CKPX_STORE_OK);
+		assert_memory_equal(store, other, ckpx_entry_store_size(count));
+		for (int i = 0; i < count; i++)
+			drop(entries[i].kind, entries[i].epoch, entries[i].start_lsn,
+				 entries[i].end_lsn);
+		assert_int_equal(store->nentries, 0);
+		free(other);
+	}
+}
+
+/* The largest store still answers at once; the bound is loose, for slow hosts. */
+static void
+test_ten_thousand(void **arg)
+{
+	const uint32 count = 10000;
+	CkpxEntryStore *large = malloc(ckpx_entry_store_size(count));
+	uint32	   *indexes = malloc(count * sizeof(uint32));
+	CkpxEntryStore *kept = store;
+	struct timespec from;
+	struct timespec to;
+	double		us;
+
+	store = large;
+	ckpx_entry_store_init(large, count);
+	begin(InvalidXLogRecPtr, 1000);
+	for (uint32 i = 0; i < count; i++)
+		assert_int_equal(load(I, 1, 1000 + i * 10, 1010 + i * 10),
+						 CKPX_STORE_OK);
+	check();
+
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	for (int i = 0; i < 100; i++)
+		ckpx_entry_store_collect(large, 1000, 1000 + count * 10, indexes,
+								 &result);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	assert_int_equal(result.nchosen, count);
+	assert_true(result.complete);
+	us = ((to.tv_sec - from.tv_sec) * 1e9 + (to.tv_nsec - from.tv_nsec)) / 1e5;
+	print_message("collect of all of %u entries: %.1f us\n", count, us);
+	assert_true(us < 20000);
+
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	for (int i = 0; i < 100; i++)
+		ckpx_entry_store_collect(large, 1000 + (count - 10) * 10,
+								 1000 + count * 10, indexes, &result);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	assert_int_equal(result.nchosen, 10);
+	us = ((to.tv_sec - from.tv_sec) * 1e9 + (to.tv_nsec - from.tv_nsec)) / 1e5;
+	print_message("collect of the last 10 of %u: %.1f us\n", count, us);
+
+	store = kept;
+	free(indexes);
+	free(large);
+}
+
+#define unit(name)	cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		unit(test_no_epoch),
+		unit(test_insert_bad),
+		unit(test_insert_incremental),
+		unit(test_insert_global),
+		unit(test_insert_global_over_unfinished),
+		unit(test_insert_global_needs_sources),
+		unit(test_insert_backup),
+		unit(test_insert_segment),
+		unit(test_full),
+		unit(test_checkpointed_by_global),
+		unit(test_checkpointed_by_damage),
+		unit(test_load),
+		unit(test_restore),
+		unit(test_find_and_remove),
+		unit(test_remove_running),
+		unit(test_begin_epoch),
+		unit(test_reason_is_cut),
+		unit(test_gaps_overflow),
+		unit(test_damage_is_recorded_once),
+		unit(test_forget_gaps),
+		unit(test_collect_incrementals),
+		unit(test_collect_start_inside_incremental),
+		unit(test_collect_end_at_entrys_end),
+		unit(test_collect_empty_range),
+		unit(test_collect_end_beyond_cover),
+		unit(test_collect_start_beyond_cover),
+		unit(test_collect_start_before_first),
+		unit(test_collect_unfinished_is_not_there),
+		unit(test_collect_global_first),
+		unit(test_collect_start_inside_global),
+		unit(test_collect_global_older_than_start),
+		unit(test_collect_newest_global),
+		unit(test_collect_after_gc),
+		unit(test_collect_hole_after_global),
+		unit(test_collect_hole),
+		unit(test_collect_ignores_backups_and_segments),
+		unit(test_collect_start_not_given),
+		unit(test_collect_empty_epoch),
+		unit(test_collect_overlapping_incrementals),
+		unit(test_damage_stops_the_walk),
+		unit(test_damage_with_entry),
+		unit(test_damage_healed_by_global),
+		unit(test_damage_behind_global),
+		unit(test_damage_of_another_epoch),
+		unit(test_damage_and_new_global),
+		unit(test_epochs_answer_by_their_ranges),
+		unit(test_answer_never_crosses_an_epoch),
+		unit(test_adjoining_epochs),
+		unit(test_start_in_gap),
+		unit(test_no_start_in_two_epochs),
+		unit(test_global_of_closed_epoch),
+		unit(test_stale),
+		unit(test_not_stale_within_epoch),
+		unit(test_rolled_back),
+		unit(test_rolled_back_within_incremental),
+		unit(test_rolled_back_then_untracked),
+		unit(test_rolled_back_with_old_end),
+		unit(test_rolled_back_global),
+		unit(test_rolled_back_over_two_epochs),
+		unit(test_unknown_past),
+		unit(test_newest),
+		unit(test_uncovered),
+		unit(test_is_covered),
+		unit(test_low_water_mark),
+		unit(test_after),
+		unit(test_after_counts_what_it_gives),
+		unit(test_check_finds_damage),
+		unit(test_check_globals),
+		unit(test_check_gaps),
+		unit(test_random_histories),
+		unit(test_random_load_order),
+		unit(test_ten_thousand),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
