@@ -83,10 +83,9 @@ cleanup() {
 		done
 		await_end 10 $(ours)
 	else
-		while read -r file; do
-			pid=$(head -n 1 "$file")
+		for pid in $(find "$work" -name postmaster.pid -exec sed 1q {} \;); do
 			kill -QUIT "$pid" 2>/dev/null && await_end 10 "$pid"
-		done < <(find "$work" -name postmaster.pid 2>/dev/null)
+		done
 	fi
 	# A postmaster that was killed leaves its System V segment to its next start.
 	for file in $segments; do

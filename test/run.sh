@@ -64,7 +64,7 @@ run_unit() {
 	logged "$logs/unit.log" make --no-print-directory -s -C test/unit -k "-j$jobs" \
 		PG_CONFIG="$CKPX_BUILD_PG_CONFIG" check
 	local status=$?
-	read -r ok bad < <(awk '
+	read -r ok bad <<<"$(awk '
 		function close_program() {
 			# A program that never came to its summary was killed.
 			if (program != "" && !summed) bad++
@@ -72,7 +72,7 @@ run_unit() {
 		/^# test_/ { close_program(); program = $2; summed = 0 }
 		/^\[  PASSED  \] [0-9]+ test/ { ok += $4; summed = 1 }
 		/^\[  FAILED  \] [0-9]+ test/ { bad += $4 }
-		END { close_program(); print ok + 0, bad + 0 }' "$logs/unit.log")
+		END { close_program(); print ok + 0, bad + 0 }' "$logs/unit.log")"
 	[ $status -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
 	count unit "$ok" "$bad"
 }
@@ -85,12 +85,12 @@ run_regress() {					# run_regress PART LOG EXPECTED-NUMBER MAKE-ARGUMENT...
 	echo "== $part"
 	logged "$log" make --no-print-directory -s installcheck TAP_TESTS= "$@"
 	local status=$?
-	read -r ok bad < <(awk '
+	read -r ok bad <<<"$(awk '
 		/^(test|     |ok|not ok|# parallel)/ {
 			if (/^(test|    ) .*\.\.\. ok( |$)/ || /^ok [0-9]+ /) ok++
 			else if (/^(test|    ) .*\.\.\. FAILED/ || /^not ok [0-9]+ /) bad++
 		}
-		END { print ok + 0, bad + 0 }' "$log")
+		END { print ok + 0, bad + 0 }' "$log")"
 	# A server that did not start, or a run that broke off.
 	[ $((ok + bad)) -lt "$number" ] && bad=$((number - ok))
 	[ $status -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
@@ -119,12 +119,12 @@ run_tap() {
 	logged "$logs/tap.log" make --no-print-directory -s installcheck REGRESS= ISOLATION= \
 		PROVE_TESTS="${files[*]}" PROVE_FLAGS="--verbose --timer" | grep --line-buffered -v '^ok '
 	local status=${PIPESTATUS[0]}
-	read -r ok bad < <(awk '
+	read -r ok bad <<<"$(awk '
 		/^ok [0-9]+/ { ok++ }
 		/^not ok [0-9]+/ && !/# TODO/ { bad++ }
 		# A file that died or broke off without a failed test of its own.
 		/^test\/t\/.*\(Wstat: .* Failed: 0\)/ { bad++ }
-		END { print ok + 0, bad + 0 }' "$logs/tap.log")
+		END { print ok + 0, bad + 0 }' "$logs/tap.log")"
 	[ "$status" -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
 	[ "$status" -ne 0 ] && [ -d tmp_check/log ] && cp -r tmp_check/log "$logs/tap-log"
 	count tap "$ok" "$bad"

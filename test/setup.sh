@@ -59,7 +59,7 @@ fi
 
 [ ${#missing[@]} -eq 0 ] && exit 0
 
-mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+mapfile -t missing <<<"$(printf '%s\n' "${missing[@]}" | sort -u)"
 echo "setup: installing ${missing[*]}"
 
 if ! command -v apt-get >/dev/null; then

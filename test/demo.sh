@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# make demo: a throw-away server that records its changed blocks.
+# Called through test/private.sh, which removes everything at the end.
+set -eu -o pipefail
+
+seconds=${DEMO_SECONDS:-20}
+data=$TMPDIR/data
+export PGHOST=$TMPDIR PGPORT=5432 PGUSER=demo PGDATABASE=postgres
+
+say() { printf '\n--- %s\n' "$*"; }
+ask() { psql -XAtqc "$1"; }
+show() { psql -Xqc "$1"; }
+fail() {
+	echo "demo: $*" >&2
+	tail -n 20 "$TMPDIR/server.log" >&2 || true
+	exit 1
+}
+start() { pg_ctl -s -w -D "$data" -l "$TMPDIR/server.log" start || fail "the server did not start"; }
+
+say "build, and install into a private copy of $(postgres --version)"
+make --no-print-directory -s "-j$(nproc)" PG_CONFIG="$CKPX_BUILD_PG_CONFIG" all
+make --no-print-directory -s PG_CONFIG="$CKPX_BUILD_PG_CONFIG" install DESTDIR="$CKPX_ROOT" >/dev/null
+
+say "a cluster on a Unix socket, with short intervals"
+initdb -D "$data" -U demo -A trust -N >"$TMPDIR/initdb.log"
+cat >>"$data/postgresql.conf" <<EOF
+listen_addresses = ''
+unix_socket_directories = '$TMPDIR'
+shared_preload_libraries = 'ckpx'
+ckpx.collect_interval = '250ms'
+ckpx.min_incremental_interval = '1s'
+ckpx.min_count = 100
+ckpx.global_min_count = 8
+EOF
+start
+show 'CREATE EXTENSION ckpx'
+
+from=$(ask 'SELECT pg_current_wal_insert_lsn()')
+say "$seconds s of pgbench and some DDL, from $from on"
+pgbench -i -q -s 5 2>/dev/null
+pgbench -n -c 2 -T "$seconds" >"$TMPDIR/pgbench.log" 2>&1 &
+bench=$!
+show "CREATE TABLE notes (id serial PRIMARY KEY, t text)"
+show "INSERT INTO notes (t) SELECT repeat('x', 200) FROM generate_series(1, 20000)"
+show "CREATE INDEX ON notes (t)"
+show "DELETE FROM notes WHERE id > 5000"
+show "VACUUM notes"
+show "CREATE TABLE passing AS SELECT * FROM notes"
+show "DROP TABLE passing"
+wait $bench || fail "pgbench failed: $(cat "$TMPDIR/pgbench.log")"
+grep -E '^(number of transactions actually|tps)' "$TMPDIR/pgbench.log"
+
+say "a checkpoint closes the range"
+to=$(ask 'SELECT ckpx_checkpoint()')
+echo "[$from, $to)"
+
+say "checkpoints that appeared by themselves meanwhile"
+show "SELECT kind, state, start_lsn, end_lsn, nrelations, nblocks, nxacts, size_bytes
+	FROM ckpx_checkpoints ORDER BY end_lsn, kind DESC LIMIT 12"
+
+collect="SELECT checkpointed, complete FROM ckpx_collect_range('$from', '$to')"
+# Rows in a fixed order and blocks in one multirange each: the same blocks give
+# the same text, however the answer was put together.
+blocks="SELECT tablespace, database, relfilenode, fork, min(limit_block), range_agg(blocks)
+	FROM ckpx_changed_blocks('$from', '$to') WHERE relfilenode IS NOT NULL
+	GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
+
+say "ckpx_collect_range('$from', '$to')"
+show "SELECT * FROM ckpx_collect_range('$from', '$to')"
+say "ckpx_changed_blocks('$from', '$to'), the most changed relations of this database"
+show "SELECT coalesce(c.oid::regclass::text, b.relfilenode::text) AS relation, b.fork,
+		b.limit_block, sum(b.nblocks) AS nblocks
+	FROM ckpx_changed_blocks('$from', '$to') b
+	LEFT JOIN pg_class c ON pg_relation_filenode(c.oid) = b.relfilenode
+	WHERE b.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+	GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2 LIMIT 10"
+ask "$collect" >"$TMPDIR/collect.before"
+ask "$blocks" >"$TMPDIR/blocks.before"
+[ -s "$TMPDIR/blocks.before" ] || fail "nothing has changed?"
+
+say "kill -9 while it works, and start again"
+pgbench -n -c 2 -T 60 >/dev/null 2>&1 &
+bench=$!
+ask "SELECT ckpx_checkpoint()" >/dev/null
+postmaster=$(head -n 1 "$data/postmaster.pid")
+children=$(ask "SELECT string_agg(pid::text, ' ') FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+kill -KILL "$postmaster"
+wait $bench || true
+# The children notice by themselves; until then the memory is in use.
+for pid in $postmaster $children; do
+	timeout 60 tail --pid="$pid" -f /dev/null || fail "process $pid did not end"
+done
+start
+ask "$collect" >"$TMPDIR/collect.after"
+ask "$blocks" >"$TMPDIR/blocks.after"
+grep -E 'ckpx' "$TMPDIR/server.log" | tail -n 5 || true
+
+diff "$TMPDIR/collect.before" "$TMPDIR/collect.after" || fail "ckpx_collect_range answers differently"
+diff "$TMPDIR/blocks.before" "$TMPDIR/blocks.after" || fail "ckpx_changed_blocks answers differently"
+say "the same answers: $(wc -l <"$TMPDIR/blocks.after") relation forks, byte for byte"
+
+pg_ctl -s -w -D "$data" -m fast stop || fail "the server did not stop"
+say "stopped; everything is removed"

@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# Run the server tests with another PostgreSQL major, on Debian, as root.
+#
+#	test/major.sh MAJOR [PART-OR-FILE...]   as test/run.sh; default all but unit
+#	test/major.sh --remove MAJOR            give the disk space back
+#
+# The major lives in a chroot of the Debian release that has it, made from the
+# mirror of this machine's own apt sources, below $CKPX_CHROOTS (default
+# /var/tmp/ckpx-majors; about 1.8 GB each).  It is kept, so that the next run
+# starts at once.  18 is built there from its source package, with assertions
+# if CKPX_CASSERT=yes.
+set -eu -o pipefail
+
+top=$(cd "$(dirname "$0")/.." && pwd -P)
+chroots=${CKPX_CHROOTS:-/var/tmp/ckpx-majors}
+
+usage() {
+	sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"
+	exit 2
+}
+
+if [ "${1:-}" = --remove ]; then
+	major=${2:?}
+	[[ $major =~ ^[0-9]+$ ]] || usage
+	rm -rf --one-file-system "${chroots:?}/$major"
+	exit 0
+fi
+major=${1:-}
+[[ $major =~ ^[0-9]+$ ]] || usage
+shift
+[ "$(id -u)" -eq 0 ] || {
+	echo "major: a chroot needs root" >&2
+	exit 1
+}
+
+root=$chroots/$major
+debian=trixie			# has 17
+source_suite=sid		# has the source package of 18
+
+in_root() { chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C "$@"; }
+
+make_chroot() {
+	local mirror
+	mirror=$(awk '/^URIs:/{print $2; exit}' /etc/apt/sources.list.d/*.sources 2>/dev/null)
+	[ -n "$mirror" ] || mirror=$(awk '/^deb /{for (i = 2; i <= NF; i++) if ($i ~ "://") {print $i; exit}}' /etc/apt/sources.list)
+	[ -n "$mirror" ] || {
+		echo "major: no mirror found in this machine's apt sources" >&2
+		exit 1
+	}
+	command -v debootstrap >/dev/null ||
+		DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends debootstrap
+	mkdir -p "$chroots"
+	debootstrap --variant=minbase \
+		--keyring=/usr/share/keyrings/debian-archive-keyring.gpg "$debian" "$root" "$mirror"
+	# Nothing may start a service, and no cluster is made.
+	printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
+	chmod 755 "$root/usr/sbin/policy-rc.d"
+	mkdir -p "$root/etc/postgresql-common"
+	echo 'create_main_cluster = false' >"$root/etc/postgresql-common/createcluster.conf"
+	chmod 1777 "$root/dev/shm"
+	if [ "$major" -gt 17 ]; then
+		echo "deb-src $mirror $source_suite main" >"$root/etc/apt/sources.list.d/source.list"
+	fi
+	in_root apt-get update
+}
+
+install_packaged() {
+	in_root DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+		"postgresql-$major" "postgresql-server-dev-$major" gcc make libc6-dev libipc-run-perl libzstd-dev perl
+}
+
+install_from_source() {
+	local options="--enable-tap-tests --without-readline --without-icu --with-lz4 --with-zstd --with-openssl"
+	[ "${CKPX_CASSERT:-no}" = yes ] && options="$options --enable-cassert"
+	in_root DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+		gcc make libc6-dev libipc-run-perl perl bison flex dpkg-dev pkg-config \
+		liblz4-dev libzstd-dev libssl-dev zlib1g-dev
+	in_root id postgres >/dev/null 2>&1 || in_root useradd --system --home-dir /tmp --shell /bin/sh postgres
+	in_root sh -ec "
+		cd /usr/src
+		apt-get source --only-source --download-only postgresql-$major
+		rm -rf pg$major && mkdir pg$major
+		tar -C pg$major --strip-components=1 -xf postgresql-${major}_*.orig.tar.*
+		cd pg$major
+		./configure --prefix=/usr/local/pg$major $options >configure.log
+		make -s -j$(nproc) world-bin install-world-bin >make.log
+		for dir in isolation perl regress; do
+			make -s -C src/test/\$dir install >>make.log
+		done
+		cd .. && rm -rf pg$major"
+}
+
+if [ ! -e "$root/.ready" ]; then
+	rm -rf --one-file-system "$root"
+	make_chroot
+	if [ "$major" -le 17 ]; then
+		install_packaged
+	else
+		install_from_source
+	fi
+	touch "$root/.ready"
+fi
+
+pg_config=/usr/lib/postgresql/$major/bin/pg_config
+[ -x "$root$pg_config" ] || pg_config=/usr/local/pg$major/bin/pg_config
+
+# The unit tests know no server, and sanitizers want /proc.
+[ $# -gt 0 ] || set -- regress isolation tap
+
+checkout=$root/tmp/ckpx-checkout
+trap 'rm -rf "$checkout"' EXIT
+trap 'exit 130' INT TERM HUP
+rm -rf "$checkout"
+mkdir -p "$checkout"
+tar -C "$top" -cf - --exclude=./.git --exclude=./build --exclude='*.o' --exclude='*.so' \
+	--exclude='*.bc' --warning=no-file-changed . | tar -C "$checkout" -xf - || true
+
+status=0
+in_root PGMAJOR="$major" PG_CONFIG="$pg_config" /tmp/ckpx-checkout/test/private.sh test/run.sh "$@" || status=$?
+if [ -d "$checkout/build/test" ]; then
+	rm -rf "$top/build/test-$major"
+	mkdir -p "$top/build"
+	cp -r "$checkout/build/test" "$top/build/test-$major"
+	echo "logs of PostgreSQL $major: build/test-$major"
+fi
+exit $status
