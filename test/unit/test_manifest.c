@@ -608,6 +608,9 @@ fields_checked(void **state)
 	/* strings */
 	expect_edit(text, "7300000000000000001", "", value);
 	expect_edit(text, "7300000000000000001", " 73", value);
+	expect_edit(text, "7300000000000000001", "073", value);
+	expect_edit(text, "7300000000000000001", "00", value);
+	expect_edit(text, "7300000000000000001", "0", NULL);
 	expect_edit(text, "7300000000000000001", "-73", value);
 	expect_edit(text, "7300000000000000001", "73000000000000000010", value);
 	expect_edit(text, "00000000DEADBEEF", "DEADBEEF", value);
