@@ -53,7 +53,8 @@ struct CkpxOutput
 	int			fd;				/* -1: closed */
 	bool		published;
 	const char *what;
-	uint64		written;
+	uint64		total;			/* given to us */
+	uint64		written;		/* to the file */
 	Size		buffered;
 	char	   *buffer;
 	char		temporary[MAXPGPATH];
@@ -217,6 +218,7 @@ ckpx_output_write(void *arg, const char *bytes, Size length)
 {
 	CkpxOutput *output = arg;
 
+	output->total += length;
 	if (length >= OUTPUT_BUFFER_BYTES)
 	{
 		output_flush(output);
@@ -227,6 +229,12 @@ ckpx_output_write(void *arg, const char *bytes, Size length)
 		output_flush(output);
 	memcpy(output->buffer + output->buffered, bytes, length);
 	output->buffered += length;
+}
+
+uint64
+ckpx_output_bytes(const CkpxOutput *output)
+{
+	return output->total;
 }
 
 void

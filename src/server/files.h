@@ -41,6 +41,9 @@ typedef struct CkpxOutput CkpxOutput;
 extern CkpxOutput *ckpx_output_create(const char *name, const char *what);
 extern void ckpx_output_write(void *output, const char *bytes, Size length);
 extern void ckpx_output_publish(CkpxOutput *output);
+
+/* Bytes given to _write so far. */
+extern uint64 ckpx_output_bytes(const CkpxOutput *output);
 extern void ckpx_output_abort(CkpxOutput *output);
 
 /*

@@ -973,3 +973,26 @@ ckpx_logtail_usage(Size *used, Size *total, uint32 *nsegments)
 		*nsegments = logtail->nsegments;
 	LWLockRelease(CkpxShared->logtail_lock);
 }
+
+void
+ckpx_segment_entry(CkpxEntry *entry, const CkpxSegmentInfo *info)
+{
+	memset(entry, 0, sizeof(*entry));
+	entry->kind = CKPX_KIND_SEGMENT;
+	entry->state = CKPX_ENTRY_FINISHED;
+	entry->epoch = info->epoch;
+	entry->timeline = info->timeline;
+	entry->start_lsn = info->start_lsn;
+	entry->end_lsn = info->end_lsn;
+	entry->last_record = info->last_record;
+	entry->last_change_lsn = info->last_change_lsn;
+	entry->nrelations = info->nrelations;
+	entry->nblocks = info->nblocks;
+	entry->nxacts = info->nxacts;
+	entry->wal_bytes = info->wal_bytes;
+	memcpy(entry->custom_rmgrs, info->custom_rmgrs, CKPX_RMGR_BITMAP_BYTES);
+	entry->next_xid = info->next_xid;
+	entry->created_at = info->created_at;
+	entry->version = CKPX_OBJECT_VERSION;
+	entry->nparts = info->nparts;
+}

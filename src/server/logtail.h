@@ -28,6 +28,7 @@
 #include "postgres.h"
 
 #include "core/dirty_tree.h"
+#include "core/entry.h"
 #include "core/object_format.h"
 #include "utils/dsa.h"
 
@@ -57,6 +58,9 @@ typedef struct CkpxSegmentInfo
 } CkpxSegmentInfo;
 
 typedef struct CkpxLogtail CkpxLogtail;
+
+/* The entry that a spilled segment's object has. */
+extern void ckpx_segment_entry(CkpxEntry *entry, const CkpxSegmentInfo *info);
 
 /* A pinned segment. */
 typedef struct CkpxSegmentRef

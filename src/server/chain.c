@@ -1,0 +1,476 @@
+/*-------------------------------------------------------------------------
+ *
+ * chain.c
+ *		Where the reading of WAL begins: boot, new epochs, breaks.
+ *
+ * An epoch is an unbroken chain on one history of WAL.  At boot the chain of
+ * the manifest goes on only if everything fits: the slot still holds the WAL
+ * from the last known record on, that record is still there with the same
+ * length and checksum, and its end lies in the history of this timeline.  If
+ * anything does not, a new epoch begins, with a gap that says why.
+ *
+ * A new epoch always begins at a redo point of PostgreSQL, with a new slot
+ * that reserves WAL from there.  A redo point is the start of a record, and
+ * nothing that was done to a page without WAL before it matters after it:
+ * sequences log their next change anew.
+ *
+ * If we die anywhere in here, the next boot finds the same break again, or a
+ * slot that is ahead of the manifest, which is a break too.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "server/compat.h"
+
+#include "access/timeline.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "postmaster/bgwriter.h"
+#include "server/fault.h"
+#include "server/files.h"
+#include "server/options.h"
+#include "server/replay.h"
+#include "server/runner.h"
+#include "server/wal_retention.h"
+#include "server/workers.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define CKPX_RETRY_MS			10000
+#define CKPX_CLOSING_MS			60000
+#define CKPX_REDO_WAIT_MS		200
+#define CKPX_ASK_AGAIN_MS		30000
+
+uint64
+ckpx_widen_xid(TransactionId xid)
+{
+	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
+
+	return next + (int64) (int32) (xid - (uint32) next);
+}
+
+/*
+ * Called by the WAL source for each transaction's first record.
+ */
+static void
+note_first_record(TransactionId xid, XLogRecPtr lsn)
+{
+	uint64		full_xid = ckpx_widen_xid(xid);
+
+	LWLockAcquire(CkpxShared->xid_lock, LW_EXCLUSIVE);
+	ckpx_xid_lsn_note(CkpxShared->xid_lsn, full_xid, lsn);
+	LWLockRelease(CkpxShared->xid_lock);
+}
+
+static void
+renew_source(CkpxRunner *runner)
+{
+	if (runner->source != NULL)
+		ckpx_wal_source_free(runner->source);
+	runner->source = ckpx_wal_source_create(runner->context,
+											note_first_record);
+	if (runner->held)
+	{
+		MemoryContextDelete(runner->cut.context);
+		runner->held = false;
+	}
+}
+
+/*
+ * What must hold before anything is touched; NULL, or why not.
+ */
+static const char *
+check_server(void)
+{
+	if (!XLogIsNeeded())
+		return "wal_level is \"minimal\"; set it to \"replica\" or \"logical\"";
+	if (max_replication_slots <= 0)
+		return "max_replication_slots is 0; ckpx needs one replication slot";
+	return NULL;
+}
+
+/*
+ * Hand over what the newest object knows of the state at its end: sequences
+ * that may change without WAL, transactions that were open.
+ */
+static void
+restore_state(CkpxRunner *runner, const CkpxEntry *last)
+{
+	CkpxObjectFile *file;
+	CkpxRelationView view;
+	const CkpxObjectHeader *header;
+	bool		complete;
+
+	file = ckpx_object_file_open(last, false);
+	header = ckpx_object_file_header(file);
+	for (uint32 i = 0; i < header->nopen_xacts; i++)
+		ckpx_wal_source_add_open_xact(runner->source,
+									  header->open_xacts[i].xid,
+									  header->open_xacts[i].first_lsn);
+
+	LWLockAcquire(CkpxShared->xid_lock, LW_EXCLUSIVE);
+	if (CkpxShared->xid_lsn->known_from == PG_UINT64_MAX)
+	{
+		/*
+		 * The server has started anew.  A transaction from before that is
+		 * still open only if it is prepared (on a standby: running on the
+		 * primary), and the object lists those, unless its list was cut off
+		 * or it is a segment, which has none.
+		 */
+		complete = last->kind == CKPX_KIND_INCREMENTAL &&
+			header->nopen_xacts == last->open_xacts;
+		ckpx_xid_lsn_reset(CkpxShared->xid_lsn, complete ? 0 :
+						   U64FromFullTransactionId(ReadNextFullTransactionId()));
+	}
+	LWLockRelease(CkpxShared->xid_lock);
+	for (uint32 i = 0; i < header->nopen_xacts; i++)
+		note_first_record(header->open_xacts[i].xid,
+						  header->open_xacts[i].first_lsn);
+
+	while (ckpx_object_file_next(file, &view))
+	{
+		if (view.flags & CKPX_REL_SEQUENCE)
+			ckpx_wal_source_add_sequence(runner->source, &view.key);
+		CHECK_FOR_INTERRUPTS();
+	}
+	ckpx_object_file_close(file);
+}
+
+/*
+ * From here on the history is usable.
+ */
+static void
+set_booted(CkpxRunner *runner, XLogRecPtr collected_lsn)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->booted = true;
+	CkpxShared->collected_lsn = collected_lsn;
+	CkpxShared->released_lsn = ckpx_slot_restart_lsn();
+	CkpxShared->next_tick_at = now;
+	LWLockRelease(CkpxShared->lock);
+	ConditionVariableBroadcast(&CkpxShared->progress);
+	ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
+
+	runner->chain = CKPX_CHAIN_FOLLOWING;
+	runner->last_read_lsn = collected_lsn;
+	runner->last_cut_ms = 0;
+	ckpx_set_problem(NULL);
+}
+
+static void
+want_epoch(CkpxRunner *runner, const char *reason, XLogRecPtr from_lsn,
+		   XLogRecPtr min_lsn)
+{
+	strlcpy(runner->reason, reason, sizeof(runner->reason));
+	runner->from_lsn = from_lsn;
+	runner->min_lsn = min_lsn;
+	runner->checkpoint_asked_ms = 0;
+	runner->chain = CKPX_CHAIN_NEW_EPOCH;
+}
+
+/*
+ * Try to go on with the chain that the manifest knows.  Returns false, with
+ * an epoch wanted, where that is not possible.
+ */
+static bool
+resume_chain(CkpxRunner *runner, CkpxBoot *boot, CkpxSlotState slot,
+			 XLogRecPtr restart_lsn)
+{
+	XLogRecPtr	needed = boot->have_entry ?
+		boot->last.last_record.start : boot->known_end;
+	XLogRecPtr	proven = boot->inside ? boot->known_end : InvalidXLogRecPtr;
+
+	if (!boot->have_history)
+	{
+		want_epoch(runner, boot->copied ? "data directory is a copy" :
+				   "tracking begins", InvalidXLogRecPtr, InvalidXLogRecPtr);
+		return false;
+	}
+
+	renew_source(runner);
+	if (boot->break_reason[0] != '\0')
+		want_epoch(runner, boot->break_reason, proven, InvalidXLogRecPtr);
+	else if (slot == CKPX_SLOT_MISSING)
+		want_epoch(runner, "replication slot is missing", proven,
+				   InvalidXLogRecPtr);
+	else if (slot == CKPX_SLOT_LOST)
+		want_epoch(runner, "replication slot was invalidated", proven,
+				   InvalidXLogRecPtr);
+	else if (needed == InvalidXLogRecPtr || restart_lsn > needed)
+		want_epoch(runner, "replication slot is ahead of the manifest", proven,
+				   InvalidXLogRecPtr);
+	else if (boot->have_entry)
+	{
+		if (ckpx_wal_source_resume(runner->source, boot->known_end,
+								   boot->timeline,
+								   &boot->last.last_record))
+		{
+			restore_state(runner, &boot->last);
+			set_booted(runner, boot->known_end);
+			return true;
+		}
+		else
+		{
+			const CkpxWalProblem *problem = ckpx_wal_source_problem(runner->source);
+
+			/*
+			 * What the WAL here says is not what was known: from where on the
+			 * histories differ cannot be told, except that a timeline's
+			 * switch point is common to both.
+			 */
+			want_epoch(runner, problem->text,
+					   problem->kind == CKPX_BREAK_HISTORY ?
+					   problem->resume_lsn :
+					   problem->kind == CKPX_BREAK_GONE ? proven :
+					   InvalidXLogRecPtr,
+					   InvalidXLogRecPtr);
+		}
+	}
+	else
+	{
+		TimeLineID	timeline;
+
+		/* An epoch without a range yet: begin it again. */
+		(void) ckpx_wal_read_limit(&timeline);
+		timeline = tliOfPointInHistory(boot->known_end,
+									   readTimeLineHistory(timeline));
+		ckpx_wal_source_begin(runner->source, boot->known_end, timeline);
+		LWLockAcquire(CkpxShared->xid_lock, LW_EXCLUSIVE);
+		if (CkpxShared->xid_lsn->known_from == PG_UINT64_MAX)
+			ckpx_xid_lsn_reset(CkpxShared->xid_lsn,
+							   U64FromFullTransactionId(ReadNextFullTransactionId()));
+		LWLockRelease(CkpxShared->xid_lock);
+		set_booted(runner, boot->known_end);
+		return true;
+	}
+	return false;
+}
+
+/*
+ * Load the history and find out whether its chain goes on.
+ */
+static long
+boot_step(CkpxRunner *runner)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile long wait_ms = 0;
+	const char *problem = check_server();
+	bool		job_running;
+
+	/* Who reads the history waits from here on until it is loaded again. */
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->booted = false;
+	CkpxShared->collected_lsn = InvalidXLogRecPtr;
+	job_running = CkpxShared->job_running &&
+		CkpxShared->workers[CKPX_WORKER_CHECKPOINTER].pid != 0;
+	LWLockRelease(CkpxShared->lock);
+
+	if (problem != NULL)
+	{
+		ckpx_set_problem(problem);
+		return CKPX_RETRY_MS;
+	}
+	if (job_running)
+		return 50;
+
+	ckpx_worker_report(CKPX_WORKER_RUNNER, CKPX_WORKER_BUSY, "boot");
+	PG_TRY();
+	{
+		CkpxBoot	boot;
+		CkpxSlotState slot;
+		XLogRecPtr	restart_lsn;
+
+		memset(&boot, 0, sizeof(boot));
+		ckpx_replay_identify(&boot);
+		slot = ckpx_slot_acquire_own(&restart_lsn);
+		if (slot == CKPX_SLOT_FOREIGN)
+		{
+			ckpx_set_problem("a replication slot named \"ckpx\" is logical or in use by another process");
+			wait_ms = CKPX_RETRY_MS;
+		}
+		else
+		{
+			if (max_slot_wal_keep_size_mb < 0)
+				ereport(WARNING,
+						(errmsg("max_slot_wal_keep_size does not limit the WAL that ckpx's slot holds while ckpx is not running"),
+						 errhint("While it runs, ckpx.max_retained_wal does.")));
+			ckpx_replay_load(&boot);
+			(void) resume_chain(runner, &boot, slot, restart_lsn);
+		}
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error = ckpx_worker_catch(context);
+		char		text[CKPX_PROBLEM_MAX];
+
+		if (!ckpx_error_is_external(error) &&
+			error->sqlerrcode != ERRCODE_OBJECT_IN_USE)
+			ReThrowError(error);
+		if (error->detail != NULL)
+			snprintf(text, sizeof(text), "%s (%s)", error->message,
+					 error->detail);
+		else
+			strlcpy(text, error->message, sizeof(text));
+		ckpx_set_problem(text);
+		wait_ms = CKPX_RETRY_MS;
+	}
+	PG_END_TRY();
+	return wait_ms;
+}
+
+/*
+ * Begin a new epoch at PostgreSQL's present redo point, once that is not
+ * before what broke the old one.
+ */
+static long
+epoch_step(CkpxRunner *runner)
+{
+	XLogRecPtr	start_lsn;
+	TimeLineID	timeline;
+	char	   *problem;
+	uint64		next_xid;
+	uint32		epoch;
+	bool		job_running;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (runner->min_lsn != InvalidXLogRecPtr &&
+		GetRedoRecPtr() < runner->min_lsn)
+	{
+		uint64		clock = ckpx_clock_ms();
+
+		if (!RecoveryInProgress() &&
+			(runner->checkpoint_asked_ms == 0 ||
+			 clock - runner->checkpoint_asked_ms > CKPX_ASK_AGAIN_MS))
+		{
+			runner->checkpoint_asked_ms = clock;
+			RequestCheckpoint(CHECKPOINT_IMMEDIATE | CHECKPOINT_FORCE);
+		}
+		return CKPX_REDO_WAIT_MS;
+	}
+
+	/* A job may still read the old epoch's segments: let it end. */
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->booted = false;
+	job_running = CkpxShared->job_running &&
+		CkpxShared->workers[CKPX_WORKER_CHECKPOINTER].pid != 0;
+	LWLockRelease(CkpxShared->lock);
+	if (job_running)
+		return 50;
+
+	CKPX_FAULT("epoch-begin");
+	ckpx_slot_drop();
+	start_lsn = ckpx_slot_create_own(&problem);
+	if (start_lsn == InvalidXLogRecPtr)
+	{
+		ckpx_set_problem(problem);
+		return CKPX_RETRY_MS;
+	}
+	next_xid = U64FromFullTransactionId(ReadNextFullTransactionId());
+
+	(void) ckpx_wal_read_limit(&timeline);
+	timeline = tliOfPointInHistory(start_lsn, readTimeLineHistory(timeline));
+
+	renew_source(runner);
+	ckpx_wal_source_begin(runner->source, start_lsn, timeline);
+	ckpx_logtail_clear();
+
+	LWLockAcquire(CkpxShared->xid_lock, LW_EXCLUSIVE);
+	ckpx_xid_lsn_reset(CkpxShared->xid_lsn, next_xid);
+	LWLockRelease(CkpxShared->xid_lock);
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	ckpx_entry_store_begin_epoch(CkpxShared->store, timeline,
+								 runner->from_lsn, start_lsn, now,
+								 runner->reason);
+	epoch = CkpxShared->store->epoch;
+	CkpxShared->publish_requested++;
+	CkpxShared->stat.gaps++;
+	memset(CkpxShared->custom_rmgrs, 0, CKPX_RMGR_BITMAP_BYTES);
+	LWLockRelease(CkpxShared->lock);
+
+	if (epoch == 1)
+		ereport(LOG,
+				(errmsg("ckpx begins to track changes at %X/%X, timeline %u",
+						LSN_FORMAT_ARGS(start_lsn), timeline)));
+	else
+		ereport(WARNING,
+				(errmsg("ckpx lost track of changes; epoch %u begins at %X/%X",
+						epoch, LSN_FORMAT_ARGS(start_lsn)),
+				 errdetail("Reason: %s.  What is known ends at %X/%X.",
+						   runner->reason, LSN_FORMAT_ARGS(runner->from_lsn)),
+				 errhint("See the view ckpx_gaps.")));
+	set_booted(runner, start_lsn);
+	return 0;
+}
+
+/*
+ * Reading broke off.  Unless that would cost too much, bring what has been
+ * decoded into a last incremental first.
+ */
+void
+ckpx_chain_break(CkpxRunner *runner, const char *reason, XLogRecPtr min_lsn,
+				 bool at_once)
+{
+	XLogRecPtr	checkpointed;
+	XLogRecPtr	collected;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	checkpointed = ckpx_entry_store_checkpointed(CkpxShared->store);
+	collected = CkpxShared->collected_lsn;
+	if (!at_once && collected > checkpointed)
+		CkpxShared->checkpoint_request = Max(CkpxShared->checkpoint_request,
+											 collected);
+	LWLockRelease(CkpxShared->lock);
+
+	ereport(LOG,
+			(errmsg("ckpx cannot follow WAL any further: %s", reason)));
+	want_epoch(runner, reason, checkpointed, min_lsn);
+	if (!at_once && collected > checkpointed)
+	{
+		runner->chain = CKPX_CHAIN_CLOSING;
+		runner->closing_until_ms = ckpx_clock_ms() + CKPX_CLOSING_MS;
+		if (!RecoveryInProgress())
+			RequestCheckpoint(CHECKPOINT_IMMEDIATE | CHECKPOINT_FORCE);
+	}
+}
+
+static long
+closing_step(CkpxRunner *runner)
+{
+	XLogRecPtr	checkpointed;
+	XLogRecPtr	collected;
+
+	ckpx_schedule(runner);
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	checkpointed = ckpx_entry_store_checkpointed(CkpxShared->store);
+	collected = CkpxShared->collected_lsn;
+	LWLockRelease(CkpxShared->lock);
+
+	if (checkpointed >= collected ||
+		ckpx_clock_ms() > runner->closing_until_ms)
+	{
+		runner->from_lsn = checkpointed;
+		runner->chain = CKPX_CHAIN_NEW_EPOCH;
+		return 0;
+	}
+	return 50;
+}
+
+long
+ckpx_chain_step(CkpxRunner *runner)
+{
+	switch (runner->chain)
+	{
+		case CKPX_CHAIN_NONE:
+			return boot_step(runner);
+		case CKPX_CHAIN_CLOSING:
+			return closing_step(runner);
+		case CKPX_CHAIN_NEW_EPOCH:
+			return epoch_step(runner);
+		case CKPX_CHAIN_FOLLOWING:
+			break;
+	}
+	return 0;
+}

@@ -1,0 +1,302 @@
+/*-------------------------------------------------------------------------
+ *
+ * publish.c
+ *		The manifest: writing it, and removing what no manifest names.
+ *
+ * The two newest manifests are kept.  An object may go only when neither of
+ * them names it, because the older one is what a start falls back to when
+ * the newest is damaged; for the same reason WAL is released only up to what
+ * the older one knows.
+ *
+ * If we die after the new manifest's rename and before memory has learnt of
+ * it, the next start reads it and finds the entry finished.  If we die
+ * before the rename, the next start finds the old state and an orphaned
+ * object, which is removed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "server/compat.h"
+
+#include "miscadmin.h"
+#include "server/fault.h"
+#include "server/files.h"
+#include "server/options.h"
+#include "server/publish.h"
+#include "server/shared_state.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/*
+ * Copy what a manifest holds out of shared memory.  Caller frees nothing: it
+ * is all in the current context.
+ */
+static void
+gather_manifest(CkpxManifest *manifest, const CkpxEntry *added)
+{
+	CkpxEntryStore *store = CkpxShared->store;
+	uint32		n = 0;
+	uint32		nentries;
+	bool		with_added = added != NULL;
+
+	memset(manifest, 0, sizeof(*manifest));
+	manifest->version = CKPX_MANIFEST_VERSION;
+	manifest->written_at = GetCurrentTimestamp();
+	manifest->global_version_interval_s = ckpx_global_version_interval / 1000;
+
+	/* The store cannot grow beyond its fixed size, so allocate first. */
+	manifest->entries = MemoryContextAllocHuge(CurrentMemoryContext,
+											   sizeof(CkpxEntry) * ((Size) store->max_entries + 1));
+	manifest->gaps = palloc(sizeof(CkpxGap) * CKPX_MAX_GAPS);
+	manifest->pins = palloc(sizeof(CkpxPin) * CKPX_MAX_PINS);
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	manifest->sequence = CkpxShared->manifest_sequence + 1;
+	manifest->identity = CkpxShared->identity;
+	manifest->epoch = store->epoch;
+	manifest->timeline = store->timeline;
+	manifest->epoch_start = store->epoch_start;
+	nentries = store->nentries;
+	for (uint32 i = 0; i < nentries; i++)
+	{
+		const CkpxEntry *entry = &store->entries[i];
+
+		if (entry->state != CKPX_ENTRY_FINISHED)
+			continue;
+		if (added != NULL && added->kind == CKPX_KIND_INCREMENTAL &&
+			entry->kind == CKPX_KIND_SEGMENT &&
+			entry->epoch == added->epoch &&
+			entry->end_lsn <= added->end_lsn)
+			continue;
+		manifest->entries[n++] = *entry;
+	}
+	manifest->ngaps = store->ngaps;
+	memcpy(manifest->gaps, store->gaps, sizeof(CkpxGap) * store->ngaps);
+	manifest->npins = CkpxShared->npins;
+	memcpy(manifest->pins, CkpxShared->pins,
+		   sizeof(CkpxPin) * CkpxShared->npins);
+	LWLockRelease(CkpxShared->lock);
+
+	if (with_added)
+		manifest->entries[n++] = *added;
+	manifest->nentries = n;
+}
+
+XLogRecPtr
+ckpx_release_point(const CkpxManifest *manifest)
+{
+	XLogRecPtr	end_lsn = manifest->epoch_start;
+	XLogRecPtr	release_lsn = manifest->epoch_start;
+
+	for (uint32 i = 0; i < manifest->nentries; i++)
+	{
+		const CkpxEntry *entry = &manifest->entries[i];
+
+		if (entry->epoch != manifest->epoch || entry->end_lsn <= end_lsn)
+			continue;
+		if (entry->kind != CKPX_KIND_INCREMENTAL &&
+			entry->kind != CKPX_KIND_SEGMENT)
+			continue;
+		if (entry->last_record.start == InvalidXLogRecPtr)
+			continue;
+		end_lsn = entry->end_lsn;
+		release_lsn = entry->last_record.start;
+	}
+	return release_lsn;
+}
+
+/* What ckpx_list_files() callbacks work on. */
+typedef struct CkpxSweep
+{
+	uint64		oldest_manifest;	/* older ones go */
+	bool		objects_too;
+	uint32		nmanifests;
+	CkpxManifest *manifests;
+	List	   *victims;
+} CkpxSweep;
+
+static bool
+manifest_names_object(const CkpxManifest *manifest, const CkpxName *name)
+{
+	for (uint32 i = 0; i < manifest->nentries; i++)
+	{
+		const CkpxEntry *entry = &manifest->entries[i];
+
+		if (entry->kind == name->kind && entry->epoch == name->epoch &&
+			entry->start_lsn == name->start_lsn &&
+			entry->end_lsn == name->end_lsn &&
+			name->part < Max(entry->nparts, 1))
+			return true;
+	}
+	return false;
+}
+
+static void
+sweep_file(const char *file, void *arg)
+{
+	CkpxSweep  *sweep = arg;
+	CkpxName	name;
+	bool		keep = true;
+
+	ckpx_parse_name(file, &name);
+	switch (name.type)
+	{
+		case CKPX_NAME_UNKNOWN:
+			break;
+		case CKPX_NAME_TEMPORARY:
+			keep = !sweep->objects_too;
+			break;
+		case CKPX_NAME_MANIFEST:
+			keep = name.sequence >= sweep->oldest_manifest;
+			break;
+		case CKPX_NAME_OBJECT:
+			if (!sweep->objects_too)
+				break;
+			keep = false;
+			for (uint32 i = 0; i < sweep->nmanifests && !keep; i++)
+				keep = manifest_names_object(&sweep->manifests[i], &name);
+			break;
+	}
+	if (!keep)
+		sweep->victims = lappend(sweep->victims, pstrdup(file));
+}
+
+static void
+remove_victims(CkpxSweep *sweep)
+{
+	ListCell   *cell;
+
+	foreach(cell, sweep->victims)
+	{
+		CKPX_FAULT("remove-file");
+		ckpx_remove_file(lfirst(cell));
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* Find the sequences of the two newest manifests on disk. */
+typedef struct CkpxNewest
+{
+	uint32		n;
+	CkpxName	names[2];
+} CkpxNewest;
+
+static void
+newest_manifests(const char *file, void *arg)
+{
+	CkpxNewest *newest = arg;
+	CkpxName	name;
+
+	ckpx_parse_name(file, &name);
+	if (name.type != CKPX_NAME_MANIFEST)
+		return;
+	if (newest->n < 2)
+		newest->names[newest->n++] = name;
+	else if (name.sequence > newest->names[1].sequence)
+		newest->names[1] = name;
+	if (newest->n == 2 &&
+		newest->names[1].sequence > newest->names[0].sequence)
+	{
+		CkpxName	swap = newest->names[0];
+
+		newest->names[0] = newest->names[1];
+		newest->names[1] = swap;
+	}
+}
+
+void
+ckpx_sweep(void)
+{
+	CkpxNewest	newest = {0};
+	CkpxSweep	sweep = {0};
+	CkpxManifest manifests[2];
+
+	if (CkpxShared->keep_files)
+		return;
+
+	ckpx_list_files(newest_manifests, &newest);
+	if (newest.n == 0)
+		return;
+	for (uint32 i = 0; i < newest.n; i++)
+	{
+		char		name[CKPX_NAME_MAX];
+		char	   *text;
+		Size		length;
+		const char *problem;
+
+		ckpx_manifest_name(name, newest.names[i].sequence,
+						   newest.names[i].start_lsn,
+						   newest.names[i].end_lsn);
+		text = ckpx_read_file(name, CKPX_MANIFEST_MAX_BYTES, &length);
+		if (text == NULL ||
+			!ckpx_manifest_decode(&manifests[i], text, length, &problem))
+			return;
+		pfree(text);
+	}
+
+	sweep.oldest_manifest = newest.names[newest.n - 1].sequence;
+	sweep.objects_too = true;
+	sweep.nmanifests = newest.n;
+	sweep.manifests = manifests;
+	ckpx_list_files(sweep_file, &sweep);
+	remove_victims(&sweep);
+}
+
+void
+ckpx_publish(const CkpxEntry *added)
+{
+	CkpxManifest manifest;
+	CkpxOutput *output;
+	StringInfoData text;
+	CkpxSweep	sweep = {0};
+	char		name[CKPX_NAME_MAX];
+	XLogRecPtr	start_lsn;
+	XLogRecPtr	end_lsn;
+	uint64		requested;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	requested = CkpxShared->publish_requested;
+	LWLockRelease(CkpxShared->lock);
+
+	gather_manifest(&manifest, added);
+	initStringInfo(&text);
+	ckpx_manifest_encode(&text, &manifest);
+
+	start_lsn = manifest.epoch_start;
+	end_lsn = start_lsn;
+	for (uint32 i = 0; i < manifest.nentries; i++)
+	{
+		if (manifest.entries[i].epoch == manifest.epoch)
+			end_lsn = Max(end_lsn, manifest.entries[i].end_lsn);
+	}
+	ckpx_manifest_name(name, manifest.sequence, start_lsn, end_lsn);
+
+	output = ckpx_output_create(name, "manifest");
+	PG_TRY();
+	{
+		ckpx_output_write(output, text.data, text.len);
+		ckpx_output_publish(output);
+	}
+	PG_CATCH();
+	{
+		ckpx_output_abort(output);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	CKPX_FAULT("publish-memory");
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->manifest_sequence = manifest.sequence;
+	CkpxShared->manifest_release[1] = CkpxShared->manifest_release[0];
+	CkpxShared->manifest_release[0] = ckpx_release_point(&manifest);
+	CkpxShared->publish_done = Max(CkpxShared->publish_done, requested);
+	LWLockRelease(CkpxShared->lock);
+	ConditionVariableBroadcast(&CkpxShared->progress);
+
+	/* Manifests older than the two newest have no use any more. */
+	if (manifest.sequence >= 2 && !CkpxShared->keep_files)
+	{
+		sweep.oldest_manifest = manifest.sequence - 1;
+		ckpx_list_files(sweep_file, &sweep);
+		remove_victims(&sweep);
+	}
+}

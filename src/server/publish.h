@@ -1,0 +1,39 @@
+/*-------------------------------------------------------------------------
+ *
+ * publish.h
+ *		The manifest: writing it, and removing what no manifest names.
+ *
+ * Only the checkpointer calls these; it is the only writer of the store's
+ * files, so there is one order of manifests.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CKPX_PUBLISH_H
+#define CKPX_PUBLISH_H
+
+#include "postgres.h"
+
+#include "core/manifest.h"
+
+/*
+ * Write the next manifest: the finished entries of the store, and 'added'
+ * (NULL: none) as if it were finished.  Spilled segments that 'added' covers
+ * are left out.  When it returns, the manifest is durable and the shared
+ * state knows its sequence and release point; the entry itself is the
+ * caller's to finish.
+ */
+extern void ckpx_publish(const CkpxEntry *added);
+
+/*
+ * Where WAL could be released to if a manifest with these entries were the
+ * older one: the start of the last record of its newest range.
+ */
+extern XLogRecPtr ckpx_release_point(const CkpxManifest *manifest);
+
+/*
+ * Remove files of ours that neither kept manifest names, temporary files
+ * among them.  Does nothing when either manifest cannot be read.
+ */
+extern void ckpx_sweep(void);
+
+#endif							/* CKPX_PUBLISH_H */

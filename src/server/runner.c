@@ -1,0 +1,410 @@
+/*-------------------------------------------------------------------------
+ *
+ * runner.c
+ *		The cron: follow WAL, cut, schedule checkpoints, release WAL.
+ *
+ * One step reads what WAL there is, and at each tick, or at once when
+ * somebody waits for it, cuts what has gathered into a logtail segment.  Then
+ * it looks at the checkpoint entries and at the slot.  No part of it waits
+ * for anything: what cannot be done now is tried at the next step.
+ *
+ * collected_lsn moves after the segment is in the logtail and after every
+ * transaction of it is in the xid map, so a reader that sees the one sees
+ * the others.
+ *
+ * When a cut finds no room in the logtail even after merging, it is held
+ * back, reading stops, and the checkpointer is asked to spill segments to
+ * disk.  WAL that is not read is kept by the slot.  Only when the slot holds
+ * more than ckpx.max_retained_wal is history given up: the disk must not
+ * fill.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "server/compat.h"
+
+#include "access/transam.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "server/fault.h"
+#include "server/options.h"
+#include "server/runner.h"
+#include "server/wal_retention.h"
+#include "server/workers.h"
+#include "storage/procarray.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#define CKPX_READ_BUDGET		((uint64) 16 * 1024 * 1024)
+#define CKPX_WAITER_POLL_MS		20
+#define CKPX_LAG_SAMPLES		64
+
+static CkpxRunner *runner = NULL;
+
+/* Read limits of the past, for ckpx.collect_lag. */
+typedef struct CkpxLagSample
+{
+	uint64		clock_ms;
+	XLogRecPtr	lsn;
+} CkpxLagSample;
+
+static CkpxLagSample lag_samples[CKPX_LAG_SAMPLES];
+static int	next_lag_sample = 0;
+
+/* What backends have asked for and not got yet. */
+typedef struct CkpxRequests
+{
+	XLogRecPtr	collected;
+	XLogRecPtr	collect;
+	bool		checkpoint;		/* somebody waits for a checkpoint */
+	bool		spilling;
+	bool		uninstalled;
+} CkpxRequests;
+
+static void
+start_runner(void)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext,
+												  "ckpx runner",
+												  ALLOCSET_DEFAULT_SIZES);
+
+	runner = MemoryContextAllocZero(context, sizeof(CkpxRunner));
+	runner->context = context;
+	ckpx_options_log();
+}
+
+static void
+look_at_requests(CkpxRequests *requests)
+{
+	CkpxEntryStore *store = CkpxShared->store;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	requests->collected = CkpxShared->collected_lsn;
+	requests->collect = Max(CkpxShared->collect_request,
+							CkpxShared->checkpoint_request);
+	requests->checkpoint = CkpxShared->checkpoint_request >
+		ckpx_entry_store_checkpointed(store);
+	requests->spilling = CkpxShared->spill_request != InvalidXLogRecPtr;
+	requests->uninstalled = CkpxShared->uninstalled;
+	LWLockRelease(CkpxShared->lock);
+}
+
+/*
+ * How far may be read: what was the end of WAL ckpx.collect_lag ago.
+ */
+static XLogRecPtr
+lag_limit(void)
+{
+	uint64		now = ckpx_clock_ms();
+	XLogRecPtr	limit = 1;
+	TimeLineID	timeline;
+
+	if (ckpx_collect_lag == 0)
+		return InvalidXLogRecPtr;
+
+	lag_samples[next_lag_sample].clock_ms = now;
+	lag_samples[next_lag_sample].lsn = ckpx_wal_read_limit(&timeline);
+	next_lag_sample = (next_lag_sample + 1) % CKPX_LAG_SAMPLES;
+
+	for (int i = 0; i < CKPX_LAG_SAMPLES; i++)
+	{
+		if (lag_samples[i].clock_ms != 0 &&
+			lag_samples[i].clock_ms + ckpx_collect_lag <= now)
+			limit = Max(limit, lag_samples[i].lsn);
+	}
+	return limit;
+}
+
+/*
+ * Ask the checkpointer to write segments to disk.
+ */
+static void
+request_spill(void)
+{
+	bool		asked = false;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	if (CkpxShared->spill_request == InvalidXLogRecPtr)
+	{
+		CkpxShared->spill_request = PG_UINT64_MAX;
+		asked = true;
+	}
+	LWLockRelease(CkpxShared->lock);
+	if (asked)
+		ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
+}
+
+/*
+ * Put the held cut into the logtail and show it to everybody.  False: there
+ * is no room yet.
+ */
+static bool
+publish_cut(void)
+{
+	CkpxWalCut *cut = &runner->cut;
+
+	if (!ckpx_logtail_add(&runner->cut_info, cut->tree,
+						  ckpx_schedule_boundary()))
+		return false;
+
+	CKPX_FAULT("cut-added");
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->collected_lsn = cut->end_lsn;
+	CkpxShared->store->timeline = cut->timeline;
+	CkpxShared->stat.wal_bytes_read += cut->wal_bytes;
+	CkpxShared->stat.records_read += cut->nrecords;
+	for (int i = 0; i < CKPX_RMGR_BITMAP_BYTES; i++)
+		CkpxShared->custom_rmgrs[i] |= cut->custom_rmgrs[i];
+	LWLockRelease(CkpxShared->lock);
+	ConditionVariableBroadcast(&CkpxShared->progress);
+
+	MemoryContextDelete(cut->context);
+	runner->held = false;
+	return true;
+}
+
+/*
+ * Take what has gathered.  Nothing gathered, nothing to do.
+ */
+static bool
+take_cut(void)
+{
+	CkpxSegmentInfo *info = &runner->cut_info;
+	CkpxWalCut *cut = &runner->cut;
+
+	Assert(!runner->held);
+	runner->last_cut_ms = ckpx_clock_ms();
+	if (!ckpx_wal_source_pending(runner->source))
+		return true;
+
+	CKPX_FAULT("cut-before");
+	ckpx_wal_source_cut(runner->source, cut);
+	runner->held = true;
+	memset(info, 0, sizeof(*info));
+	info->epoch = CkpxShared->store->epoch;
+	info->timeline = cut->timeline;
+	info->start_lsn = cut->start_lsn;
+	info->end_lsn = cut->end_lsn;
+	info->last_record = cut->last_record;
+	info->last_change_lsn = cut->last_change_lsn;
+	info->nxacts = cut->nxacts;
+	info->wal_bytes = cut->wal_bytes;
+	memcpy(info->custom_rmgrs, cut->custom_rmgrs, CKPX_RMGR_BITMAP_BYTES);
+	info->next_xid = XidFromFullTransactionId(ReadNextFullTransactionId());
+	info->created_at = GetCurrentTimestamp();
+	info->clock_ms = runner->last_cut_ms;
+	return publish_cut();
+}
+
+/*
+ * Read WAL and cut where it is due.  *more: there is more to read now.
+ */
+static void
+follow_wal(const CkpxRequests *requests, bool *more)
+{
+	CkpxWalResult result;
+	bool		wanted = requests->collect > requests->collected;
+	bool		due;
+	XLogRecPtr	position;
+	TimeLineID	timeline;
+
+	*more = false;
+	if (runner->held)
+	{
+		if (!publish_cut())
+		{
+			request_spill();
+			return;
+		}
+	}
+
+	result = ckpx_wal_source_read(runner->source,
+								  wanted ? InvalidXLogRecPtr : lag_limit(),
+								  CKPX_READ_BUDGET);
+	*more = result == CKPX_WAL_MORE || result == CKPX_WAL_SWITCH;
+	position = ckpx_wal_source_position(runner->source, &timeline);
+
+	due = result == CKPX_WAL_SWITCH || result == CKPX_WAL_BROKEN ||
+		ckpx_clock_ms() - runner->last_cut_ms >= (uint64) ckpx_collect_interval ||
+		(wanted && position >= requests->collect) ||
+		ckpx_wal_source_memory(runner->source) > (Size) ckpx_logtail_memory * 1024 / 8;
+
+	if (due && !take_cut())
+		request_spill();
+
+	if (result == CKPX_WAL_BROKEN)
+	{
+		const CkpxWalProblem *problem = ckpx_wal_source_problem(runner->source);
+
+		if (!runner->held)
+			ckpx_chain_break(runner, problem->text, problem->resume_lsn,
+							 false);
+	}
+}
+
+/*
+ * Move the slot to where the older of the two kept manifests allows, and
+ * forget the segments of finished incrementals.
+ */
+static void
+release_wal(void)
+{
+	CkpxWaitTicket tickets[CKPX_QUEUE_BATCH];
+	uint32		ntickets;
+	XLogRecPtr	release_lsn;
+	XLogRecPtr	checkpointed;
+	XLogRecPtr	present;
+	uint64		reserved = (uint64) ckpx_reserved_wal * 1024;
+
+	ntickets = ckpx_dequeue(CKPX_QUEUE_WAIT, tickets, CKPX_QUEUE_BATCH);
+	if (ntickets > 0)
+		CKPX_FAULT("release-ticket");
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	release_lsn = CkpxShared->manifest_release[1];
+	checkpointed = ckpx_entry_store_checkpointed(CkpxShared->store);
+	present = CkpxShared->collected_lsn;
+	LWLockRelease(CkpxShared->lock);
+
+	if (release_lsn != InvalidXLogRecPtr)
+	{
+		/* Reserved WAL counts from the present, and only ever holds back. */
+		if (reserved > 0)
+			release_lsn = Min(release_lsn,
+							  present > reserved ? present - reserved : 1);
+		if (release_lsn > ckpx_slot_restart_lsn())
+		{
+			ckpx_slot_advance(release_lsn);
+			LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+			CkpxShared->released_lsn = release_lsn;
+			LWLockRelease(CkpxShared->lock);
+			ConditionVariableBroadcast(&CkpxShared->progress);
+		}
+	}
+	ckpx_dequeue_done(CKPX_QUEUE_WAIT, ntickets);
+
+	CKPX_FAULT("logtail-trim");
+	ckpx_logtail_trim(checkpointed);
+}
+
+/*
+ * Never hold more WAL than allowed: spill when it becomes much, give up
+ * history when it is too much.
+ */
+static void
+guard_retention(const CkpxRequests *requests)
+{
+	TimeLineID	timeline;
+	XLogRecPtr	present = ckpx_wal_read_limit(&timeline);
+	uint64		retained = ckpx_slot_retained(present);
+	uint64		cap = ckpx_slot_cap();
+	Size		used;
+
+	if (retained > cap)
+	{
+		XLogRecPtr	position = ckpx_wal_source_position(runner->source,
+														&timeline);
+
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("ckpx gives up history: its slot holds " UINT64_FORMAT " MB of WAL, " UINT64_FORMAT " MB are allowed",
+						retained / (1024 * 1024), cap / (1024 * 1024)),
+				 errhint("See what the oldest entry of ckpx_checkpoints waits for, and the setting ckpx.max_retained_wal.")));
+		ckpx_slot_drop();
+		ckpx_chain_break(runner, "more WAL would have been held than ckpx.max_retained_wal allows",
+						 position, true);
+		return;
+	}
+	if (retained > cap / 10 * 8 && !requests->spilling)
+	{
+		ckpx_logtail_usage(&used, NULL, NULL);
+		if (used > 0)
+			request_spill();
+	}
+}
+
+/*
+ * Nobody asks any more about transactions that every snapshot sees.
+ */
+static void
+forget_old_xids(void)
+{
+	TransactionId oldest = GetOldestNonRemovableTransactionId(NULL);
+	uint64		full_xid;
+
+	if (!TransactionIdIsNormal(oldest))
+		return;
+	full_xid = ckpx_widen_xid(oldest);
+	LWLockAcquire(CkpxShared->xid_lock, LW_EXCLUSIVE);
+	ckpx_xid_lsn_forget_before(CkpxShared->xid_lsn, full_xid);
+	LWLockRelease(CkpxShared->xid_lock);
+}
+
+long
+ckpx_runner_step(void)
+{
+	CkpxRequests requests;
+	bool		more = false;
+	uint64		now;
+	long		wait_ms;
+
+	if (runner == NULL)
+		start_runner();
+
+	look_at_requests(&requests);
+	if (requests.uninstalled)
+	{
+		ckpx_worker_report(CKPX_WORKER_RUNNER, CKPX_WORKER_BLOCKED,
+						   "uninstalled");
+		return 60000;
+	}
+
+	if (runner->chain != CKPX_CHAIN_FOLLOWING)
+	{
+		wait_ms = ckpx_chain_step(runner);
+		if (runner->chain != CKPX_CHAIN_FOLLOWING)
+		{
+			ckpx_worker_report(CKPX_WORKER_RUNNER,
+							   CkpxShared->problem[0] != '\0' ?
+							   CKPX_WORKER_BLOCKED : CKPX_WORKER_BUSY,
+							   "finding where to begin");
+			return wait_ms;
+		}
+	}
+
+	follow_wal(&requests, &more);
+	if (runner->chain != CKPX_CHAIN_FOLLOWING)
+		return 0;
+	ckpx_schedule(runner);
+	release_wal();
+	guard_retention(&requests);
+	if (runner->chain != CKPX_CHAIN_FOLLOWING)
+		return 0;
+	ckpx_worker_healthy(CKPX_WORKER_RUNNER);
+
+	if (more && !runner->held)
+	{
+		ckpx_worker_report(CKPX_WORKER_RUNNER, CKPX_WORKER_BUSY,
+						   "reading WAL");
+		return 0;
+	}
+	forget_old_xids();
+	ckpx_worker_report(CKPX_WORKER_RUNNER, CKPX_WORKER_IDLE, "");
+
+	/* When is the next step due? */
+	look_at_requests(&requests);
+	now = ckpx_clock_ms();
+	wait_ms = ckpx_collect_interval;
+	if (now >= runner->last_cut_ms &&
+		now - runner->last_cut_ms < (uint64) ckpx_collect_interval)
+		wait_ms = ckpx_collect_interval - (long) (now - runner->last_cut_ms);
+	if (requests.checkpoint || requests.collect > requests.collected ||
+		runner->held)
+		wait_ms = Min(wait_ms, CKPX_WAITER_POLL_MS);
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->next_tick_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														   wait_ms);
+	LWLockRelease(CkpxShared->lock);
+	return Max(wait_ms, 1);
+}

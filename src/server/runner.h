@@ -1,0 +1,71 @@
+/*-------------------------------------------------------------------------
+ *
+ * runner.h
+ *		The cron: follow WAL, cut, schedule checkpoints, release WAL.
+ *
+ * One process holds one CkpxRunner.  Split over runner.c (the step, reading,
+ * cutting), chain.c (where reading begins: boot, epochs, breaks) and
+ * schedule.c (checkpoint entries).
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CKPX_RUNNER_H
+#define CKPX_RUNNER_H
+
+#include "postgres.h"
+
+#include "server/logtail.h"
+#include "server/wal_source.h"
+
+typedef enum CkpxChainState
+{
+	CKPX_CHAIN_NONE = 0,		/* not booted */
+	CKPX_CHAIN_FOLLOWING,		/* reading WAL */
+	CKPX_CHAIN_CLOSING,			/* reading broke off; what was decoded is being
+								 * brought into a last incremental */
+	CKPX_CHAIN_NEW_EPOCH		/* a new epoch is to begin */
+} CkpxChainState;
+
+typedef struct CkpxRunner
+{
+	MemoryContext context;		/* lives as long as the process */
+	CkpxWalSource *source;
+	CkpxChainState chain;
+
+	/* a cut that found no room in the logtail yet */
+	bool		held;
+	CkpxWalCut	cut;
+	CkpxSegmentInfo cut_info;
+
+	uint64		last_cut_ms;	/* monotonic */
+	uint64		last_read_lsn;	/* how far WAL has been counted */
+
+	/* the break that leads to a new epoch */
+	char		reason[96];
+	XLogRecPtr	from_lsn;		/* end of what is known and proven */
+	XLogRecPtr	min_lsn;		/* the epoch may not begin before this */
+	uint64		closing_until_ms;
+	uint64		checkpoint_asked_ms;	/* of PostgreSQL */
+
+	/* what an entry has waited for, to log it seldom */
+	uint64		waiting_logged_ms;
+	uint64		waiting_log_after_ms;
+} CkpxRunner;
+
+/* chain.c: one step towards CKPX_CHAIN_FOLLOWING; ms until the next. */
+extern long ckpx_chain_step(CkpxRunner *runner);
+
+/* chain.c: reading cannot go on; 'at_once' gives up what is not finished. */
+extern void ckpx_chain_break(CkpxRunner *runner, const char *reason,
+							 XLogRecPtr min_lsn, bool at_once);
+
+/* schedule.c: create, advance and retry entries. */
+extern void ckpx_schedule(CkpxRunner *runner);
+
+/* schedule.c: the newest unfinished incremental's end, or Invalid. */
+extern XLogRecPtr ckpx_schedule_boundary(void);
+
+/* 64-bit transaction id of one that is not in the far past or future. */
+extern uint64 ckpx_widen_xid(TransactionId xid);
+
+#endif							/* CKPX_RUNNER_H */

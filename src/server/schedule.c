@@ -1,0 +1,405 @@
+/*-------------------------------------------------------------------------
+ *
+ * schedule.c
+ *		Checkpoint entries: when to create one, what it waits for, when its
+ *		job starts.
+ *
+ * An incremental waits for two things.  Committed: every transaction that
+ * wrote WAL before its end has ended, so that its end is a consistent point
+ * for whoever reads rows; but at most ckpx.commit_wait, because the block map
+ * does not depend on commits.  Durable: the pages that it names are on disk.
+ *
+ * Proof of durability is a completed checkpoint of PostgreSQL (on a standby:
+ * restartpoint) whose redo point lies behind the last change of the range:
+ * pg_control says which one was completed last, and is written after all its
+ * pages were synced.  Where nothing changed after the redo point it is proof
+ * for a later end too, which matters on an idle server that skips
+ * checkpoints.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "server/compat.h"
+
+#include "access/transam.h"
+#include "access/xlog.h"
+#include "catalog/pg_control.h"
+#include "common/controldata_utils.h"
+#include "core/policy.h"
+#include "miscadmin.h"
+#include "server/fault.h"
+#include "server/options.h"
+#include "server/runner.h"
+#include "server/wal_retention.h"
+#include "server/workers.h"
+#include "storage/procarray.h"
+#include "utils/timestamp.h"
+
+#define CKPX_WAIT_LOG_MS	120000
+
+/*
+ * Redo point of the last completed checkpoint or restartpoint, or Invalid
+ * when it cannot be told right now.
+ */
+static XLogRecPtr
+completed_redo(void)
+{
+	ControlFileData *control;
+	bool		crc_ok;
+	XLogRecPtr	redo;
+
+	LWLockAcquire(ControlFileLock, LW_SHARED);
+	control = get_controlfile(DataDir, &crc_ok);
+	LWLockRelease(ControlFileLock);
+	redo = crc_ok ? control->checkPointCopy.redo : InvalidXLogRecPtr;
+	pfree(control);
+	return redo;
+}
+
+/*
+ * Add up what the segments between the newest finished end and the last cut
+ * hold.  'entry' gets all that an entry over exactly that range needs.
+ */
+static void
+gather_range(CkpxEntry *entry, bool *anything_changed)
+{
+	CkpxSegmentInfo *infos;
+	uint32		ninfos;
+	bool		first = true;
+
+	memset(entry, 0, sizeof(*entry));
+	entry->kind = CKPX_KIND_INCREMENTAL;
+	*anything_changed = false;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	entry->epoch = CkpxShared->store->epoch;
+	entry->start_lsn = ckpx_entry_store_checkpointed(CkpxShared->store);
+	LWLockRelease(CkpxShared->lock);
+	entry->end_lsn = entry->start_lsn;
+
+	infos = ckpx_logtail_copy(&ninfos);
+	for (uint32 i = 0; i < ninfos; i++)
+	{
+		const CkpxSegmentInfo *info = &infos[i];
+
+		if (info->end_lsn <= entry->start_lsn)
+			continue;
+		entry->end_lsn = info->end_lsn;
+		entry->timeline = info->timeline;
+		entry->last_record = info->last_record;
+		entry->last_change_lsn = Max(entry->last_change_lsn,
+									 info->last_change_lsn);
+		entry->nxacts += info->nxacts;
+		entry->wal_bytes += info->wal_bytes;
+		entry->next_xid = info->next_xid;
+		entry->clock_ms = info->clock_ms;
+		entry->created_at = info->created_at;
+		for (int b = 0; b < CKPX_RMGR_BITMAP_BYTES; b++)
+			entry->custom_rmgrs[b] |= info->custom_rmgrs[b];
+		first = false;
+	}
+	*anything_changed = entry->last_change_lsn != InvalidXLogRecPtr;
+	if (first)
+		entry->end_lsn = entry->start_lsn;
+}
+
+/*
+ * How long ago was the newest incremental's cut?  After a boot only the wall
+ * clock can tell, and that may have been set back.
+ */
+static int64
+age_of_newest(const CkpxEntry *newest)
+{
+	int64		age;
+
+	if (newest->clock_ms != 0)
+		return (int64) (ckpx_clock_ms() - newest->clock_ms);
+	age = (GetCurrentTimestamp() - newest->created_at) / 1000;
+	return Max(age, 0);
+}
+
+static bool
+is_enabled(void)
+{
+	return ckpx_enabled && !CkpxShared->disabled && !CkpxShared->uninstalled;
+}
+
+/*
+ * Create a pending entry up to the last cut, if the time has come.
+ */
+static void
+maybe_create(CkpxRunner *runner)
+{
+	CkpxCheckpointPolicy policy;
+	CkpxCheckpointInput input;
+	CkpxEntry	entry;
+	CkpxEntry  *newest;
+	CkpxReason	reason;
+	CkpxStoreResult result;
+	XLogRecPtr	request;
+	char		text[CKPX_ENTRY_TEXT_MAX];
+
+	gather_range(&entry, &input.anything_changed);
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	newest = ckpx_entry_store_newest(CkpxShared->store,
+									 CKPX_KIND_INCREMENTAL, false);
+	input.first = newest == NULL;
+	input.since_last_cut_ms = newest != NULL ? age_of_newest(newest) : PG_INT64_MAX;
+	request = CkpxShared->checkpoint_request;
+	LWLockRelease(CkpxShared->lock);
+
+	if (entry.end_lsn <= entry.start_lsn)
+		return;
+
+	policy.min_incremental_interval_ms = ckpx_min_incremental_interval;
+	policy.min_count = ckpx_min_count;
+	policy.max_incremental_interval_ms = ckpx_max_incremental_interval;
+	policy.max_incremental_wal = (uint64) ckpx_max_incremental_wal * 1024;
+	policy.max_retained_wal = ckpx_slot_cap();
+
+	/* A request is served once the cut has reached it. */
+	input.forced = request > entry.start_lsn && entry.end_lsn >= request;
+	input.nxacts = entry.nxacts;
+	input.wal_bytes = entry.wal_bytes;
+	input.retained_wal = ckpx_slot_retained(entry.end_lsn);
+
+	reason = ckpx_policy_incremental(&policy, &input);
+	if (reason == CKPX_REASON_NONE)
+		return;
+
+	(void) ckpx_entry_transition(&entry, CKPX_EVENT_CREATE);
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	result = ckpx_entry_store_insert(CkpxShared->store, &entry);
+	LWLockRelease(CkpxShared->lock);
+
+	if (result == CKPX_STORE_FULL)
+	{
+		ckpx_set_problem("the history holds ckpx.max_entries entries; raise ckpx.max_entries");
+		return;
+	}
+	if (result != CKPX_STORE_OK)
+		elog(ERROR, "could not insert checkpoint entry %s: result %d",
+			 ckpx_entry_text(&entry, text), (int) result);
+	ckpx_set_problem(NULL);
+	runner->waiting_logged_ms = 0;
+	runner->waiting_log_after_ms = CKPX_WAIT_LOG_MS;
+	ConditionVariableBroadcast(&CkpxShared->progress);
+	CKPX_FAULT("entry-created");
+	ereport(DEBUG1,
+			(errmsg_internal("ckpx created %s, reason %s",
+							 ckpx_entry_text(&entry, text),
+							 ckpx_reason_name(reason))));
+}
+
+/*
+ * Has every transaction that wrote before the entry's end ended?  If not,
+ * write the oldest one to 'waiting'.
+ */
+static bool
+is_committed(CkpxRunner *runner, const CkpxEntry *entry, char *waiting,
+			 Size size)
+{
+	TransactionId oldest = InvalidTransactionId;
+
+	if (!TransactionIdIsNormal(entry->next_xid))
+		return true;
+
+	if (!RecoveryInProgress())
+	{
+		/* Prepared transactions included. */
+		oldest = GetOldestActiveTransactionId();
+		if (!TransactionIdPrecedes(oldest, entry->next_xid))
+			return true;
+	}
+	else
+	{
+		CkpxOpenXact *xacts;
+		bool		complete;
+		uint32		n = ckpx_wal_source_open_xacts(runner->source, &xacts,
+												   &complete);
+
+		if (!complete)
+		{
+			strlcpy(waiting, "the primary's list of running transactions",
+					size);
+			return false;
+		}
+		for (uint32 i = 0; i < n; i++)
+		{
+			if (TransactionIdPrecedes(xacts[i].xid, entry->next_xid) &&
+				(!TransactionIdIsValid(oldest) ||
+				 TransactionIdPrecedes(xacts[i].xid, oldest)))
+				oldest = xacts[i].xid;
+		}
+		if (!TransactionIdIsValid(oldest))
+			return true;
+	}
+	snprintf(waiting, size, "transaction %u", oldest);
+	return false;
+}
+
+/*
+ * Give the job what only the runner knows.  Caller holds the lock.
+ */
+static void
+hand_over(CkpxRunner *runner, const CkpxEntry *entry, XLogRecPtr redo,
+		  const CkpxOpenXact *xacts, uint32 nxacts,
+		  const CkpxRelKey *keys, uint32 nkeys)
+{
+	uint32		n = 0;
+
+	for (uint32 i = 0; i < nxacts; i++)
+	{
+		if (TransactionIdIsNormal(entry->next_xid) &&
+			!TransactionIdPrecedes(xacts[i].xid, entry->next_xid))
+			continue;
+		if (xacts[i].first_lsn >= entry->end_lsn)
+			continue;
+		if (n < CKPX_JOB_LIST)
+			CkpxShared->open_xacts[n] = xacts[i];
+		n++;
+	}
+	CkpxShared->nopen_xacts = n;
+	CkpxShared->nundurable = nkeys;
+	memcpy(CkpxShared->undurable, keys,
+		   sizeof(CkpxRelKey) * Min(nkeys, CKPX_JOB_LIST));
+	CkpxShared->durable_lsn = Max(CkpxShared->durable_lsn, redo);
+}
+
+static void
+log_long_wait(CkpxRunner *runner, const CkpxEntry *entry, const char *waiting)
+{
+	uint64		now = ckpx_clock_ms();
+	char		text[CKPX_ENTRY_TEXT_MAX];
+
+	if (runner->waiting_log_after_ms == 0)
+		runner->waiting_log_after_ms = CKPX_WAIT_LOG_MS;
+	if (entry->clock_ms == 0 || now < entry->clock_ms ||
+		now - entry->clock_ms < runner->waiting_log_after_ms)
+		return;
+	runner->waiting_log_after_ms *= 2;
+	ereport(ckpx_log_checkpoints ? LOG : DEBUG1,
+			(errmsg("ckpx checkpoint %s has been waiting for %s for %.0f s",
+					ckpx_entry_text(entry, text), waiting,
+					(now - entry->clock_ms) / 1000.0)));
+}
+
+/*
+ * Start the pending entry if all that it waits for has happened.
+ */
+static void
+maybe_start(CkpxRunner *runner, const CkpxEntry *pending)
+{
+	char		waiting[64] = "";
+	XLogRecPtr	redo;
+	CkpxEntry  *entry;
+	CkpxOpenXact *xacts;
+	CkpxRelKey *keys;
+	uint32		nxacts;
+	uint32		nkeys;
+	bool		complete;
+	bool		started = false;
+	CkpxEntryTicket ticket;
+
+	if (!is_committed(runner, pending, waiting, sizeof(waiting)) &&
+		ckpx_commit_wait > 0 && pending->clock_ms != 0 &&
+		ckpx_clock_ms() - pending->clock_ms < (uint64) ckpx_commit_wait)
+		goto wait;
+
+	redo = completed_redo();
+	if (pending->last_change_lsn != InvalidXLogRecPtr &&
+		redo <= pending->last_change_lsn)
+	{
+		snprintf(waiting, sizeof(waiting),
+				 "a checkpoint of PostgreSQL that begins after %X/%X",
+				 LSN_FORMAT_ARGS(pending->last_change_lsn));
+		goto wait;
+	}
+
+	nxacts = ckpx_wal_source_open_xacts(runner->source, &xacts, &complete);
+	nkeys = ckpx_wal_source_undurable(runner->source, redo, &keys);
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	entry = ckpx_entry_store_find(CkpxShared->store, pending->kind,
+								  pending->epoch, pending->start_lsn,
+								  pending->end_lsn);
+	if (entry != NULL && is_enabled() &&
+		ckpx_entry_transition(entry, CKPX_EVENT_START))
+	{
+		entry->waiting_for[0] = '\0';
+		hand_over(runner, entry, redo, xacts, nxacts, keys, nkeys);
+		ticket.kind = entry->kind;
+		ticket.epoch = entry->epoch;
+		ticket.start_lsn = entry->start_lsn;
+		ticket.end_lsn = entry->end_lsn;
+		started = true;
+	}
+	LWLockRelease(CkpxShared->lock);
+	if (!started)
+		return;
+
+	ConditionVariableBroadcast(&CkpxShared->progress);
+	CKPX_FAULT("entry-started");
+
+	/* A refused ticket is no loss: the checkpointer looks at the store. */
+	(void) ckpx_enqueue(CKPX_QUEUE_INCREMENTAL, &ticket);
+	ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
+	return;
+
+wait:
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	entry = ckpx_entry_store_find(CkpxShared->store, pending->kind,
+								  pending->epoch, pending->start_lsn,
+								  pending->end_lsn);
+	if (entry != NULL)
+		strlcpy(entry->waiting_for, waiting, sizeof(entry->waiting_for));
+	LWLockRelease(CkpxShared->lock);
+	log_long_wait(runner, pending, waiting);
+}
+
+XLogRecPtr
+ckpx_schedule_boundary(void)
+{
+	CkpxEntry  *newest;
+	XLogRecPtr	boundary = InvalidXLogRecPtr;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	newest = ckpx_entry_store_newest(CkpxShared->store,
+									 CKPX_KIND_INCREMENTAL, false);
+	if (newest != NULL && newest->state != CKPX_ENTRY_FINISHED)
+		boundary = newest->end_lsn;
+	LWLockRelease(CkpxShared->lock);
+	return boundary;
+}
+
+void
+ckpx_schedule(CkpxRunner *runner)
+{
+	CkpxEntry	newest;
+	CkpxEntry  *found;
+	bool		enabled;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	enabled = is_enabled();
+	found = ckpx_entry_store_newest(CkpxShared->store,
+									CKPX_KIND_INCREMENTAL, false);
+	if (found != NULL)
+		newest = *found;
+	LWLockRelease(CkpxShared->lock);
+
+	if (!enabled)
+		return;
+	if (found == NULL || newest.state == CKPX_ENTRY_FINISHED)
+	{
+		maybe_create(runner);
+
+		LWLockAcquire(CkpxShared->lock, LW_SHARED);
+		found = ckpx_entry_store_newest(CkpxShared->store,
+										CKPX_KIND_INCREMENTAL, false);
+		if (found != NULL)
+			newest = *found;
+		LWLockRelease(CkpxShared->lock);
+	}
+	if (found != NULL && newest.state == CKPX_ENTRY_PENDING)
+		maybe_start(runner, &newest);
+}

@@ -1,0 +1,388 @@
+/*-------------------------------------------------------------------------
+ *
+ * shared_state.c
+ *		Set-up of the shared memory, and the small operations on it that every
+ *		process uses.
+ *
+ * Everything lies in the main shared memory segment and has its final size
+ * from the start, so nothing here can fail for want of memory once the
+ * server runs.  After a crash the postmaster makes the segment anew: nothing
+ * in it needs to survive.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "server/compat.h"
+
+#include <time.h>
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "server/fault.h"
+#include "server/logtail.h"
+#include "server/options.h"
+#include "server/shared_state.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+
+#define CKPX_TRANCHE		"ckpx"
+#define CKPX_NLOCKS			4
+
+CkpxSharedState *CkpxShared = NULL;
+
+typedef struct CkpxQueueDescription
+{
+	const char *name;
+	Size		ticket_size;
+	CkpxWorkerId worker;
+} CkpxQueueDescription;
+
+static const CkpxQueueDescription queue_descriptions[CKPX_NQUEUES] = {
+	[CKPX_QUEUE_DIRTY] = {"dirty", sizeof(CkpxDirtyTicket), CKPX_WORKER_FLUSHER},
+	[CKPX_QUEUE_WAIT] = {"wait", sizeof(CkpxWaitTicket), CKPX_WORKER_RUNNER},
+	[CKPX_QUEUE_INCREMENTAL] = {"incremental", sizeof(CkpxEntryTicket), CKPX_WORKER_CHECKPOINTER},
+	[CKPX_QUEUE_GLOBAL] = {"global", sizeof(CkpxEntryTicket), CKPX_WORKER_CHECKPOINTER},
+	[CKPX_QUEUE_POST] = {"post", sizeof(CkpxEntryTicket), CKPX_WORKER_OBSERVER},
+	[CKPX_QUEUE_GC] = {"gc", sizeof(CkpxGcTicket), CKPX_WORKER_CHECKPOINTER},
+};
+
+static uint32
+queue_capacity(CkpxQueueId queue)
+{
+	switch (queue)
+	{
+		case CKPX_QUEUE_DIRTY:
+			return ckpx_dirty_queue_size;
+		case CKPX_QUEUE_WAIT:
+			return ckpx_wait_queue_size;
+		case CKPX_QUEUE_INCREMENTAL:
+		case CKPX_QUEUE_GLOBAL:
+			return ckpx_checkpoint_queue_size;
+		case CKPX_QUEUE_POST:
+			return CKPX_POST_QUEUE_SIZE;
+		case CKPX_QUEUE_GC:
+			return CKPX_GC_QUEUE_SIZE;
+		case CKPX_NQUEUES:
+			break;
+	}
+	pg_unreachable();
+}
+
+static Size
+queues_size(void)
+{
+	Size		size = 0;
+
+	for (int i = 0; i < CKPX_NQUEUES; i++)
+		size = add_size(size,
+						MAXALIGN(ckpx_ring_size(queue_capacity(i),
+												queue_descriptions[i].ticket_size)));
+	return size;
+}
+
+/*
+ * Ask for memory and locks.  Called from shmem_request_hook.
+ */
+void
+ckpx_shared_state_request(void)
+{
+	RequestAddinShmemSpace(MAXALIGN(sizeof(CkpxSharedState)));
+	RequestAddinShmemSpace(queues_size());
+	RequestAddinShmemSpace(MAXALIGN(ckpx_entry_store_size(ckpx_max_entries)));
+	RequestAddinShmemSpace(MAXALIGN(sizeof(CkpxXidLsn)));
+	RequestAddinShmemSpace(MAXALIGN(ckpx_logtail_shmem_size()));
+	RequestAddinShmemSpace(MAXALIGN(ckpx_fault_shmem_size()));
+	RequestNamedLWLockTranche(CKPX_TRANCHE, CKPX_NLOCKS);
+}
+
+/*
+ * Find the shared memory, and fill it if this is the first process.  Called
+ * from shmem_startup_hook.
+ */
+void
+ckpx_shared_state_startup(void)
+{
+	CkpxSharedState *shared;
+	char	   *queues;
+	void	   *logtail;
+	void	   *fault;
+	CkpxEntryStore *store;
+	CkpxXidLsn *xid_lsn;
+	bool		found;
+	bool		logtail_found;
+	bool		fault_found;
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+
+	shared = ShmemInitStruct("ckpx", sizeof(CkpxSharedState), &found);
+	queues = ShmemInitStruct("ckpx queues", queues_size(), &found);
+	store = ShmemInitStruct("ckpx entries",
+							ckpx_entry_store_size(ckpx_max_entries), &found);
+	xid_lsn = ShmemInitStruct("ckpx xids", sizeof(CkpxXidLsn), &found);
+	logtail = ShmemInitStruct("ckpx logtail", ckpx_logtail_shmem_size(),
+							  &logtail_found);
+	fault = ShmemInitStruct("ckpx faults", ckpx_fault_shmem_size(),
+							&fault_found);
+
+	if (!found)
+	{
+		LWLockPadded *locks = GetNamedLWLockTranche(CKPX_TRANCHE);
+
+		memset(shared, 0, sizeof(CkpxSharedState));
+		shared->lock = &locks[0].lock;
+		shared->logtail_lock = &locks[1].lock;
+		shared->xid_lock = &locks[2].lock;
+		shared->dsa_tranche = locks[0].lock.tranche;
+		shared->logtail = logtail;
+		shared->store = store;
+		shared->xid_lsn = xid_lsn;
+		ConditionVariableInit(&shared->progress);
+		for (int i = 0; i < CKPX_NQUEUES; i++)
+		{
+			shared->queues[i] = (CkpxRing *) queues;
+			ckpx_ring_init(shared->queues[i], queue_capacity(i),
+						   queue_descriptions[i].ticket_size);
+			queues += MAXALIGN(ckpx_ring_size(queue_capacity(i),
+											  queue_descriptions[i].ticket_size));
+		}
+		ckpx_entry_store_init(store, ckpx_max_entries);
+		ckpx_xid_lsn_reset(xid_lsn, PG_UINT64_MAX);
+		shared->stat.stats_reset = GetCurrentTimestamp();
+	}
+
+	CkpxShared = shared;
+	ckpx_logtail_shmem_init(logtail, logtail_found);
+	ckpx_fault_shmem_init(fault, fault_found);
+
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+ckpx_require_preload(void)
+{
+	if (CkpxShared == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("ckpx must be loaded via \"shared_preload_libraries\""),
+				 errhint("Add \"ckpx\" to \"shared_preload_libraries\" and restart the server.")));
+}
+
+void
+ckpx_wake_worker(CkpxWorkerId worker)
+{
+	Latch	   *latch;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	latch = CkpxShared->workers[worker].pid != 0 ?
+		CkpxShared->workers[worker].latch : NULL;
+	LWLockRelease(CkpxShared->lock);
+
+	/*
+	 * The worker may end in between.  Its latch lies in a PGPROC, which is
+	 * never freed, so the worst that happens is that somebody else wakes up
+	 * for nothing.
+	 */
+	if (latch != NULL)
+		SetLatch(latch);
+}
+
+bool
+ckpx_enqueue(CkpxQueueId queue, const void *ticket)
+{
+	bool		ok;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	ok = ckpx_ring_push(CkpxShared->queues[queue], ticket);
+	LWLockRelease(CkpxShared->lock);
+
+	if (ok)
+		ckpx_wake_worker(queue_descriptions[queue].worker);
+	return ok;
+}
+
+uint32
+ckpx_dequeue(CkpxQueueId queue, void *tickets, uint32 max)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	uint32		n;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	n = ckpx_ring_take(CkpxShared->queues[queue], tickets, max, now);
+	LWLockRelease(CkpxShared->lock);
+	return n;
+}
+
+void
+ckpx_dequeue_done(CkpxQueueId queue, uint32 count)
+{
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	ckpx_ring_done(CkpxShared->queues[queue], count);
+	LWLockRelease(CkpxShared->lock);
+}
+
+const char *
+ckpx_queue_name(CkpxQueueId queue)
+{
+	return queue_descriptions[queue].name;
+}
+
+const char *
+ckpx_worker_name(CkpxWorkerId worker)
+{
+	switch (worker)
+	{
+		case CKPX_WORKER_RUNNER:
+			return "runner";
+		case CKPX_WORKER_FLUSHER:
+			return "flusher";
+		case CKPX_WORKER_CHECKPOINTER:
+			return "checkpointer";
+		case CKPX_WORKER_OBSERVER:
+			return "observer";
+		case CKPX_NWORKERS:
+			break;
+	}
+	return "unknown";
+}
+
+const char *
+ckpx_worker_state_name(CkpxWorkerState state)
+{
+	switch (state)
+	{
+		case CKPX_WORKER_STOPPED:
+			return "stopped";
+		case CKPX_WORKER_STARTING:
+			return "starting";
+		case CKPX_WORKER_IDLE:
+			return "idle";
+		case CKPX_WORKER_BUSY:
+			return "busy";
+		case CKPX_WORKER_BACKING_OFF:
+			return "backing off";
+		case CKPX_WORKER_BLOCKED:
+			return "blocked";
+	}
+	return "unknown";
+}
+
+void
+ckpx_set_problem(const char *text)
+{
+	bool		changed;
+
+	if (text == NULL)
+		text = "";
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	changed = strncmp(CkpxShared->problem, text, CKPX_PROBLEM_MAX - 1) != 0;
+	if (changed)
+		strlcpy(CkpxShared->problem, text, CKPX_PROBLEM_MAX);
+	LWLockRelease(CkpxShared->lock);
+
+	if (!changed)
+		return;
+	ConditionVariableBroadcast(&CkpxShared->progress);
+	if (text[0] != '\0')
+		ereport(LOG,
+				(errmsg("ckpx cannot go on: %s", text)));
+	else
+		ereport(LOG,
+				(errmsg("ckpx goes on")));
+}
+
+void
+ckpx_worker_report(CkpxWorkerId worker, CkpxWorkerState state,
+				   const char *activity)
+{
+	CkpxWorkerStatus *status = &CkpxShared->workers[worker];
+	TimestampTz now = GetCurrentTimestamp();
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	if (status->state != state)
+		status->since = now;
+	status->state = state;
+	strlcpy(status->activity, activity, sizeof(status->activity));
+	LWLockRelease(CkpxShared->lock);
+}
+
+bool
+ckpx_wait_until(CkpxReached reached, void *arg, long timeout_ms,
+				CkpxWorkerId worker)
+{
+	uint64		deadline = ckpx_clock_ms() + (timeout_ms < 0 ? 0 : timeout_ms);
+	uint64		errors_at_start = 0;
+	bool		first = true;
+
+	ConditionVariablePrepareToSleep(&CkpxShared->progress);
+	for (;;)
+	{
+		CkpxWorkerStatus status;
+		char		problem[CKPX_PROBLEM_MAX];
+		bool		done;
+		long		wait_ms = 1000;
+
+		CHECK_FOR_INTERRUPTS();
+
+		LWLockAcquire(CkpxShared->lock, LW_SHARED);
+		done = reached(arg);
+		status = CkpxShared->workers[worker];
+		strlcpy(problem, CkpxShared->problem, sizeof(problem));
+		LWLockRelease(CkpxShared->lock);
+
+		if (done)
+			break;
+		if (first)
+			errors_at_start = status.errors;
+		first = false;
+
+		if (status.errors != errors_at_start)
+		{
+			ConditionVariableCancelSleep();
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("ckpx %s failed", ckpx_worker_name(worker)),
+					 errdetail("Its last error was: %s", status.last_error),
+					 errhint("See the server log and the view ckpx_workers.")));
+		}
+		if (problem[0] != '\0')
+		{
+			ConditionVariableCancelSleep();
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("ckpx cannot go on"),
+					 errdetail("%s", problem),
+					 errhint("See the view ckpx_runner.")));
+		}
+
+		if (timeout_ms >= 0)
+		{
+			uint64		now = ckpx_clock_ms();
+
+			if (now >= deadline)
+			{
+				ConditionVariableCancelSleep();
+				return false;
+			}
+			wait_ms = Min(wait_ms, (long) (deadline - now));
+		}
+
+		/*
+		 * The timeout only guards against a worker that dies without a word;
+		 * every change is broadcast.
+		 */
+		(void) ConditionVariableTimedSleep(&CkpxShared->progress, wait_ms,
+										   PG_WAIT_EXTENSION);
+	}
+	ConditionVariableCancelSleep();
+	return true;
+}
+
+uint64
+ckpx_clock_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64) now.tv_sec * 1000 + now.tv_nsec / 1000000 + 1;
+}

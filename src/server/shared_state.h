@@ -1,0 +1,265 @@
+/*-------------------------------------------------------------------------
+ *
+ * shared_state.h
+ *		What the four workers and all backends share.
+ *
+ * Locks, in the order in which they may be taken (never the other way):
+ *
+ *	1. CkpxShared->lock			everything in CkpxSharedState that is not
+ *								marked otherwise: entries, queues, workers,
+ *								the runner's status
+ *	2. CkpxShared->logtail_lock the segment list (logtail.h)
+ *	3. CkpxShared->xid_lock		the map from xid to first LSN
+ *	4. DSA's own locks
+ *
+ * All are held for memory operations only: never across I/O, an ereport()
+ * or a wait.  Who waits for a change sleeps on 'progress', which everybody
+ * broadcasts after a change that somebody may wait for.
+ *
+ * How an incremental checkpoint goes through the processes:
+ *
+ *	1. runner: decodes WAL, cuts, adds the segment to the logtail, and moves
+ *	   collected_lsn.
+ *	2. runner: inserts a PENDING entry [checkpointed, cut).
+ *	3. runner: waits (tick by tick) until it is committed and durable, then
+ *	   START, and a ticket for the incremental queue.
+ *	4. checkpointer: takes the ticket, reads the segments, writes the object,
+ *	   publishes a manifest that lists the entry as finished, then FINISH,
+ *	   checkpointed_lsn moves, progress is broadcast; a ticket for the wait
+ *	   queue, then one for the post queue.
+ *	5. runner: trims the logtail, moves and saves the slot.
+ *
+ * A worker that dies leaves its entry RUNNING; the checkpointer finds it so
+ * at its next start, ABANDONs it and the runner starts it again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CKPX_SHARED_STATE_H
+#define CKPX_SHARED_STATE_H
+
+#include "postgres.h"
+
+#include "core/entry_store.h"
+#include "core/manifest.h"
+#include "core/object_format.h"
+#include "core/ring.h"
+#include "core/xid_lsn.h"
+#include "port/atomics.h"
+#include "storage/condition_variable.h"
+#include "storage/lwlock.h"
+#include "storage/latch.h"
+
+#define CKPX_SLOT_NAME		"ckpx"
+
+typedef enum CkpxWorkerId
+{
+	CKPX_WORKER_RUNNER = 0,
+	CKPX_WORKER_FLUSHER,
+	CKPX_WORKER_CHECKPOINTER,
+	CKPX_WORKER_OBSERVER,
+	CKPX_NWORKERS
+} CkpxWorkerId;
+
+typedef enum CkpxWorkerState
+{
+	CKPX_WORKER_STOPPED = 0,
+	CKPX_WORKER_STARTING,
+	CKPX_WORKER_IDLE,
+	CKPX_WORKER_BUSY,
+	CKPX_WORKER_BACKING_OFF,	/* waits after a failure */
+	CKPX_WORKER_BLOCKED			/* cannot work: see 'problem' */
+} CkpxWorkerState;
+
+typedef struct CkpxWorkerStatus
+{
+	int			pid;			/* 0: not running */
+	Latch	   *latch;			/* valid while pid is set */
+	CkpxWorkerState state;
+	char		activity[64];
+	TimestampTz since;			/* of this state */
+	uint64		starts;			/* processes started so far */
+	uint32		failures;		/* in a row; sets the back-off */
+	uint64		errors;			/* since the server started */
+	char		last_error[CKPX_ERROR_TEXT_MAX];
+	TimestampTz last_error_at;
+} CkpxWorkerStatus;
+
+typedef enum CkpxQueueId
+{
+	CKPX_QUEUE_DIRTY = 0,
+	CKPX_QUEUE_WAIT,
+	CKPX_QUEUE_INCREMENTAL,
+	CKPX_QUEUE_GLOBAL,
+	CKPX_QUEUE_POST,
+	CKPX_QUEUE_GC,
+	CKPX_NQUEUES
+} CkpxQueueId;
+
+/* Tickets.  Small, fixed size; what they mean is found under the lock. */
+typedef struct CkpxDirtyTicket
+{
+	Oid			tablespace;
+	Oid			database;
+	Oid			relation;
+	bool		forced;
+	XLogRecPtr	upto;			/* durable pass up to here; Invalid: policy */
+} CkpxDirtyTicket;
+
+typedef struct CkpxWaitTicket
+{
+	XLogRecPtr	release_lsn;	/* WAL before this may go */
+} CkpxWaitTicket;
+
+/* Incremental, global, backup and post queue: which entry. */
+typedef struct CkpxEntryTicket
+{
+	CkpxEntryKind kind;
+	uint32		epoch;
+	XLogRecPtr	start_lsn;
+	XLogRecPtr	end_lsn;
+} CkpxEntryTicket;
+
+typedef struct CkpxGcTicket
+{
+	XLogRecPtr	upto;
+	bool		forced;
+} CkpxGcTicket;
+
+/* Counters for ckpx_stat; all under 'lock'. */
+typedef struct CkpxStat
+{
+	uint64		incrementals_done;
+	uint64		globals_done;
+	uint64		backups_done;
+	uint64		segments_spilled;
+	uint64		incrementals_removed;
+	uint64		globals_removed;
+	uint64		jobs_failed;
+	uint64		pending_ms_total;
+	uint64		pending_ms_max;
+	uint64		write_ms_total;
+	uint64		wal_bytes_read;
+	uint64		records_read;
+	uint64		flush_passes;
+	uint64		blocks_written;
+	uint64		fsyncs;
+	uint64		flush_ms;
+	uint64		gaps;
+	TimestampTz stats_reset;
+} CkpxStat;
+
+#define CKPX_PROBLEM_MAX	256
+#define CKPX_MAX_PINS		64
+#define CKPX_JOB_LIST		4096
+
+typedef struct CkpxSharedState
+{
+	/* set once, at postmaster start */
+	LWLock	   *lock;
+	LWLock	   *logtail_lock;
+	LWLock	   *xid_lock;
+	int			dsa_tranche;
+	CkpxRing   *queues[CKPX_NQUEUES];
+	struct CkpxLogtail *logtail;
+	CkpxXidLsn *xid_lsn;		/* under xid_lock */
+	CkpxEntryStore *store;		/* under lock */
+
+	ConditionVariable progress;
+
+	CkpxWorkerStatus workers[CKPX_NWORKERS];
+
+	/* what the runner knows; under lock */
+	bool		booted;			/* history loaded, identity known */
+	bool		disabled;		/* ckpx_disable() */
+	bool		uninstalled;	/* ckpx_uninstall() */
+	char		problem[CKPX_PROBLEM_MAX];	/* why nothing goes on, or "" */
+	CkpxIdentity identity;
+	char		folder[MAXPGPATH];	/* of this data directory's files */
+	XLogRecPtr	collected_lsn;	/* the logtail reaches so far */
+	XLogRecPtr	durable_lsn;	/* every change before it is on disk */
+	XLogRecPtr	released_lsn;	/* the slot's restart_lsn, saved */
+	uint8		custom_rmgrs[CKPX_RMGR_BITMAP_BYTES];	/* in this epoch */
+	TimestampTz next_tick_at;
+
+	/* manifests; under lock */
+	uint64		manifest_sequence;	/* of the newest published */
+	XLogRecPtr	manifest_release[2];	/* release point named by the newest and
+										 * by the one before it */
+	uint64		publish_requested;	/* a manifest is wanted: bump, wake the */
+	uint64		publish_done;	/* checkpointer; done when equal or above */
+	bool		keep_files;		/* the boot had to fall back: remove nothing */
+	uint32		npins;
+	CkpxPin		pins[CKPX_MAX_PINS];
+
+	/*
+	 * What the runner hands to the job with START: transactions of the range
+	 * that are still open, relations whose files may not be durable.  The
+	 * lists are cut off at their size, the counts are honest.
+	 */
+	uint32		nopen_xacts;
+	CkpxOpenXact open_xacts[CKPX_JOB_LIST];
+	uint32		nundurable;
+	CkpxRelKey	undurable[CKPX_JOB_LIST];
+
+	/*
+	 * Segments that end at or before this are to be written to disk; Invalid:
+	 * none.  Set by the runner, set back by the checkpointer when it has done
+	 * what it could.
+	 */
+	XLogRecPtr	spill_request;
+	bool		job_running;	/* the checkpointer is inside a job */
+
+	/*
+	 * Requests of backends to the runner; under lock.  A requester raises the
+	 * LSN, wakes the runner and waits on 'progress' for collected_lsn or the
+	 * checkpointed end to reach it.
+	 */
+	XLogRecPtr	collect_request;	/* collect at least so far */
+	XLogRecPtr	checkpoint_request; /* finish an incremental that reaches it */
+
+	CkpxStat	stat;
+} CkpxSharedState;
+
+extern CkpxSharedState *CkpxShared; /* NULL when not preloaded */
+
+/* Ask for the memory and the locks; set everything up. Hooks of _PG_init. */
+extern void ckpx_shared_state_request(void);
+extern void ckpx_shared_state_startup(void);
+
+/* Raise 55000 with the shared_preload_libraries hint if not preloaded. */
+extern void ckpx_require_preload(void);
+
+/* Wake a worker (no lock needed; takes 'lock' shared). */
+extern void ckpx_wake_worker(CkpxWorkerId worker);
+
+/*
+ * Put a ticket into a queue and wake its worker.  False when the queue is
+ * full; counted.  Takes 'lock' exclusively.
+ */
+extern bool ckpx_enqueue(CkpxQueueId queue, const void *ticket);
+extern uint32 ckpx_dequeue(CkpxQueueId queue, void *tickets, uint32 max);
+extern void ckpx_dequeue_done(CkpxQueueId queue, uint32 count);
+extern const char *ckpx_queue_name(CkpxQueueId queue);
+extern const char *ckpx_worker_name(CkpxWorkerId worker);
+extern const char *ckpx_worker_state_name(CkpxWorkerState state);
+
+/* Set or clear ("" or NULL) the text of ckpx_runner.problem; logs a change. */
+extern void ckpx_set_problem(const char *text);
+
+/* A worker's row. */
+extern void ckpx_worker_report(CkpxWorkerId worker, CkpxWorkerState state,
+							   const char *activity);
+
+/*
+ * Wait on 'progress' until 'reached' returns true for 'arg' (called with
+ * 'lock' held shared), 'timeout_ms' (-1: none) has passed (then false), or
+ * the worker fails: error 55000 with its last error as detail.  Cancelable.
+ */
+typedef bool (*CkpxReached) (void *arg);
+extern bool ckpx_wait_until(CkpxReached reached, void *arg, long timeout_ms,
+							CkpxWorkerId worker);
+
+/* Monotonic milliseconds, never 0. */
+extern uint64 ckpx_clock_ms(void);
+
+#endif							/* CKPX_SHARED_STATE_H */
