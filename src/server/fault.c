@@ -97,7 +97,7 @@ ckpx_fault_action_name(CkpxFaultAction action)
 CkpxFaultAction
 ckpx_fault_action(const char *name)
 {
-	for (int i = CKPX_FAULT_ERROR; i < lengthof(action_names); i++)
+	for (int i = CKPX_FAULT_ERROR; i < (int) lengthof(action_names); i++)
 		if (strcmp(action_names[i], name) == 0)
 			return (CkpxFaultAction) i;
 	return CKPX_FAULT_NONE;

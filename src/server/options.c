@@ -505,7 +505,7 @@ ckpx_options_log(void)
 	StringInfoData text;
 
 	initStringInfo(&text);
-	for (int i = 0; i < lengthof(option_names); i++)
+	for (int i = 0; i < (int) lengthof(option_names); i++)
 	{
 		char	   *value = GetConfigOptionByName(option_names[i], NULL, false);
 

@@ -1,0 +1,480 @@
+/* sql/ckpx--1.0.sql */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION ckpx" to load this file. \quit
+
+-- Nobody but superusers may do anything at first.  What reads goes to
+-- pg_monitor, what acts to pg_checkpoint.  A view's functions are called with
+-- the rights of the user who reads it, so both are granted.
+
+--
+-- Ranges: which finished checkpoints answer them
+--
+
+CREATE FUNCTION ckpx_collect_range(
+    start_lsn pg_lsn DEFAULT NULL,
+    end_lsn pg_lsn DEFAULT NULL,
+    OUT locations text,
+    OUT checkpointed pg_lsn,
+    OUT complete boolean,
+    OUT missing_from pg_lsn)
+RETURNS record
+AS 'MODULE_PATHNAME', 'ckpx_collect_range'
+LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION ckpx_collect_range(pg_lsn, pg_lsn) IS
+'objects of finished checkpoints that answer [start_lsn, end_lsn), as location;version;...;[from_to]';
+REVOKE ALL ON FUNCTION ckpx_collect_range(pg_lsn, pg_lsn) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_collect_range(pg_lsn, pg_lsn) TO pg_monitor;
+
+CREATE FUNCTION ckpx_low_water_mark()
+RETURNS pg_lsn
+AS 'MODULE_PATHNAME', 'ckpx_low_water_mark'
+LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION ckpx_low_water_mark() IS
+'lowest LSN that finished checkpoints of the present epoch answer from';
+REVOKE ALL ON FUNCTION ckpx_low_water_mark() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_low_water_mark() TO pg_monitor;
+
+CREATE FUNCTION ckpx_pending_count()
+RETURNS integer
+AS 'MODULE_PATHNAME', 'ckpx_pending_count'
+LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION ckpx_pending_count() IS
+'number of finished incremental checkpoints that are in no global one yet';
+REVOKE ALL ON FUNCTION ckpx_pending_count() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_pending_count() TO pg_monitor;
+
+--
+-- The map
+--
+
+CREATE FUNCTION ckpx_changed_blocks(
+    start_lsn pg_lsn,
+    end_lsn pg_lsn DEFAULT NULL,
+    rel regclass DEFAULT NULL)
+RETURNS TABLE (
+    tablespace oid,
+    database oid,
+    relfilenode oid,
+    fork text,
+    limit_block bigint,
+    nblocks bigint,
+    blocks int8multirange,
+    covered_to pg_lsn)
+AS 'MODULE_PATHNAME', 'ckpx_changed_blocks'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ckpx_changed_blocks(pg_lsn, pg_lsn, regclass) IS
+'blocks that changed in [start_lsn, end_lsn), perhaps more, never fewer: those listed and all from limit_block on; relfilenode 0 means every relation of that database and tablespace; covered_to is the next start_lsn';
+REVOKE ALL ON FUNCTION ckpx_changed_blocks(pg_lsn, pg_lsn, regclass) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_changed_blocks(pg_lsn, pg_lsn, regclass) TO pg_monitor;
+
+CREATE FUNCTION ckpx_changed_files(
+    start_lsn pg_lsn,
+    end_lsn pg_lsn DEFAULT NULL)
+RETURNS TABLE (
+    path text,
+    whole boolean,
+    blocks int8multirange,
+    covered_to pg_lsn)
+AS 'MODULE_PATHNAME', 'ckpx_changed_files'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ckpx_changed_files(pg_lsn, pg_lsn) IS
+'files that changed in [start_lsn, end_lsn), relative to the data directory, with their changed blocks or whole, and what must always be copied whole; a path that ends in / is a directory, * stands for any part of a name, a file that does not exist is to be removed, each file is to be cut or extended with zeros to its present length, and global/pg_control is to be copied last';
+REVOKE ALL ON FUNCTION ckpx_changed_files(pg_lsn, pg_lsn) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_changed_files(pg_lsn, pg_lsn) TO pg_monitor;
+
+CREATE FUNCTION ckpx_dirty_tree(
+    start_lsn pg_lsn DEFAULT NULL,
+    end_lsn pg_lsn DEFAULT NULL)
+RETURNS TABLE (
+    tablespace oid,
+    database oid,
+    relfilenode oid,
+    fork text,
+    limit_block bigint,
+    nblocks bigint,
+    blocks int8multirange,
+    covered_to pg_lsn,
+    records bigint,
+    wal_bytes bigint,
+    fpi bigint,
+    tuples_inserted bigint,
+    tuples_deleted bigint,
+    dirty_blocks bigint)
+AS 'MODULE_PATHNAME', 'ckpx_dirty_tree'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ckpx_dirty_tree(pg_lsn, pg_lsn) IS
+'changed blocks of the part of WAL that is in no finished checkpoint yet; dirty_blocks are those that are dirty in shared buffers now';
+REVOKE ALL ON FUNCTION ckpx_dirty_tree(pg_lsn, pg_lsn) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_dirty_tree(pg_lsn, pg_lsn) TO pg_monitor;
+
+CREATE FUNCTION ckpx_wal_by_relation(
+    start_lsn pg_lsn,
+    end_lsn pg_lsn DEFAULT NULL)
+RETURNS TABLE (
+    tablespace oid,
+    database oid,
+    relfilenode oid,
+    relation regclass,
+    records bigint,
+    wal_bytes bigint,
+    fpi bigint,
+    tuples_inserted bigint,
+    tuples_deleted bigint)
+AS 'MODULE_PATHNAME', 'ckpx_wal_by_relation'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ckpx_wal_by_relation(pg_lsn, pg_lsn) IS
+'what each relation added to WAL in [start_lsn, end_lsn), rounded up to whole checkpoints and rounds; relation is NULL for those of other databases and dropped ones';
+REVOKE ALL ON FUNCTION ckpx_wal_by_relation(pg_lsn, pg_lsn) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_wal_by_relation(pg_lsn, pg_lsn) TO pg_monitor;
+
+CREATE FUNCTION ckpx_sync_point()
+RETURNS pg_lsn
+AS 'MODULE_PATHNAME', 'ckpx_sync_point'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ckpx_sync_point() IS
+'LSN from which changed blocks hold every row version that the present snapshot does not see';
+REVOKE ALL ON FUNCTION ckpx_sync_point() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_sync_point() TO pg_monitor;
+
+--
+-- Waiting
+--
+
+CREATE FUNCTION ckpx_wait(
+    lsn pg_lsn,
+    timeout interval DEFAULT NULL)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'ckpx_wait'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ckpx_wait(pg_lsn, interval) IS
+'wait until finished checkpoints reach lsn; false when the timeout has passed';
+REVOKE ALL ON FUNCTION ckpx_wait(pg_lsn, interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_wait(pg_lsn, interval) TO pg_monitor;
+
+CREATE FUNCTION ckpx_wait_collected(
+    lsn pg_lsn,
+    timeout interval DEFAULT NULL)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'ckpx_wait_collected'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ckpx_wait_collected(pg_lsn, interval) IS
+'wait until WAL is followed up to lsn; false when the timeout has passed';
+REVOKE ALL ON FUNCTION ckpx_wait_collected(pg_lsn, interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_wait_collected(pg_lsn, interval) TO pg_monitor;
+
+--
+-- Objects
+--
+
+CREATE FUNCTION ckpx_read_object(
+    location text,
+    "offset" bigint DEFAULT 0,
+    length bigint DEFAULT NULL)
+RETURNS bytea
+AS 'MODULE_PATHNAME', 'ckpx_read_object'
+LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION ckpx_read_object(text, bigint, bigint) IS
+'bytes of a checkpoint object, or of one of its further parts';
+REVOKE ALL ON FUNCTION ckpx_read_object(text, bigint, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_read_object(text, bigint, bigint) TO pg_read_server_files;
+
+--
+-- Views
+--
+
+CREATE FUNCTION ckpx_get_checkpoints()
+RETURNS TABLE (
+    kind text,
+    state text,
+    start_lsn pg_lsn,
+    end_lsn pg_lsn,
+    timeline bigint,
+    epoch bigint,
+    location text,
+    version integer,
+    size_bytes bigint,
+    nrelations bigint,
+    nblocks bigint,
+    nxacts bigint,
+    open_xacts integer,
+    truncate_lsn pg_lsn,
+    undurable integer,
+    created_at timestamptz,
+    finished_at timestamptz,
+    pending_ms bigint,
+    write_ms bigint,
+    waiting_for text,
+    attempts integer,
+    failed_phase text,
+    last_error text)
+AS 'MODULE_PATHNAME', 'ckpx_get_checkpoints'
+LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION ckpx_get_checkpoints() IS
+'rows of the view ckpx_checkpoints';
+REVOKE ALL ON FUNCTION ckpx_get_checkpoints() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_get_checkpoints() TO pg_monitor;
+
+CREATE VIEW ckpx_checkpoints AS
+    SELECT kind, state, start_lsn, end_lsn, timeline, epoch, location, version,
+           size_bytes, nrelations, nblocks, nxacts, open_xacts, truncate_lsn,
+           undurable, created_at, finished_at, pending_ms, write_ms,
+           waiting_for, attempts, failed_phase, last_error
+    FROM ckpx_get_checkpoints();
+COMMENT ON VIEW ckpx_checkpoints IS
+'every checkpoint known: incremental, global and backup; pending, running and finished';
+REVOKE ALL ON ckpx_checkpoints FROM PUBLIC;
+GRANT SELECT ON ckpx_checkpoints TO pg_monitor;
+
+CREATE FUNCTION ckpx_checkpoints_after(
+    lsn pg_lsn,
+    count integer)
+RETURNS SETOF ckpx_checkpoints
+AS 'MODULE_PATHNAME', 'ckpx_checkpoints_after'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION ckpx_checkpoints_after(pg_lsn, integer) IS
+'finished incremental checkpoints that start at or after lsn, in order, at most count, up to the first unfinished one';
+REVOKE ALL ON FUNCTION ckpx_checkpoints_after(pg_lsn, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_checkpoints_after(pg_lsn, integer) TO pg_monitor;
+
+CREATE FUNCTION ckpx_get_queues()
+RETURNS TABLE (
+    name text,
+    capacity integer,
+    depth integer,
+    high_water integer,
+    enqueued bigint,
+    handled bigint,
+    rejected bigint,
+    largest_batch integer,
+    running_since timestamptz)
+AS 'MODULE_PATHNAME', 'ckpx_get_queues'
+LANGUAGE C VOLATILE PARALLEL SAFE ROWS 6;
+COMMENT ON FUNCTION ckpx_get_queues() IS
+'rows of the view ckpx_queues';
+REVOKE ALL ON FUNCTION ckpx_get_queues() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_get_queues() TO pg_monitor;
+
+CREATE VIEW ckpx_queues AS
+    SELECT name, capacity, depth, high_water, enqueued, handled, rejected,
+           largest_batch, running_since
+    FROM ckpx_get_queues();
+COMMENT ON VIEW ckpx_queues IS
+'the queues between the workers';
+REVOKE ALL ON ckpx_queues FROM PUBLIC;
+GRANT SELECT ON ckpx_queues TO pg_monitor;
+
+CREATE FUNCTION ckpx_get_workers()
+RETURNS TABLE (
+    name text,
+    pid integer,
+    state text,
+    activity text,
+    since timestamptz,
+    restarts bigint,
+    last_error text,
+    last_error_at timestamptz)
+AS 'MODULE_PATHNAME', 'ckpx_get_workers'
+LANGUAGE C VOLATILE PARALLEL SAFE ROWS 4;
+COMMENT ON FUNCTION ckpx_get_workers() IS
+'rows of the view ckpx_workers';
+REVOKE ALL ON FUNCTION ckpx_get_workers() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_get_workers() TO pg_monitor;
+
+CREATE VIEW ckpx_workers AS
+    SELECT name, pid, state, activity, since, restarts, last_error,
+           last_error_at
+    FROM ckpx_get_workers();
+COMMENT ON VIEW ckpx_workers IS
+'the background workers: what they do and how they failed last';
+REVOKE ALL ON ckpx_workers FROM PUBLIC;
+GRANT SELECT ON ckpx_workers TO pg_monitor;
+
+CREATE FUNCTION ckpx_get_runner()
+RETURNS TABLE (
+    enabled boolean,
+    problem text,
+    epoch bigint,
+    timeline bigint,
+    flushed_lsn pg_lsn,
+    collected_lsn pg_lsn,
+    checkpointed_lsn pg_lsn,
+    durable_lsn pg_lsn,
+    released_lsn pg_lsn,
+    retained_bytes bigint,
+    lag_bytes bigint,
+    logtail_bytes bigint,
+    segments integer,
+    directory_bytes bigint,
+    pressure double precision,
+    custom_rmgrs integer[],
+    next_tick_in interval)
+AS 'MODULE_PATHNAME', 'ckpx_get_runner'
+LANGUAGE C VOLATILE PARALLEL SAFE ROWS 1;
+COMMENT ON FUNCTION ckpx_get_runner() IS
+'the row of the view ckpx_runner';
+REVOKE ALL ON FUNCTION ckpx_get_runner() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_get_runner() TO pg_monitor;
+
+CREATE VIEW ckpx_runner AS
+    SELECT enabled, problem, epoch, timeline, flushed_lsn, collected_lsn,
+           checkpointed_lsn, durable_lsn, released_lsn, retained_bytes,
+           lag_bytes, logtail_bytes, segments, directory_bytes, pressure,
+           custom_rmgrs, next_tick_in
+    FROM ckpx_get_runner();
+COMMENT ON VIEW ckpx_runner IS
+'how far everything has come, and why nothing goes on if it does not; relations of the resource managers in custom_rmgrs may be missing in the map';
+REVOKE ALL ON ckpx_runner FROM PUBLIC;
+GRANT SELECT ON ckpx_runner TO pg_monitor;
+
+CREATE FUNCTION ckpx_get_gaps()
+RETURNS TABLE (
+    epoch bigint,
+    timeline bigint,
+    from_lsn pg_lsn,
+    to_lsn pg_lsn,
+    reason text,
+    detected_at timestamptz)
+AS 'MODULE_PATHNAME', 'ckpx_get_gaps'
+LANGUAGE C VOLATILE PARALLEL SAFE ROWS 10;
+COMMENT ON FUNCTION ckpx_get_gaps() IS
+'rows of the view ckpx_gaps';
+REVOKE ALL ON FUNCTION ckpx_get_gaps() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_get_gaps() TO pg_monitor;
+
+CREATE VIEW ckpx_gaps AS
+    SELECT epoch, timeline, from_lsn, to_lsn, reason, detected_at
+    FROM ckpx_get_gaps();
+COMMENT ON VIEW ckpx_gaps IS
+'ranges of WAL that no map holds, and why; no answer crosses one';
+REVOKE ALL ON ckpx_gaps FROM PUBLIC;
+GRANT SELECT ON ckpx_gaps TO pg_monitor;
+
+CREATE FUNCTION ckpx_get_stat()
+RETURNS TABLE (
+    incrementals_done bigint,
+    globals_done bigint,
+    backups_done bigint,
+    segments_spilled bigint,
+    incrementals_removed bigint,
+    globals_removed bigint,
+    jobs_failed bigint,
+    pending_ms_total bigint,
+    pending_ms_max bigint,
+    write_ms_total bigint,
+    wal_bytes_read bigint,
+    records_read bigint,
+    flush_passes bigint,
+    blocks_written bigint,
+    fsyncs bigint,
+    flush_ms bigint,
+    gaps bigint,
+    stats_reset timestamptz)
+AS 'MODULE_PATHNAME', 'ckpx_get_stat'
+LANGUAGE C VOLATILE PARALLEL SAFE ROWS 1;
+COMMENT ON FUNCTION ckpx_get_stat() IS
+'the row of the view ckpx_stat';
+REVOKE ALL ON FUNCTION ckpx_get_stat() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_get_stat() TO pg_monitor;
+
+CREATE VIEW ckpx_stat AS
+    SELECT incrementals_done, globals_done, backups_done, segments_spilled,
+           incrementals_removed, globals_removed, jobs_failed,
+           pending_ms_total, pending_ms_max, write_ms_total, wal_bytes_read,
+           records_read, flush_passes, blocks_written, fsyncs, flush_ms, gaps,
+           stats_reset
+    FROM ckpx_get_stat();
+COMMENT ON VIEW ckpx_stat IS
+'counters since stats_reset';
+REVOKE ALL ON ckpx_stat FROM PUBLIC;
+GRANT SELECT ON ckpx_stat TO pg_monitor;
+
+--
+-- Acting
+--
+
+CREATE FUNCTION ckpx_checkpoint(
+    end_lsn pg_lsn DEFAULT NULL,
+    timeout interval DEFAULT NULL)
+RETURNS pg_lsn
+AS 'MODULE_PATHNAME', 'ckpx_checkpoint'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ckpx_checkpoint(pg_lsn, interval) IS
+'finish an incremental checkpoint that reaches end_lsn, or the present end of WAL; returns the LSN reached';
+REVOKE ALL ON FUNCTION ckpx_checkpoint(pg_lsn, interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_checkpoint(pg_lsn, interval) TO pg_checkpoint;
+
+CREATE FUNCTION ckpx_enable()
+RETURNS void
+AS 'MODULE_PATHNAME', 'ckpx_enable'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ckpx_enable() IS
+'make checkpoints again after ckpx_disable()';
+REVOKE ALL ON FUNCTION ckpx_enable() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_enable() TO pg_checkpoint;
+
+CREATE FUNCTION ckpx_disable()
+RETURNS void
+AS 'MODULE_PATHNAME', 'ckpx_disable'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ckpx_disable() IS
+'make no new checkpoints until ckpx_enable() or a restart; waits for the one being written';
+REVOKE ALL ON FUNCTION ckpx_disable() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_disable() TO pg_checkpoint;
+
+CREATE FUNCTION ckpx_stat_reset()
+RETURNS void
+AS 'MODULE_PATHNAME', 'ckpx_stat_reset'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ckpx_stat_reset() IS
+'set the counters of the view ckpx_stat to zero';
+REVOKE ALL ON FUNCTION ckpx_stat_reset() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_stat_reset() TO pg_checkpoint;
+
+--
+-- Faults, for tests; superusers only
+--
+
+CREATE FUNCTION ckpx_fault_add(
+    name text,
+    action text,
+    frequency text DEFAULT NULL,
+    argument text DEFAULT NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'ckpx_fault_add'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ckpx_fault_add(text, text, text, text) IS
+'make something go wrong at a named place: error, sleep, wait, crash or exit; frequency is start:end:skip:probability';
+REVOKE ALL ON FUNCTION ckpx_fault_add(text, text, text, text) FROM PUBLIC;
+
+CREATE FUNCTION ckpx_fault_wakeup(name text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'ckpx_fault_wakeup'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION ckpx_fault_wakeup(text) IS
+'let those go on who wait in a fault';
+REVOKE ALL ON FUNCTION ckpx_fault_wakeup(text) FROM PUBLIC;
+
+CREATE FUNCTION ckpx_fault_remove(name text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'ckpx_fault_remove'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION ckpx_fault_remove(text) IS
+'remove a fault; those who wait in it go on';
+REVOKE ALL ON FUNCTION ckpx_fault_remove(text) FROM PUBLIC;
+
+CREATE FUNCTION ckpx_fault_list()
+RETURNS TABLE (
+    name text,
+    description text,
+    action text,
+    frequency text,
+    argument text,
+    passed bigint,
+    fired bigint,
+    waiting integer)
+AS 'MODULE_PATHNAME', 'ckpx_fault_list'
+LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION ckpx_fault_list() IS
+'every place at which a fault can be set, and the faults that are set';
+REVOKE ALL ON FUNCTION ckpx_fault_list() FROM PUBLIC;

@@ -1,0 +1,250 @@
+/*-------------------------------------------------------------------------
+ *
+ * api.c
+ *		What the SQL-callable functions share.
+ *
+ * A backend that needs a position to be collected makes sure first that the
+ * WAL up to it can be read at all.  On a primary that means to flush up to
+ * the insert position: an LSN that a user got from a function that shows
+ * bytes written may lie in the middle of a record, and only when the whole
+ * record is flushed can the position be passed.  On a standby replay stops
+ * behind whole records only.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "server/compat.h"
+
+#include "access/htup_details.h"
+#include "access/xlog.h"
+#include "access/xlog_internal.h"
+#include "access/xlogrecovery.h"
+#include "api/api.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "server/shared_state.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+XLogRecPtr
+ckpx_normalize_lsn(XLogRecPtr lsn)
+{
+	XLogRecPtr	offset = lsn % XLOG_BLCKSZ;
+	XLogRecPtr	header = XLogSegmentOffset(lsn - offset, wal_segment_size) == 0 ?
+		SizeOfXLogLongPHD : SizeOfXLogShortPHD;
+
+	return offset <= header ? lsn - offset : lsn;
+}
+
+XLogRecPtr
+ckpx_wal_end(void)
+{
+	return RecoveryInProgress() ? GetXLogReplayRecPtr(NULL) :
+		GetXLogInsertRecPtr();
+}
+
+XLogRecPtr
+ckpx_flush_wal_end(void)
+{
+	XLogRecPtr	end = ckpx_normalize_lsn(ckpx_wal_end());
+
+	if (!RecoveryInProgress())
+		XLogFlush(end);
+	return end;
+}
+
+void
+ckpx_check_past(const char *argument, XLogRecPtr lsn)
+{
+	XLogRecPtr	end = ckpx_wal_end();
+
+	if (lsn > end)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s %X/%X lies in the future", argument,
+						LSN_FORMAT_ARGS(lsn)),
+				 RecoveryInProgress() ?
+				 errdetail("WAL is replayed up to %X/%X.",
+						   LSN_FORMAT_ARGS(end)) :
+				 errdetail("WAL ends at %X/%X.", LSN_FORMAT_ARGS(end)),
+				 errhint("Use NULL for the present end, or wait with ckpx_wait_collected().")));
+}
+
+void
+ckpx_check_range(XLogRecPtr start_lsn, XLogRecPtr end_lsn)
+{
+	if (end_lsn != InvalidXLogRecPtr && start_lsn > end_lsn)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("start_lsn %X/%X is greater than end_lsn %X/%X",
+						LSN_FORMAT_ARGS(start_lsn),
+						LSN_FORMAT_ARGS(end_lsn))));
+}
+
+static bool
+collect_reached(void *arg)
+{
+	return CkpxShared->collected_lsn >= *(XLogRecPtr *) arg;
+}
+
+void
+ckpx_request_collect(XLogRecPtr target)
+{
+	bool		needed;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	needed = CkpxShared->collected_lsn < target;
+	if (needed && CkpxShared->collect_request < target)
+		CkpxShared->collect_request = target;
+	LWLockRelease(CkpxShared->lock);
+
+	if (needed)
+		ckpx_wake_worker(CKPX_WORKER_RUNNER);
+}
+
+void
+ckpx_wait_for_collect(XLogRecPtr target)
+{
+	bool		done;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	done = collect_reached(&target);
+	LWLockRelease(CkpxShared->lock);
+	if (done)
+		return;
+
+	(void) ckpx_flush_wal_end();
+	ckpx_request_collect(target);
+	(void) ckpx_wait_until(collect_reached, &target, -1, CKPX_WORKER_RUNNER);
+}
+
+long
+ckpx_timeout_argument(FunctionCallInfo fcinfo, int argument)
+{
+	Interval   *interval;
+	double		ms;
+
+	if (PG_ARGISNULL(argument))
+		return -1;
+
+	interval = PG_GETARG_INTERVAL_P(argument);
+	if (interval->month != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("timeout must not contain months or years"),
+				 errdetail("Their length is not defined.")));
+	ms = interval->day * 86400000.0 + interval->time / 1000.0;
+	if (ms < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("timeout must not be negative")));
+	if (ms > INT_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("timeout must not be longer than %d milliseconds",
+						INT_MAX),
+				 errhint("Use NULL to wait without a limit.")));
+	return (long) ms;
+}
+
+void
+ckpx_row_lsn(CkpxRow *row, XLogRecPtr lsn)
+{
+	if (lsn == InvalidXLogRecPtr)
+		ckpx_row_null(row);
+	else
+		ckpx_row_datum(row, LSNGetDatum(lsn));
+}
+
+void
+ckpx_row_time(CkpxRow *row, int64 timestamp)
+{
+	if (timestamp == 0)
+		ckpx_row_null(row);
+	else
+		ckpx_row_datum(row, TimestampTzGetDatum(timestamp));
+}
+
+void
+ckpx_row_text(CkpxRow *row, const char *text)
+{
+	if (text == NULL || text[0] == '\0')
+		ckpx_row_null(row);
+	else
+		ckpx_row_datum(row, CStringGetTextDatum(text));
+}
+
+void
+ckpx_row_int8(CkpxRow *row, int64 value)
+{
+	ckpx_row_datum(row, Int64GetDatum(value));
+}
+
+void
+ckpx_row_int4(CkpxRow *row, int32 value)
+{
+	ckpx_row_datum(row, Int32GetDatum(value));
+}
+
+void
+ckpx_row_bool(CkpxRow *row, bool value)
+{
+	ckpx_row_datum(row, BoolGetDatum(value));
+}
+
+void
+ckpx_row_oid(CkpxRow *row, Oid value)
+{
+	ckpx_row_datum(row, ObjectIdGetDatum(value));
+}
+
+void
+ckpx_row_rmgrs(CkpxRow *row, const uint8 *bitmap)
+{
+	Datum		ids[CKPX_RMGR_BITMAP_BYTES * 8];
+	int			nids = 0;
+
+	for (int id = 0; id < CKPX_RMGR_BITMAP_BYTES * 8; id++)
+		if (bitmap[id / 8] & (1 << (id % 8)))
+			ids[nids++] = Int32GetDatum(id);
+	ckpx_row_datum(row,
+				   PointerGetDatum(construct_array(ids, nids, INT4OID,
+												   sizeof(int32), true,
+												   TYPALIGN_INT)));
+}
+
+void
+ckpx_begin_rows(FunctionCallInfo fcinfo)
+{
+	InitMaterializedSRF(fcinfo, 0);
+}
+
+void
+ckpx_put_row(FunctionCallInfo fcinfo, CkpxRow *row)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	/* the library may be newer than the script that declared the function */
+	if (row->ncolumns != result->setDesc->natts)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("function result has %d columns, the library returns %d",
+						result->setDesc->natts, row->ncolumns),
+				 errhint("Run ALTER EXTENSION ckpx UPDATE.")));
+	tuplestore_putvalues(result->setResult, result->setDesc,
+						 row->values, row->nulls);
+}
+
+Datum
+ckpx_single_row(FunctionCallInfo fcinfo, CkpxRow *row)
+{
+	TupleDesc	desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
+		desc->natts != row->ncolumns)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("function result does not fit the library"),
+				 errhint("Run ALTER EXTENSION ckpx UPDATE.")));
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
+											 row->values, row->nulls));
+}

@@ -1,0 +1,84 @@
+/*-------------------------------------------------------------------------
+ *
+ * block_ranges.c
+ *		Builds an int8multirange from ascending runs of block numbers.
+ *
+ * Runs are handed over in the canonical form of int8range, lower bound
+ * inclusive and upper bound exclusive, in order and apart from each other, so
+ * what make_multirange() does to bring ranges in order costs one pass.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "server/compat.h"
+
+#include "api/block_ranges.h"
+#include "catalog/pg_type.h"
+#include "utils/memutils.h"
+#include "utils/multirangetypes.h"
+
+#define FIRST_RANGES		64
+
+void
+ckpx_ranges_init(CkpxRanges *ranges)
+{
+	memset(ranges, 0, sizeof(CkpxRanges));
+	ranges->range_type = lookup_type_cache(INT8RANGEOID,
+										   TYPECACHE_RANGE_INFO);
+	ranges->context = AllocSetContextCreate(CurrentMemoryContext,
+											"ckpx block ranges",
+											ALLOCSET_DEFAULT_SIZES);
+	ranges->maxranges = FIRST_RANGES;
+	ranges->ranges = palloc(sizeof(RangeType *) * ranges->maxranges);
+}
+
+void
+ckpx_ranges_add(CkpxRanges *ranges, uint64 from, uint64 to)
+{
+	MemoryContext old;
+	RangeBound	lower;
+	RangeBound	upper;
+
+	Assert(from < to);
+
+	if (ranges->nranges == ranges->maxranges)
+	{
+		ranges->maxranges *= 2;
+		ranges->ranges = repalloc(ranges->ranges,
+								  sizeof(RangeType *) * ranges->maxranges);
+	}
+
+	old = MemoryContextSwitchTo(ranges->context);
+	lower.val = Int64GetDatum((int64) from);
+	lower.infinite = false;
+	lower.inclusive = true;
+	lower.lower = true;
+	upper.val = Int64GetDatum((int64) to);
+	upper.infinite = false;
+	upper.inclusive = false;
+	upper.lower = false;
+	ranges->ranges[ranges->nranges++] =
+		ckpx_range_serialize(ranges->range_type, &lower, &upper);
+	MemoryContextSwitchTo(old);
+
+	ranges->nblocks += to - from;
+}
+
+Datum
+ckpx_ranges_value(CkpxRanges *ranges)
+{
+	MemoryContext old = MemoryContextSwitchTo(ranges->context);
+	MultirangeType *value;
+
+	value = make_multirange(INT8MULTIRANGEOID, ranges->range_type,
+							(int32) ranges->nranges, ranges->ranges);
+	MemoryContextSwitchTo(old);
+	return PointerGetDatum(value);
+}
+
+void
+ckpx_ranges_reset(CkpxRanges *ranges)
+{
+	MemoryContextReset(ranges->context);
+	ranges->nranges = 0;
+	ranges->nblocks = 0;
+}

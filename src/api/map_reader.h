@@ -1,0 +1,55 @@
+/*-------------------------------------------------------------------------
+ *
+ * map_reader.h
+ *		The map of any range, read in a backend from objects and the logtail.
+ *
+ * The inputs of a range, objects of finished incrementals and then segments
+ * of the logtail, are chosen in one go under the lock, so that nothing falls
+ * between them; they are merged in ascending LSN order.  An input is merged
+ * whole or not at all: where a range starts or ends inside one, the map names
+ * more blocks than it had to, never fewer.
+ *
+ * A range that is not covered without a hole is an error that names the first
+ * missing LSN.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CKPX_MAP_READER_H
+#define CKPX_MAP_READER_H
+
+#include "postgres.h"
+
+#include "core/dirty_tree.h"
+
+typedef struct CkpxMap
+{
+	uint32		nrelations;
+	CkpxRelation **relations;	/* in key order */
+	CkpxDirtyTree *tree;		/* NULL when one relation was asked for */
+	XLogRecPtr	covered_to;		/* the map is of [start, covered_to) */
+} CkpxMap;
+
+/*
+ * Read the map of [start_lsn, end_lsn), which must be collected already, into
+ * the current memory context.  'relation' (its fork is ignored) restricts it
+ * to one relation's forks and the database-wide row of its database.
+ */
+extern void ckpx_map_read(CkpxMap *map, XLogRecPtr start_lsn,
+						  XLogRecPtr end_lsn, const CkpxRelKey *relation);
+
+/*
+ * The same for a caller's arguments: checks them, takes the present end of
+ * WAL for an invalid 'end_lsn', and waits until the end is collected.
+ */
+extern void ckpx_map_read_range(CkpxMap *map, XLogRecPtr start_lsn,
+								XLogRecPtr end_lsn,
+								const CkpxRelKey *relation);
+
+/*
+ * The same from the logtail alone.  Invalid LSNs stand for its first and last
+ * one; an end beyond what is collected is cut off there, see covered_to.
+ */
+extern void ckpx_map_read_logtail(CkpxMap *map, XLogRecPtr start_lsn,
+								  XLogRecPtr end_lsn);
+
+#endif							/* CKPX_MAP_READER_H */

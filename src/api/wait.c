@@ -1,0 +1,140 @@
+/*-------------------------------------------------------------------------
+ *
+ * wait.c
+ *		ckpx_wait, ckpx_wait_collected and ckpx_sync_point.
+ *
+ * Why the answer of ckpx_sync_point() is safe.  Let S be the snapshot of the
+ * calling transaction and X = S.xmin.  Whatever S does not see was written by
+ * a transaction whose xid, or whose subtransaction's xid, is at or after X:
+ * everything older had ended when S was taken.  The function first reads C,
+ * the collected position, and then B, the smallest first LSN in the map of
+ * xids at or after X.  The runner notes the first record of each xid before
+ * it moves the collected position past it.  So a record by an xid >= X lies
+ *
+ *	- before C: then its transaction's first record does too, it was noted
+ *	  before C became visible, and B, read later, is at or before it;
+ *	- at or after C.
+ *
+ * Hence no such record lies before min(B, C), wherever WAL stands now.  Read
+ * in the other order, a record noted between the two reads could be below C
+ * and unknown to B.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "server/compat.h"
+
+#include "access/transam.h"
+#include "access/xlog.h"
+#include "api/api.h"
+#include "miscadmin.h"
+#include "server/shared_state.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+
+PG_FUNCTION_INFO_V1(ckpx_wait);
+PG_FUNCTION_INFO_V1(ckpx_wait_collected);
+PG_FUNCTION_INFO_V1(ckpx_sync_point);
+
+static bool
+checkpoint_reached(void *arg)
+{
+	return ckpx_entry_store_checkpointed(CkpxShared->store) >=
+		*(XLogRecPtr *) arg;
+}
+
+static bool
+collect_reached(void *arg)
+{
+	return CkpxShared->collected_lsn >= *(XLogRecPtr *) arg;
+}
+
+Datum
+ckpx_wait(PG_FUNCTION_ARGS)
+{
+	XLogRecPtr	lsn;
+
+	ckpx_require_preload();
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	lsn = ckpx_normalize_lsn(PG_GETARG_LSN(0));
+	PG_RETURN_BOOL(ckpx_wait_until(checkpoint_reached, &lsn,
+								   ckpx_timeout_argument(fcinfo, 1),
+								   CKPX_WORKER_CHECKPOINTER));
+}
+
+Datum
+ckpx_wait_collected(PG_FUNCTION_ARGS)
+{
+	XLogRecPtr	lsn;
+	long		timeout_ms;
+
+	ckpx_require_preload();
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	lsn = ckpx_normalize_lsn(PG_GETARG_LSN(0));
+	timeout_ms = ckpx_timeout_argument(fcinfo, 1);
+
+	/*
+	 * What is written already is collected at once; what is not comes with the
+	 * runner's ordinary rounds.
+	 */
+	if (lsn <= ckpx_wal_end())
+	{
+		(void) ckpx_flush_wal_end();
+		ckpx_request_collect(lsn);
+	}
+	PG_RETURN_BOOL(ckpx_wait_until(collect_reached, &lsn, timeout_ms,
+								   CKPX_WORKER_RUNNER));
+}
+
+/* The 64-bit xid of a snapshot's xmin, which is never in the future. */
+static uint64
+full_xid(TransactionId xid)
+{
+	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
+	uint64		epoch = next >> 32;
+
+	if (!TransactionIdIsNormal(xid))
+		return xid;
+	if (xid > (TransactionId) next)
+		epoch--;
+	return (epoch << 32) | xid;
+}
+
+Datum
+ckpx_sync_point(PG_FUNCTION_ARGS)
+{
+	Snapshot	snapshot;
+	uint64		xmin;
+	XLogRecPtr	collected;
+	XLogRecPtr	first;
+	bool		known;
+
+	ckpx_require_preload();
+	if (!ActiveSnapshotSet())
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_ACTIVE_SQL_TRANSACTION),
+				 errmsg("ckpx_sync_point() needs a snapshot")));
+	snapshot = GetActiveSnapshot();
+	xmin = full_xid(snapshot->xmin);
+
+	/* in this order: see the top of the file */
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	collected = CkpxShared->collected_lsn;
+	LWLockRelease(CkpxShared->lock);
+
+	LWLockAcquire(CkpxShared->xid_lock, LW_SHARED);
+	known = ckpx_xid_lsn_lower_bound(CkpxShared->xid_lsn, xmin, &first);
+	LWLockRelease(CkpxShared->xid_lock);
+
+	if (!known || collected == InvalidXLogRecPtr)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("no sync point is known for this snapshot"),
+				 errdetail("It does not see transactions that may have begun before tracking did, or it is too old."),
+				 errhint("Call ckpx_sync_point() first in a new transaction; after a start of the server, when the transactions open then have ended.")));
+
+	if (first != InvalidXLogRecPtr && first < collected)
+		PG_RETURN_LSN(first);
+	PG_RETURN_LSN(collected);
+}
