@@ -15,8 +15,8 @@
  *	- chunks are sorted by key, without duplicates, and none is empty;
  *	- 'count' of a chunk is exactly the number of blocks in it;
  *	- values of an array are ascending and distinct;
- *	- a bitmap holds more than SHRINK_VALUES blocks (adding makes one only when
- *	  two parts of more than MAX_VALUES together meet);
+ *	- a bitmap holds more than SHRINK_VALUES blocks (adding makes one only where
+ *	  two parts meet that are more than MAX_VALUES together);
  *	- bit 65535 of chunk 65535 (InvalidBlockNumber) is never set.
  *
  * They also hold if an allocation raises an error in the server: memory is
@@ -37,7 +37,8 @@
  *			n times	uint32 offset of the container from the first byte;
  *					left out if there are run containers and n < 4
  *			n containers, one after the other:
- *				runs			uint16 r, r times (uint16 first, uint16 length - 1)
+ *				runs			uint16 r, then r times
+ *								uint16 first, uint16 length - 1
  *				<= 4096 values	uint16 each
  *				more			1024 uint64, lowest value in the lowest bit
  *

@@ -18,14 +18,17 @@
  * block set of a relation needs not care for the flag, it is cleared where the
  * relation is encoded or merged.
  *
+ * In the server, running out of memory raises an error.  What was being added
+ * may be missing then, so the range must be read again into a new tree.
+ *
  * Flags, hints and counters of a later range 'L' are appended to 'E' so:
- *		DROPPED			set if L has it; cleared if L does not have it and shows
- *						that the fork exists (a limit, blocks or CREATED); else
- *						kept, for L only touched the fork's counters
+ *		DROPPED			set if L has it; cleared if L does not have it and
+ *						shows that the fork exists (by a limit, blocks or
+ *						CREATED); else kept, for L only has counters then
  *		CREATED			E or L
  *		UNDURABLE		E or L
  *		SEQUENCE		L (a range with a row for the sequence knows best)
- *		length_hint		L if known, else E; so it may be older than the blocks
+ *		length_hint		L if known, else E; so it may be older than blocks
  *		counters		sums, which stop at the largest number
  *
  * A database-wide row (relation 0, CKPX_DATABASE_WIDE) covers every relation
@@ -131,11 +134,11 @@ extern CkpxRelation **ckpx_dirty_tree_sorted(const CkpxDirtyTree *tree,
  * endian:
  *
  *		offset	size
- *		 0		 4		length of the record, these bytes included: 80 + roaring
+ *		 0		 4		length of the record, these 4 bytes included
  *		 4		 4		tablespace
  *		 8		 4		database; 0 for a shared relation
  *		12		 4		relation (relfilenode); 0: the whole database
- *		16		 4		fork: 0 main, 1 fsm, 2 vm, 3 init; 0 if relation is 0
+ *		16		 4		fork: 0 main, 1 fsm, 2 vm, 3 init; 0 for relation 0
  *		20		 4		flags, CKPX_REL_...; others must be 0
  *		24		 4		limit block; 4294967295: never shrank
  *		28		 4		length hint in blocks; 4294967295: unknown
@@ -145,8 +148,8 @@ extern CkpxRelation **ckpx_dirty_tree_sorted(const CkpxDirtyTree *tree,
  *		56		 8		counter: tuples_inserted
  *		64		 8		counter: tuples_deleted
  *		72		 8		number of listed blocks, at most 4294967295
- *		80		 -		listed blocks in the Roaring portable format, to the
- *						record's end; 8 bytes where no block is listed
+ *		80		 -		listed blocks in the Roaring portable format, to
+ *						the record's end; 8 bytes where none is listed
  *
  * A record has no padding, so records are at any alignment.
  */

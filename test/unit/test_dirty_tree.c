@@ -490,6 +490,7 @@ merge_in_wrong_order_loses_a_block(void **state)
 	Two			t = start_two();
 	CkpxDirtyTree *right = ckpx_dirty_tree_create(NULL);
 	CkpxDirtyTree *wrong = ckpx_dirty_tree_create(NULL);
+	CkpxRelation *relation;
 
 	ckpx_dirty_tree_truncate_fork(t.older, &t.key, 10);
 	ckpx_dirty_tree_mark(t.later, &t.key, 50);
@@ -497,10 +498,10 @@ merge_in_wrong_order_loses_a_block(void **state)
 	merge_encoded(right, t.later);
 	merge_encoded(wrong, t.later);
 	merge_encoded(wrong, t.older);
-	assert_true(ckpx_block_set_contains(
-										&ckpx_dirty_tree_find(right, &t.key)->blocks, 50));
-	assert_false(ckpx_block_set_contains(
-										 &ckpx_dirty_tree_find(wrong, &t.key)->blocks, 50));
+	relation = ckpx_dirty_tree_find(right, &t.key);
+	assert_true(ckpx_block_set_contains(&relation->blocks, 50));
+	relation = ckpx_dirty_tree_find(wrong, &t.key);
+	assert_false(ckpx_block_set_contains(&relation->blocks, 50));
 	ckpx_dirty_tree_free(right);
 	ckpx_dirty_tree_free(wrong);
 	ckpx_dirty_tree_free(t.older);
