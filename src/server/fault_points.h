@@ -33,10 +33,14 @@ CKPX_FAULT_POINT("logtail-trim", "before segments of a finished range are forgot
 CKPX_FAULT_POINT("entry-created", "a pending entry was inserted")
 CKPX_FAULT_POINT("entry-started", "an entry is running, its ticket not queued yet")
 CKPX_FAULT_POINT("job-start", "the job took its ticket")
+CKPX_FAULT_POINT("job-published", "the object and a manifest with it are durable, the entry is still running")
+CKPX_FAULT_POINT("spill-published", "a spilled segment is in a manifest, still in memory too")
 CKPX_FAULT_POINT("publish-memory", "the manifest is durable, memory does not show it yet")
 
 /* WAL release */
 CKPX_FAULT_POINT("release-ticket", "the release ticket was taken")
+CKPX_FAULT_POINT("slot-create", "before the slot is created")
+CKPX_FAULT_POINT("slot-created", "the slot exists, reserves WAL and is saved")
 CKPX_FAULT_POINT("slot-advance", "before the slot is moved")
 CKPX_FAULT_POINT("slot-saved", "the slot is moved and saved")
 
