@@ -578,10 +578,12 @@ node_text(char *text, uint64 node_id, uint64 device, uint64 inode)
 
 	length = snprintf(text, NODE_FILE_MAX_BYTES,
 					  "ckpx node 1\n"
-					  "id %016" INT64_MODIFIER "X\n"
-					  "device %016" INT64_MODIFIER "X\n"
-					  "inode %016" INT64_MODIFIER "X\n",
-					  node_id, device, inode);
+					  "id %016llX\n"
+					  "device %016llX\n"
+					  "inode %016llX\n",
+					  (unsigned long long) node_id,
+					  (unsigned long long) device,
+					  (unsigned long long) inode);
 	INIT_CRC32C(crc);
 	COMP_CRC32C(crc, text, length);
 	FIN_CRC32C(crc);
@@ -594,14 +596,14 @@ static bool
 node_parse(const char *text, uint64 *node_id, uint64 *device, uint64 *inode)
 {
 	char		rebuilt[NODE_FILE_MAX_BYTES];
+	unsigned long long numbers[3];
 
-	if (sscanf(text,
-			   "ckpx node 1\n"
-			   "id %16" INT64_MODIFIER "X\n"
-			   "device %16" INT64_MODIFIER "X\n"
-			   "inode %16" INT64_MODIFIER "X\n",
-			   node_id, device, inode) != 3)
+	if (sscanf(text, "ckpx node 1\nid %16llX\ndevice %16llX\ninode %16llX\n",
+			   &numbers[0], &numbers[1], &numbers[2]) != 3)
 		return false;
+	*node_id = numbers[0];
+	*device = numbers[1];
+	*inode = numbers[2];
 	node_text(rebuilt, *node_id, *device, *inode);
 	return strcmp(text, rebuilt) == 0 && *node_id != 0;
 }

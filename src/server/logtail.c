@@ -47,7 +47,7 @@ typedef struct CkpxSlot
 {
 	CkpxSegmentInfo info;
 	dsa_pointer data;			/* InvalidDsaPointer: none, or no bytes */
-	Size		allocated;		/* memory that 'data' is charged with */
+	Size		allocated;		/* memory that 'data' has */
 	uint32		pins;
 	bool		retired;		/* free it at the last unpin */
 } CkpxSlot;
@@ -171,11 +171,24 @@ attach(void)
 	}
 }
 
-/* The memory that an allocation of 'size' bytes takes, nearly. */
+/*
+ * The size to allocate for 'size' bytes.  Up to 8 kB the area serves each of
+ * some forty sizes from a block of 64 kB of its own, so with all of them in
+ * use a small area would be full of nearly empty blocks; hence three sizes
+ * only.  Larger ones are whole pages.
+ */
 static Size
-charge(Size size)
+rounded(Size size)
 {
-	return size > 8192 ? TYPEALIGN(4096, size) : MAXALIGN(size);
+	if (size == 0)
+		return 0;
+	if (size <= 512)
+		return 512;
+	if (size <= 2048)
+		return 2048;
+	if (size <= 8192)
+		return 8192;
+	return TYPEALIGN(4096, size);
 }
 
 static void
@@ -292,7 +305,7 @@ tree_store(CkpxRelation **relations, uint32 count, Size size,
 		return true;
 	if (size > CkpxShared->logtail->area_size)
 		return false;
-	place = dsa_allocate_extended(area, size,
+	place = dsa_allocate_extended(area, rounded(size),
 								  DSA_ALLOC_HUGE | DSA_ALLOC_NO_OOM);
 	if (!DsaPointerIsValid(place))
 		return false;
@@ -340,7 +353,7 @@ list_append(const CkpxSegmentInfo *info, dsa_pointer data)
 
 		slot->info = *info;
 		slot->data = data;
-		slot->allocated = DsaPointerIsValid(data) ? charge(info->bytes) : 0;
+		slot->allocated = rounded(info->bytes);
 		slot->pins = 0;
 		slot->retired = false;
 		logtail->used += slot->allocated;
@@ -569,7 +582,7 @@ replace_group(const uint16 *members, uint32 count,
 	{
 		slot_free_data(logtail, slot);
 		slot->data = data;
-		slot->allocated = DsaPointerIsValid(data) ? charge(info->bytes) : 0;
+		slot->allocated = rounded(info->bytes);
 		logtail->used += slot->allocated;
 	}
 	slot->info = *info;
@@ -626,7 +639,7 @@ merge_pinned(const uint16 *members, const CkpxSegmentRef *refs, uint32 count)
 	/* No memory beside the inputs: does it fit over one of them? */
 	for (uint32 i = 0; i < count; i++)
 	{
-		if (charge(refs[i].info.bytes) >= info.bytes)
+		if (rounded(refs[i].info.bytes) >= info.bytes)
 		{
 			bytes = MemoryContextAllocHuge(CurrentMemoryContext, info.bytes);
 			tree_encode(relations, nrelations, bytes, info.bytes);
