@@ -498,7 +498,10 @@ ckpx_options_define(void)
 	MarkGUCPrefixReserved("ckpx");
 }
 
-/* Log every setting as SHOW prints it. */
+/*
+ * Log every setting, in its base unit.  Not by the function that SHOW uses:
+ * that one looks into the catalogs, and the runner has no database.
+ */
 void
 ckpx_options_log(void)
 {
@@ -506,13 +509,9 @@ ckpx_options_log(void)
 
 	initStringInfo(&text);
 	for (int i = 0; i < (int) lengthof(option_names); i++)
-	{
-		char	   *value = GetConfigOptionByName(option_names[i], NULL, false);
-
 		appendStringInfo(&text, "%s%s = '%s'", i == 0 ? "" : ", ",
-						 option_names[i] + strlen("ckpx."), value);
-		pfree(value);
-	}
+						 option_names[i] + strlen("ckpx."),
+						 GetConfigOption(option_names[i], false, false));
 	ereport(LOG,
 			(errmsg("ckpx settings: %s", text.data)));
 	pfree(text.data);
