@@ -18,7 +18,9 @@
 #endif
 
 #include "access/xact.h"
+#include "access/xlog_internal.h"
 #include "access/xlogreader.h"
+#include "catalog/pg_control.h"
 #include "common/relpath.h"
 #include "replication/slot.h"
 #include "storage/buf_internals.h"
@@ -47,6 +49,8 @@ typedef Oid RelFileNumber;
 #define CKPX_XACT_NLOCATORS(parsed) ((parsed)->nrels)
 #define CKPX_XACT_LOCATORS(parsed)	((parsed)->xnodes)
 #define CKPX_TAG_LOCATOR(tag)		((tag).rnode)
+#define CKPX_SMGR_LOCATOR(xlrec)	((xlrec)->rnode)
+#define CKPX_BLOCK_LOCATOR(block)	((block)->rnode)
 #else
 #include "storage/relfilelocator.h"
 #define CKPX_LOCATOR_TABLESPACE(l)	((l).spcOid)
@@ -55,6 +59,8 @@ typedef Oid RelFileNumber;
 #define CKPX_XACT_NLOCATORS(parsed) ((parsed)->nrels)
 #define CKPX_XACT_LOCATORS(parsed)	((parsed)->xlocators)
 #define CKPX_TAG_LOCATOR(tag)		BufTagGetRelFileLocator(&(tag))
+#define CKPX_SMGR_LOCATOR(xlrec)	((xlrec)->rlocator)
+#define CKPX_BLOCK_LOCATOR(block)	((block)->rlocator)
 #endif
 
 /* The number that stands for "not a temporary relation" in smgropen(). */
@@ -107,15 +113,34 @@ ckpx_slot_is_lost(const ReplicationSlot *slot)
 #endif
 }
 
-/* XLogBeginRead() takes the start of a page from 16 on. */
-#define CKPX_READS_FROM_PAGE_START	(PG_VERSION_NUM >= 160000)
-
-/* Resource managers' records that only newer majors write. */
+/*
+ * The wal_level that is in force from a record of the XLOG resource manager
+ * on, -1 where it does not say; XLOG_PARAMETER_CHANGE, which all majors write
+ * alike, is left to the caller.
+ */
+static inline int
+ckpx_record_wal_level(uint8 info, const char *data)
+{
 #if PG_VERSION_NUM >= 170000
-#define CKPX_HAS_CHECKPOINT_REDO	1
-#else
-#define CKPX_HAS_CHECKPOINT_REDO	0
+	int			level;
+
+	switch (info)
+	{
+		case XLOG_CHECKPOINT_REDO:
+			memcpy(&level, data, sizeof(level));
+			return level;
+		case XLOG_CHECKPOINT_SHUTDOWN:
+			memcpy(&level, data + offsetof(CheckPoint, wal_level),
+				   sizeof(level));
+			return level;
+		case XLOG_END_OF_RECOVERY:
+			memcpy(&level, data + offsetof(xl_end_of_recovery, wal_level),
+				   sizeof(level));
+			return level;
+	}
 #endif
+	return -1;
+}
 
 /* The physical identity of an open relation; mapped catalogs too. */
 #if PG_VERSION_NUM >= 160000

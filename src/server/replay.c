@@ -19,6 +19,7 @@
  */
 #include "server/compat.h"
 
+#include "access/transam.h"
 #include "access/xlog.h"
 #include "catalog/pg_control.h"
 #include "common/controldata_utils.h"
@@ -393,7 +394,7 @@ segment_info_of_entry(CkpxSegmentInfo *info, const CkpxEntry *entry)
 	info->nxacts = entry->nxacts;
 	info->wal_bytes = entry->wal_bytes;
 	memcpy(info->custom_rmgrs, entry->custom_rmgrs, CKPX_RMGR_BITMAP_BYTES);
-	info->next_xid = entry->next_xid;
+	info->next_xid = XidFromFullTransactionId(ReadNextFullTransactionId());
 	info->created_at = entry->created_at;
 	info->clock_ms = ckpx_clock_ms();
 	info->spilled = true;

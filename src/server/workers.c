@@ -1,0 +1,311 @@
+/*-------------------------------------------------------------------------
+ *
+ * workers.c
+ *		The life of the four background workers.
+ *
+ * Runner, flusher and checkpointer are connected, to no database: they take
+ * part in ProcSignal barriers, so that descriptors of dropped files are
+ * closed, and must therefore handle interrupts in every loop.  The observer
+ * runs commands of arbitrary length; it has shared memory only, so nobody
+ * ever waits for it.
+ *
+ * The auxiliary resource owner is released in shmem_exit and again before
+ * buffers are checked, so a pin or a file of a failed step never outlives
+ * the process; an owner that we made ourselves would leak it.
+ *
+ * Invariant: a worker's pid is in shared memory exactly while the process can
+ * be woken; its exit callback takes it out.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "server/compat.h"
+
+#include "libpq/pqsignal.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "server/logtail.h"
+#include "server/options.h"
+#include "server/workers.h"
+#include "storage/condition_variable.h"
+#include "storage/fd.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "storage/smgr.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+#define CKPX_RESTART_SECONDS	5
+#define CKPX_MAX_BACKOFF_MS		60000
+
+static CkpxWorkerId my_worker;
+
+static void
+register_worker(CkpxWorkerId id, const char *function, bool connected)
+{
+	BackgroundWorker worker;
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS;
+	if (connected)
+		worker.bgw_flags |= BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_ConsistentState;
+	worker.bgw_restart_time = CKPX_RESTART_SECONDS;
+	strlcpy(worker.bgw_library_name, "ckpx", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, function,
+			sizeof(worker.bgw_function_name));
+	snprintf(worker.bgw_name, BGW_MAXLEN, "ckpx %s", ckpx_worker_name(id));
+	snprintf(worker.bgw_type, BGW_MAXLEN, "ckpx %s", ckpx_worker_name(id));
+	worker.bgw_main_arg = Int32GetDatum(id);
+	RegisterBackgroundWorker(&worker);
+}
+
+void
+ckpx_workers_register(void)
+{
+	register_worker(CKPX_WORKER_RUNNER, "ckpx_runner_main", true);
+	register_worker(CKPX_WORKER_FLUSHER, "ckpx_flusher_main", true);
+	register_worker(CKPX_WORKER_CHECKPOINTER, "ckpx_checkpointer_main", true);
+	register_worker(CKPX_WORKER_OBSERVER, "ckpx_observer_main", false);
+}
+
+/*
+ * Take this process out of shared memory.  Waiters must learn that the worker
+ * is gone.
+ */
+static void
+worker_exit(int code, Datum arg)
+{
+	CkpxWorkerStatus *status = &CkpxShared->workers[my_worker];
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	if (status->pid == MyProcPid)
+	{
+		status->pid = 0;
+		status->latch = NULL;
+		status->state = CKPX_WORKER_STOPPED;
+		status->since = GetCurrentTimestamp();
+		status->activity[0] = '\0';
+	}
+	LWLockRelease(CkpxShared->lock);
+	ConditionVariableBroadcast(&CkpxShared->progress);
+}
+
+static void
+note_error(CkpxWorkerId worker, const char *message)
+{
+	CkpxWorkerStatus *status = &CkpxShared->workers[worker];
+	TimestampTz now = GetCurrentTimestamp();
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	status->errors++;
+	status->failures++;
+	status->last_error_at = now;
+	strlcpy(status->last_error, message, sizeof(status->last_error));
+	LWLockRelease(CkpxShared->lock);
+	ConditionVariableBroadcast(&CkpxShared->progress);
+}
+
+void
+ckpx_worker_healthy(CkpxWorkerId worker)
+{
+	CkpxWorkerStatus *status = &CkpxShared->workers[worker];
+
+	if (status->failures == 0)
+		return;
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	status->failures = 0;
+	LWLockRelease(CkpxShared->lock);
+}
+
+/*
+ * Handle everything that others want from this process.
+ */
+static void
+handle_interrupts(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+}
+
+/*
+ * Wait for the latch, at most 'timeout_ms'.
+ */
+static void
+worker_wait(long timeout_ms)
+{
+	(void) WaitLatch(MyLatch,
+					 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 timeout_ms, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	handle_interrupts();
+}
+
+/*
+ * If the processes before this one failed, wait before touching anything.
+ */
+static void
+worker_back_off(uint32 failures)
+{
+	uint64		until;
+
+	if (failures == 0)
+		return;
+
+	/* The postmaster has waited for five seconds already. */
+	until = ckpx_clock_ms() +
+		Min(CKPX_MAX_BACKOFF_MS, UINT64CONST(500) << Min(failures, 16));
+	ckpx_worker_report(my_worker, CKPX_WORKER_BACKING_OFF, "");
+	for (;;)
+	{
+		uint64		now = ckpx_clock_ms();
+
+		if (now >= until)
+			break;
+		worker_wait((long) (until - now));
+	}
+}
+
+ErrorData *
+ckpx_worker_catch(MemoryContext context)
+{
+	ErrorData  *error;
+
+	HOLD_INTERRUPTS();
+	LWLockReleaseAll();
+	ConditionVariableCancelSleep();
+	pgstat_report_wait_end();
+	if (AuxProcessResourceOwner != NULL)
+		ReleaseAuxProcessResources(false);
+	AtEOXact_Files(false);
+	ckpx_logtail_unpin_all();
+	RESUME_INTERRUPTS();
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	return error;
+}
+
+bool
+ckpx_error_is_external(const ErrorData *error)
+{
+	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	return category == ERRCODE_INSUFFICIENT_RESOURCES ||
+		category == ERRCODE_SYSTEM_ERROR ||
+		category == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ||
+		error->sqlerrcode == ERRCODE_DATA_CORRUPTED;
+}
+
+/*
+ * The loop of every worker.
+ */
+static void
+worker_main(CkpxWorkerId worker, bool connected, long (*step) (void))
+{
+	sigjmp_buf	local_sigjmp_buf;
+	CkpxWorkerStatus *status;
+	MemoryContext context;
+	uint32		failures;
+
+	my_worker = worker;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+
+	if (connected)
+	{
+		BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+		CreateAuxProcessResourceOwner();
+	}
+
+	status = &CkpxShared->workers[worker];
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	status->pid = MyProcPid;
+	status->latch = MyLatch;
+	status->starts++;
+	status->state = CKPX_WORKER_STARTING;
+	status->since = GetCurrentTimestamp();
+	failures = status->failures;
+	LWLockRelease(CkpxShared->lock);
+	before_shmem_exit(worker_exit, (Datum) 0);
+
+	context = AllocSetContextCreate(TopMemoryContext, "ckpx step",
+									ALLOCSET_DEFAULT_SIZES);
+
+	if (sigsetjmp(local_sigjmp_buf, 1) != 0)
+	{
+		ErrorData  *error;
+
+		/* Since not using PG_TRY, must reset error stack by hand */
+		error_context_stack = NULL;
+		HOLD_INTERRUPTS();
+		EmitErrorReport();
+		error = ckpx_worker_catch(TopMemoryContext);
+		note_error(worker, error->message ? error->message : "unknown error");
+		proc_exit(1);
+	}
+	PG_exception_stack = &local_sigjmp_buf;
+
+	worker_back_off(failures);
+	ckpx_worker_report(worker, CKPX_WORKER_IDLE, "");
+
+	for (;;)
+	{
+		long		wait_ms;
+
+		handle_interrupts();
+
+		/*
+		 * No transaction ever ends here, so descriptors of files that were
+		 * dropped must be let go by hand.
+		 */
+		if (connected)
+		{
+			AcceptInvalidationMessages();
+			ckpx_smgr_forget_all();
+		}
+
+		MemoryContextSwitchTo(context);
+		wait_ms = step();
+		MemoryContextReset(context);
+
+		if (wait_ms > 0)
+			worker_wait(wait_ms);
+	}
+}
+
+void
+ckpx_runner_main(Datum arg)
+{
+	worker_main(CKPX_WORKER_RUNNER, true, ckpx_runner_step);
+}
+
+void
+ckpx_flusher_main(Datum arg)
+{
+	worker_main(CKPX_WORKER_FLUSHER, true, ckpx_flusher_step);
+}
+
+void
+ckpx_checkpointer_main(Datum arg)
+{
+	worker_main(CKPX_WORKER_CHECKPOINTER, true, ckpx_checkpointer_step);
+}
+
+void
+ckpx_observer_main(Datum arg)
+{
+	worker_main(CKPX_WORKER_OBSERVER, false, ckpx_observer_step);
+}
