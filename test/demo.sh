@@ -18,8 +18,7 @@ fail() {
 start() { pg_ctl -s -w -D "$data" -l "$TMPDIR/server.log" start || fail "the server did not start"; }
 
 say "build, and install into a private copy of $(postgres --version)"
-make --no-print-directory -s "-j$(nproc)" PG_CONFIG="$CKPX_BUILD_PG_CONFIG" all
-make --no-print-directory -s PG_CONFIG="$CKPX_BUILD_PG_CONFIG" install DESTDIR="$CKPX_ROOT" >/dev/null
+test/build.sh
 
 say "a cluster on a Unix socket, with short intervals"
 initdb -D "$data" -U demo -A trust -N >"$TMPDIR/initdb.log"

@@ -8,8 +8,9 @@
 #
 #	PATH         the private server's bin folder first
 #	PG_CONFIG    the private server's pg_config (installs are found there)
-#	CKPX_ROOT    what to give to 'make install DESTDIR=...'
-#	CKPX_BUILD_PG_CONFIG  the pg_config to build with
+#	CKPX_ROOT, CKPX_BUILD_PG_CONFIG
+#	             where to install and the pg_config to build with: test/build.sh
+#	             uses them, and is what most commands call first
 #	CKPX_OUT     a folder whose contents are copied to build/test/ at the end
 #	TMPDIR, HOME private, with a path short enough for Unix sockets
 #
