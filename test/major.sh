@@ -59,7 +59,9 @@ make_chroot() {
 	echo 'create_main_cluster = false' >"$root/etc/postgresql-common/createcluster.conf"
 	chmod 1777 "$root/dev/shm"
 	if [ "$major" -gt 17 ]; then
-		echo "deb-src $mirror $source_suite main" >"$root/etc/apt/sources.list.d/source.list"
+		# A frozen mirror's index of a moving suite has expired; its signature is
+		# still checked.
+		echo "deb-src [check-valid-until=no] $mirror $source_suite main" >"$root/etc/apt/sources.list.d/source.list"
 	fi
 	in_root apt-get update
 }
