@@ -231,25 +231,6 @@ report_hole(const MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 					 inputs->gap.reason)));
 }
 
-/* The entry that a spilled segment's object has. */
-static CkpxEntry
-segment_entry(const CkpxSegmentInfo *info)
-{
-	CkpxEntry	entry;
-
-	memset(&entry, 0, sizeof(entry));
-	entry.kind = CKPX_KIND_SEGMENT;
-	entry.state = CKPX_ENTRY_FINISHED;
-	entry.epoch = info->epoch;
-	entry.timeline = info->timeline;
-	entry.start_lsn = info->start_lsn;
-	entry.end_lsn = info->end_lsn;
-	entry.last_record = info->last_record;
-	entry.version = CKPX_OBJECT_VERSION;
-	entry.nparts = info->nparts;
-	return entry;
-}
-
 static void
 report_damage(XLogRecPtr start_lsn, XLogRecPtr end_lsn, const char *problem)
 {
@@ -346,7 +327,7 @@ merge_inputs(const MapInputs *inputs, bool missing_ok, CkpxDirtyTree *tree,
 			merge_segment(segment, tree, one);
 			continue;
 		}
-		entry = segment_entry(&segment->info);
+		ckpx_segment_entry(&entry, &segment->info);
 		if (!merge_object(&entry, missing_ok, tree, one))
 			return false;
 	}

@@ -546,7 +546,20 @@ spill_segment(const CkpxSegmentInfo *info)
 	CkpxDirtyTree *tree;
 	CkpxEntry	entry;
 	CkpxWaitTicket release;
-	bool		loaded;
+	bool		full;
+
+	/*
+	 * The manifest that names the object lets WAL go, so there must be room
+	 * for its entry before anything is written.  Only this process and, while
+	 * no entry is pending, the runner insert entries: two places do.
+	 */
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	full = CkpxShared->store->nentries + 2 > CkpxShared->store->max_entries;
+	LWLockRelease(CkpxShared->lock);
+	if (full)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("no room for a logtail segment among ckpx.max_entries entries")));
 
 	if (!ckpx_logtail_mark_spilling(info->start_lsn, info->end_lsn, true))
 		return;
@@ -560,21 +573,17 @@ spill_segment(const CkpxSegmentInfo *info)
 
 	CKPX_FAULT("spill-published");
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	loaded = ckpx_entry_store_load(CkpxShared->store, &entry) == CKPX_STORE_OK;
+	if (ckpx_entry_store_load(CkpxShared->store, &entry) != CKPX_STORE_OK)
+	{
+		LWLockRelease(CkpxShared->lock);
+		elog(ERROR, "could not keep the entry of a spilled segment");
+	}
 	CkpxShared->stat.segments_spilled++;
 	release.release_lsn = CkpxShared->manifest_release[1];
 	LWLockRelease(CkpxShared->lock);
 
-	/*
-	 * Where the store is full, the next manifest does not name the object:
-	 * then the bytes must stay in memory.
-	 */
-	if (loaded)
-		(void) ckpx_logtail_mark_spilled(info->start_lsn, info->end_lsn,
-										 entry.nparts);
-	else
-		(void) ckpx_logtail_mark_spilling(info->start_lsn, info->end_lsn,
-										  false);
+	(void) ckpx_logtail_mark_spilled(info->start_lsn, info->end_lsn,
+									 entry.nparts);
 	ConditionVariableBroadcast(&CkpxShared->progress);
 
 	(void) ckpx_enqueue(CKPX_QUEUE_WAIT, &release);

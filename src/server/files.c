@@ -505,6 +505,54 @@ make_folder(const char *path)
 						   ERROR);
 }
 
+/*
+ * Give the folder of the data directory that this one is a copy of our own
+ * name.  Only for a store inside the data directory, where the folder was
+ * copied along and nobody else looks at it; and only if it is the only one
+ * of this cluster, so that there is no doubt which history is ours.
+ *
+ * Dying before the rename leaves everything as it was, and the next start
+ * does it.
+ */
+static void
+adopt_folder(const char *directory)
+{
+	DIR		   *dir;
+	struct dirent *de;
+	struct stat st;
+	char		found[MAXPGPATH] = "";
+	int			nfound = 0;
+
+	if (stat(CkpxShared->folder, &st) == 0)
+		return;
+
+	dir = AllocateDir(directory);
+	while ((de = ReadDir(dir, directory)) != NULL)
+	{
+		uint64		system_identifier;
+		uint64		node_id;
+
+		if (!ckpx_parse_folder_name(de->d_name, &system_identifier, &node_id) ||
+			system_identifier != CkpxShared->identity.system_identifier)
+			continue;
+		snprintf(found, MAXPGPATH, "%s/%s", directory, de->d_name);
+		nfound++;
+	}
+	FreeDir(dir);
+	if (nfound != 1)
+		return;
+
+	if (rename(found, CkpxShared->folder) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not rename folder \"%s\" to \"%s\": %m",
+						found, CkpxShared->folder)));
+	fsync_fname(directory, true);
+	ereport(LOG,
+			(errmsg("ckpx took over the folder \"%s\" of the data directory that this one is a copy of",
+					found)));
+}
+
 void
 ckpx_folder_create(void)
 {
@@ -513,6 +561,8 @@ ckpx_folder_create(void)
 	strlcpy(directory, ckpx_directory, MAXPGPATH);
 	canonicalize_path(directory);
 	make_folder(directory);
+	if (!is_absolute_path(directory))
+		adopt_folder(directory);
 	make_folder(CkpxShared->folder);
 }
 

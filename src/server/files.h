@@ -62,7 +62,9 @@ extern void ckpx_list_files(void (*visit) (const char *name, void *arg),
 
 /*
  * Make ckpx.directory and CkpxShared->folder, which must be set and lie in it,
- * where they are not there yet.
+ * where they are not there yet.  Where ckpx.directory lies in the data
+ * directory and holds the folder of the data directory that this one is a
+ * copy of, that folder is taken over: its history is ours as well.
  */
 extern void ckpx_folder_create(void);
 
