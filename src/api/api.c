@@ -32,7 +32,9 @@ ckpx_normalize_lsn(XLogRecPtr lsn)
 	XLogRecPtr	header = XLogSegmentOffset(lsn - offset, wal_segment_size) == 0 ?
 		SizeOfXLogLongPHD : SizeOfXLogShortPHD;
 
-	return offset <= header ? lsn - offset : lsn;
+	if (offset > header || offset == lsn)
+		return lsn;
+	return lsn - offset;
 }
 
 XLogRecPtr

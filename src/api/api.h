@@ -24,7 +24,7 @@
  * The start of a WAL page has two names: its first byte, and the first byte
  * behind its header, where PostgreSQL says that the next record will start.
  * Records end, and ranges are cut, at the former.  Returns that one for both,
- * and every other LSN as it is.
+ * and every other LSN as it is; never makes a valid LSN invalid.
  */
 extern XLogRecPtr ckpx_normalize_lsn(XLogRecPtr lsn);
 
@@ -48,9 +48,20 @@ extern void ckpx_wait_for_collect(XLogRecPtr target);
 /* A timeout in milliseconds from an interval argument; -1 for NULL. */
 extern long ckpx_timeout_argument(FunctionCallInfo fcinfo, int argument);
 
-/* An LSN argument, InvalidXLogRecPtr for NULL. */
-#define CKPX_GETARG_LSN(n) \
-	(PG_ARGISNULL(n) ? InvalidXLogRecPtr : PG_GETARG_LSN(n))
+/*
+ * An LSN argument, InvalidXLogRecPtr for NULL.  '0/0', which is that value as
+ * well, becomes the LSN after it: no record lies before either, and what the
+ * user gave must never be taken for "not given".
+ */
+#define CKPX_FIRST_LSN		((XLogRecPtr) 1)
+
+static inline XLogRecPtr
+ckpx_lsn_argument(FunctionCallInfo fcinfo, int argument)
+{
+	if (PG_ARGISNULL(argument))
+		return InvalidXLogRecPtr;
+	return Max(PG_GETARG_LSN(argument), CKPX_FIRST_LSN);
+}
 
 /* A row under construction: values are set one after the other. */
 #define CKPX_MAX_COLUMNS	32

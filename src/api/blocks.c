@@ -56,9 +56,13 @@ check_mapped(Relation rel)
 static CkpxRelKey
 relation_key(Oid relid)
 {
-	Relation	rel = relation_open(relid, AccessShareLock);
+	Relation	rel = try_relation_open(relid, AccessShareLock);
 	CkpxRelKey	key;
 
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
 	check_mapped(rel);
 	key.tablespace = CKPX_LOCATOR_TABLESPACE(CKPX_RELATION_LOCATOR(rel));
 	key.database = CKPX_LOCATOR_DATABASE(CKPX_RELATION_LOCATOR(rel));
@@ -79,7 +83,7 @@ read_range(FunctionCallInfo fcinfo, CkpxMap *map, const CkpxRelKey *relation)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("start_lsn must not be null")));
-	ckpx_map_read_range(map, PG_GETARG_LSN(0), CKPX_GETARG_LSN(1), relation);
+	ckpx_map_read_range(map, ckpx_lsn_argument(fcinfo, 0), ckpx_lsn_argument(fcinfo, 1), relation);
 }
 
 /* The columns that name a relation fork. */
@@ -260,8 +264,8 @@ count_dirty_blocks(const CkpxMap *map)
 Datum
 ckpx_dirty_tree(PG_FUNCTION_ARGS)
 {
-	XLogRecPtr	start_lsn = CKPX_GETARG_LSN(0);
-	XLogRecPtr	end_lsn = CKPX_GETARG_LSN(1);
+	XLogRecPtr	start_lsn = ckpx_lsn_argument(fcinfo, 0);
+	XLogRecPtr	end_lsn = ckpx_lsn_argument(fcinfo, 1);
 	CkpxMap		map;
 
 	ckpx_require_preload();

@@ -232,7 +232,7 @@ ckpx_changed_files(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("start_lsn must not be null")));
-	ckpx_map_read_range(&map, PG_GETARG_LSN(0), CKPX_GETARG_LSN(1), NULL);
+	ckpx_map_read_range(&map, ckpx_lsn_argument(fcinfo, 0), ckpx_lsn_argument(fcinfo, 1), NULL);
 
 	ckpx_begin_rows(fcinfo);
 	ckpx_ranges_init(&ranges);

@@ -116,7 +116,7 @@ wait_for_checkpoint(CheckpointWait *wait, long timeout_ms)
 Datum
 ckpx_checkpoint(PG_FUNCTION_ARGS)
 {
-	XLogRecPtr	end_lsn = CKPX_GETARG_LSN(0);
+	XLogRecPtr	end_lsn = ckpx_lsn_argument(fcinfo, 0);
 	long		timeout_ms;
 	CheckpointWait wait = {0};
 	bool		done;

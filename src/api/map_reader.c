@@ -222,9 +222,8 @@ report_hole(const MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 					   LSN_FORMAT_ARGS(inputs->missing)),
 			 !inputs->gap_found ? 0 :
 			 inputs->gap.from_lsn == InvalidXLogRecPtr ?
-			 errhint("Tracking began at %X/%X: %s.",
-					 LSN_FORMAT_ARGS(inputs->gap.to_lsn),
-					 inputs->gap.reason) :
+			 errhint("Tracking began at %X/%X.",
+					 LSN_FORMAT_ARGS(inputs->gap.to_lsn)) :
 			 errhint("Changes were not tracked between %X/%X and %X/%X: %s.",
 					 LSN_FORMAT_ARGS(inputs->gap.from_lsn),
 					 LSN_FORMAT_ARGS(inputs->gap.to_lsn),

@@ -100,8 +100,8 @@ format_locations(const Location *locations, const CkpxCollectResult *result)
 Datum
 ckpx_collect_range(PG_FUNCTION_ARGS)
 {
-	XLogRecPtr	start_lsn = CKPX_GETARG_LSN(0);
-	XLogRecPtr	end_lsn = CKPX_GETARG_LSN(1);
+	XLogRecPtr	start_lsn = ckpx_lsn_argument(fcinfo, 0);
+	XLogRecPtr	end_lsn = ckpx_lsn_argument(fcinfo, 1);
 	CkpxCollectResult result;
 	Location   *locations;
 	uint32	   *chosen;
@@ -133,8 +133,12 @@ ckpx_collect_range(PG_FUNCTION_ARGS)
 				   PointerGetDatum(format_locations(locations, &result)));
 	ckpx_row_lsn(&row, result.checkpointed);
 	ckpx_row_bool(&row, result.complete);
-	ckpx_row_lsn(&row, result.complete ? InvalidXLogRecPtr :
-				 result.missing_from);
+	if (result.complete || result.missing_from == InvalidXLogRecPtr)
+		ckpx_row_null(&row);
+	else if (result.missing_from == start_lsn && !PG_ARGISNULL(0))
+		ckpx_row_datum(&row, PG_GETARG_DATUM(0));
+	else
+		ckpx_row_lsn(&row, result.missing_from);
 	return ckpx_single_row(fcinfo, &row);
 }
 
