@@ -26,7 +26,7 @@ PGFILEDESC = "ckpx - incremental maps of changed blocks"
 MODULE_big = ckpx
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/core/*.c src/server/*.c src/api/*.c)))
 PG_CPPFLAGS = -Isrc
-PG_CFLAGS = -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
+PG_CFLAGS = -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-clobbered
 
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test --temp-instance=./tmp_check --temp-config=test/ckpx.conf
