@@ -40,6 +40,13 @@
 #define CKPX_REDO_WAIT_MS		200
 #define CKPX_ASK_AGAIN_MS		30000
 
+/*
+ * The least time between two epochs of one process: where the settings allow
+ * so little WAL that every epoch breaks at once, the server must not be kept
+ * busy with checkpoints.
+ */
+#define CKPX_EPOCH_MIN_MS		10000
+
 uint64
 ckpx_widen_xid(TransactionId xid)
 {
@@ -332,13 +339,17 @@ epoch_step(CkpxRunner *runner)
 	uint64		next_xid;
 	uint32		epoch;
 	bool		job_running;
+	uint64		clock;
 	TimestampTz now = GetCurrentTimestamp();
+
+	clock = ckpx_clock_ms();
+	if (runner->epoch_begun_ms != 0 &&
+		clock - runner->epoch_begun_ms < CKPX_EPOCH_MIN_MS)
+		return CKPX_REDO_WAIT_MS;
 
 	if (runner->min_lsn != InvalidXLogRecPtr &&
 		GetRedoRecPtr() < runner->min_lsn)
 	{
-		uint64		clock = ckpx_clock_ms();
-
 		if (!RecoveryInProgress() &&
 			(runner->checkpoint_asked_ms == 0 ||
 			 clock - runner->checkpoint_asked_ms > CKPX_ASK_AGAIN_MS))
@@ -385,6 +396,13 @@ epoch_step(CkpxRunner *runner)
 								 runner->reason);
 	epoch = CkpxShared->store->epoch;
 	CkpxShared->publish_requested++;
+
+	/*
+	 * What the manifests of the old epoch would release means nothing here,
+	 * where WAL may have been rolled back.
+	 */
+	CkpxShared->manifest_release[0] = InvalidXLogRecPtr;
+	CkpxShared->manifest_release[1] = InvalidXLogRecPtr;
 	CkpxShared->stat.gaps++;
 	memset(CkpxShared->custom_rmgrs, 0, CKPX_RMGR_BITMAP_BYTES);
 	LWLockRelease(CkpxShared->lock);
@@ -400,6 +418,7 @@ epoch_step(CkpxRunner *runner)
 				 errdetail("Reason: %s.  What is known ends at %X/%X.",
 						   runner->reason, LSN_FORMAT_ARGS(runner->from_lsn)),
 				 errhint("See the view ckpx_gaps.")));
+	runner->epoch_begun_ms = clock;
 	set_booted(runner, start_lsn);
 	return 0;
 }

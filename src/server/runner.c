@@ -35,7 +35,13 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#define CKPX_READ_BUDGET		((uint64) 16 * 1024 * 1024)
+/*
+ * WAL read in one step.  Small enough that what it names always fits into the
+ * logtail: a record of 50 bytes can add a relation of 88.
+ */
+#define CKPX_READ_BUDGET \
+	Min((uint64) 16 * 1024 * 1024, (uint64) ckpx_logtail_memory * 1024 / 4)
+
 #define CKPX_WAITER_POLL_MS		20
 #define CKPX_LAG_SAMPLES		64
 

@@ -46,6 +46,7 @@ typedef struct CkpxRunner
 	XLogRecPtr	min_lsn;		/* the epoch may not begin before this */
 	uint64		closing_until_ms;
 	uint64		checkpoint_asked_ms;	/* of PostgreSQL */
+	uint64		epoch_begun_ms; /* the newest epoch that this process began */
 
 	/* what an entry has waited for, to log it seldom */
 	uint64		waiting_logged_ms;

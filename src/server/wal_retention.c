@@ -159,9 +159,11 @@ ckpx_slot_cap(void)
 	{
 		uint64		server = (uint64) max_slot_wal_keep_size_mb * 1024 * 1024;
 
-		/* The server counts whole segments; stay two below it. */
-		server = server > 2 * (uint64) wal_segment_size ?
-			server - 2 * (uint64) wal_segment_size : 0;
+		/* The server counts whole segments; stay two below it if possible. */
+		if (server > 4 * (uint64) wal_segment_size)
+			server -= 2 * (uint64) wal_segment_size;
+		else
+			server /= 2;
 		cap = Min(cap, server);
 	}
 	return cap;

@@ -205,6 +205,34 @@ ckpx_wal_xacts_add(CkpxWalXacts *xacts, TransactionId xid,
 	xact->state = XACT_PREPARED;
 }
 
+/*
+ * A burst of transactions leaves a large table behind, and a large table is a
+ * slow one, for its few entries are never in the cache.
+ */
+static void
+shrink_table(CkpxWalXacts *xacts)
+{
+	xacthash_hash *old = xacts->open;
+	xacthash_iterator it;
+	OpenXact   *xact;
+
+	if (old->size <= 4 * FIRST_XACTS || old->size / 16 < old->members)
+		return;
+	xacts->open = xacthash_create(xacts->context,
+								  Max(FIRST_XACTS, 2 * old->members), NULL);
+	xacthash_start_iterate(old, &it);
+	while ((xact = xacthash_iterate(old, &it)) != NULL)
+	{
+		bool		found;
+		OpenXact   *copy = xacthash_insert(xacts->open, xact->xid, &found);
+
+		copy->state = xact->state;
+		copy->first_lsn = xact->first_lsn;
+		copy->created = xact->created;
+	}
+	xacthash_destroy(old);
+}
+
 /* Forget an entry, or mark it where a RUNNING_XACTS record may list it. */
 static void
 forget_xact(CkpxWalXacts *xacts, OpenXact *xact, XLogRecPtr lsn, bool keep)
@@ -366,6 +394,7 @@ ckpx_wal_xacts_running(CkpxWalXacts *xacts, int nxids,
 			(xacts->complete && xact->state == XACT_ENDED))
 			forget_xact(xacts, xact, lsn, false);
 	}
+	shrink_table(xacts);
 
 	if (xacts->norphans > 0)
 		settle_orphans(xacts, oldest, next, lsn);
