@@ -85,7 +85,8 @@ install_from_source() {
 		tar -C pg$major --strip-components=1 -xf postgresql-${major}_*.orig.tar.*
 		cd pg$major
 		./configure --prefix=/usr/local/pg$major $options >configure.log
-		make -s -j$(nproc) world-bin install-world-bin >make.log
+		make -s -j$(nproc) world-bin >make.log
+		make -s install-world-bin >>make.log
 		for dir in isolation perl regress; do
 			make -s -C src/test/\$dir install >>make.log
 		done
