@@ -26,6 +26,7 @@ use strict;
 use warnings;
 
 use Carp;
+use IPC::Run;
 use Exporter 'import';
 use Test::More ();
 use Time::HiRes qw(time);
@@ -40,6 +41,7 @@ our @EXPORT = qw(
   wal_position changed_blocks cold_copy
   missing_by_page_lsn missing_by_waldump missing_by_cold_copies
   is_covered covers_all_oracles
+  session ask end_session
 );
 
 # How long a condition may take to come true, in seconds.
@@ -59,10 +61,15 @@ sub new_node
 	my $preload = $options{preload} // 'ckpx';
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
+	my @extra = @{ $options{extra} // [] };
+
+	# 18 makes checksums by default, and with them hint bits are logged: as
+	# with wal_log_hints below, the easy case.
+	unshift @extra, '--no-data-checksums'
+	  if $node->pg_version >= 18 && !grep { /data-checksums|^-k$/ } @extra;
+
 	# allows_streaming: without it the server runs at wal_level=minimal.
-	$node->init(
-		allows_streaming => 1,
-		($options{extra} ? (extra => $options{extra}) : ()));
+	$node->init(allows_streaming => 1, extra => \@extra);
 	$node->append_conf('postgresql.conf', "shared_preload_libraries = '$preload'");
 
 	# init() turns this on, and then hint bits are logged and pages of the
@@ -175,6 +182,45 @@ sub start_after_crash
 			return 0;
 		},
 		'the server starts after a crash');
+	return;
+}
+
+=head2 session($node), ask($session, $sql), end_session($session)
+
+A psql that stays connected, for transactions that are left open.  ask() sends
+one statement and returns what it printed.
+
+=cut
+
+sub session
+{
+	my $node = shift;
+	my %session = (in => '', out => '');
+
+	$session{handle} = IPC::Run::start(
+		[ 'psql', '-XAtq', '-d', $node->connstr('postgres') ],
+		'<', \$session{in}, '>', \$session{out},
+		IPC::Run::timeout($timeout_default));
+	return \%session;
+}
+
+sub ask
+{
+	my ($session, $sql) = @_;
+
+	$session->{out} = '';
+	$session->{in} .= "$sql;\n\\echo done\n";
+	IPC::Run::pump($session->{handle}) until $session->{out} =~ /done\n/;
+	(my $result = $session->{out}) =~ s/\n?done\n//;
+	return $result;
+}
+
+sub end_session
+{
+	my $session = shift;
+
+	$session->{in} .= "\\q\n";
+	$session->{handle}->finish;
 	return;
 }
 
