@@ -30,6 +30,7 @@
 #include "api/api.h"
 #include "api/map_reader.h"
 #include "miscadmin.h"
+#include "server/fault.h"
 #include "server/files.h"
 #include "server/logtail.h"
 #include "server/shared_state.h"
@@ -400,6 +401,7 @@ ckpx_map_read(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 		{
 			if (inputs.missing != InvalidXLogRecPtr)
 				report_hole(&inputs, start_lsn, end_lsn);
+			CKPX_FAULT("map-chosen");
 			choices++;
 			done = merge_inputs(&inputs, choices < MAX_CHOICES, tree, one);
 		}

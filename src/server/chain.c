@@ -38,6 +38,7 @@
 #define CKPX_RETRY_MS			10000
 #define CKPX_CLOSING_MS			60000
 #define CKPX_REDO_WAIT_MS		200
+#define CKPX_REPLAY_WAIT_MS		500
 #define CKPX_ASK_AGAIN_MS		30000
 
 /*
@@ -97,7 +98,8 @@ check_server(void)
 
 /*
  * Hand over what the newest object knows of the state at its end: sequences
- * that may change without WAL, transactions that were open.
+ * that may change without WAL, transactions that were open, relations whose
+ * files may not be durable.
  */
 static void
 restore_state(CkpxRunner *runner, const CkpxEntry *last)
@@ -137,6 +139,8 @@ restore_state(CkpxRunner *runner, const CkpxEntry *last)
 	{
 		if (view.flags & CKPX_REL_SEQUENCE)
 			ckpx_wal_source_add_sequence(runner->source, &view.key);
+		if (view.flags & CKPX_REL_UNDURABLE)
+			ckpx_wal_source_add_undurable(runner->source, &view.key);
 		CHECK_FOR_INTERRUPTS();
 	}
 	ckpx_object_file_close(file);
@@ -177,8 +181,8 @@ want_epoch(CkpxRunner *runner, const char *reason, XLogRecPtr from_lsn,
 }
 
 /*
- * Try to go on with the chain that the manifest knows.  Returns false, with
- * an epoch wanted, where that is not possible.
+ * Try to go on with the chain that the manifest knows.  Returns false where
+ * that is not possible, with an epoch wanted, or yet, with the chain as it is.
  */
 static bool
 resume_chain(CkpxRunner *runner, CkpxBoot *boot, CkpxSlotState slot,
@@ -220,6 +224,17 @@ resume_chain(CkpxRunner *runner, CkpxBoot *boot, CkpxSlotState slot,
 		else
 		{
 			const CkpxWalProblem *problem = ckpx_wal_source_problem(runner->source);
+
+			/*
+			 * A standby replays again what it had replayed before it was
+			 * restarted: that is a matter of waiting.  A primary whose WAL
+			 * ends earlier was rolled back.
+			 */
+			if (problem->kind == CKPX_BREAK_BEHIND && RecoveryInProgress())
+			{
+				ckpx_set_problem(problem->text);
+				return false;
+			}
 
 			/*
 			 * What the WAL here says is not what was known: from where on the
@@ -303,7 +318,9 @@ boot_step(CkpxRunner *runner)
 						(errmsg("max_slot_wal_keep_size does not limit the WAL that ckpx's slot holds while ckpx is not running"),
 						 errhint("While it runs, ckpx.max_retained_wal does.")));
 			ckpx_replay_load(&boot);
-			(void) resume_chain(runner, &boot, slot, restart_lsn);
+			if (!resume_chain(runner, &boot, slot, restart_lsn) &&
+				runner->chain == CKPX_CHAIN_NONE)
+				wait_ms = CKPX_REPLAY_WAIT_MS;
 		}
 	}
 	PG_CATCH();

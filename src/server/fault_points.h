@@ -44,6 +44,9 @@ CKPX_FAULT_POINT("slot-created", "the slot exists, reserves WAL and is saved")
 CKPX_FAULT_POINT("slot-advance", "before the slot is moved")
 CKPX_FAULT_POINT("slot-saved", "the slot is moved and saved")
 
+/* reading a map */
+CKPX_FAULT_POINT("map-chosen", "objects and segments of a range are chosen, none is read yet")
+
 /* files */
 CKPX_FAULT_POINT("remove-file", "before a file is removed")
 CKPX_OUTPUT_POINTS("object")
