@@ -251,11 +251,19 @@ count_waiter(const CkpxFault *fault, int change)
 	SpinLockRelease(&table->mutex);
 }
 
+/* The waiter goes on, or away: by an error or by the end of its process. */
+static void
+leave_wait(int code, Datum arg)
+{
+	ConditionVariableCancelSleep();
+	count_waiter((const CkpxFault *) DatumGetPointer(arg), -1);
+}
+
 static void
 act_wait(const CkpxFault *fault)
 {
 	count_waiter(fault, 1);
-	PG_TRY();
+	PG_ENSURE_ERROR_CLEANUP(leave_wait, PointerGetDatum(fault));
 	{
 		ConditionVariablePrepareToSleep(&table->changed);
 		for (;;)
@@ -269,12 +277,8 @@ act_wait(const CkpxFault *fault)
 			CHECK_FOR_INTERRUPTS();
 		}
 	}
-	PG_FINALLY();
-	{
-		ConditionVariableCancelSleep();
-		count_waiter(fault, -1);
-	}
-	PG_END_TRY();
+	PG_END_ENSURE_ERROR_CLEANUP(leave_wait, PointerGetDatum(fault));
+	leave_wait(0, PointerGetDatum(fault));
 }
 
 /* Does the fault fire at its 'n'-th pass, chance aside? */
