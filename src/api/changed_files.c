@@ -4,10 +4,10 @@
  *		ckpx_changed_files: the map of a range as files to copy.
  *
  * A fork is a chain of segment files of RELSEG_SIZE blocks.  Listed blocks
- * become block numbers within their segment.  From the limit block on every
- * block counts as changed, up to a length that WAL does not tell: the rest of
- * the limit's segment is listed, and of the segments behind it those that
- * exist now.  One that comes into being later was made by WAL after the
+ * before the limit block become block numbers within their segment.  From the
+ * limit block on every block counts as changed, listed or not, up to a length
+ * that WAL does not tell: the rest of the limit's segment is put out, and of
+ * the segments behind it those that exist now.  One that comes into being later was made by WAL after the
  * range, which the next range names.
  *
  * A file that is named and does not exist was dropped or cut off; a copy must
@@ -161,8 +161,9 @@ put_fork(FunctionCallInfo fcinfo, const CkpxMap *map,
 										  relation->key.fork);
 
 	ckpx_block_set_iterate(&it, blocks, 0);
-	while (ckpx_block_set_next_range(&it, &start, &end))
-		add_blocks(fcinfo, map, path, ranges, &segment, start, end);
+	while (ckpx_block_set_next_range(&it, &start, &end) && start < limit)
+		add_blocks(fcinfo, map, path, ranges, &segment, start,
+				   Min(end, limit));
 
 	if (limit != InvalidBlockNumber)
 	{

@@ -23,6 +23,9 @@ CREATE TABLE ckpx_new AS SELECT 1 AS a;
 SELECT fork, limit_block, nblocks, blocks
 FROM ckpx_changed_blocks(:'before_create', NULL, 'ckpx_new');
 
+SELECT whole, blocks FROM ckpx_changed_files(:'before_create')
+WHERE path = pg_relation_filepath('ckpx_new');
+
 -- one row: its page; and the page of the visibility map
 SELECT pg_current_wal_insert_lsn() AS s \gset
 UPDATE ckpx_t SET a = -a WHERE a = 42;
