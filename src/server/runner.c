@@ -141,6 +141,22 @@ request_spill(void)
 }
 
 /*
+ * Forget the segments that finished incrementals cover.
+ */
+static void
+forget_finished_segments(void)
+{
+	XLogRecPtr	checkpointed;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	checkpointed = ckpx_entry_store_checkpointed(CkpxShared->store);
+	LWLockRelease(CkpxShared->lock);
+
+	CKPX_FAULT("logtail-trim");
+	ckpx_logtail_trim(checkpointed);
+}
+
+/*
  * Put the held cut into the logtail and show it to everybody.  False: there
  * is no room yet.
  */
@@ -148,9 +164,16 @@ static bool
 publish_cut(void)
 {
 	CkpxWalCut *cut = &runner->cut;
+	XLogRecPtr	boundary = ckpx_schedule_boundary();
 
-	if (!ckpx_logtail_add(&runner->cut_info, cut->tree,
-						  ckpx_schedule_boundary()))
+	/*
+	 * A merge must not join a segment that a finished incremental covers with
+	 * one that the next incremental will read.  An entry that finishes after
+	 * the boundary was looked up still has it there; one that had finished
+	 * before has its segments forgotten here.
+	 */
+	forget_finished_segments();
+	if (!ckpx_logtail_add(&runner->cut_info, cut->tree, boundary))
 		return false;
 
 	CKPX_FAULT("cut-added");
@@ -258,7 +281,6 @@ release_wal(void)
 	CkpxWaitTicket tickets[CKPX_QUEUE_BATCH];
 	uint32		ntickets;
 	XLogRecPtr	release_lsn;
-	XLogRecPtr	checkpointed;
 	XLogRecPtr	present;
 	uint64		reserved = (uint64) ckpx_reserved_wal * 1024;
 
@@ -268,7 +290,6 @@ release_wal(void)
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	release_lsn = CkpxShared->manifest_release[1];
-	checkpointed = ckpx_entry_store_checkpointed(CkpxShared->store);
 	present = CkpxShared->collected_lsn;
 	LWLockRelease(CkpxShared->lock);
 
@@ -289,8 +310,7 @@ release_wal(void)
 	}
 	ckpx_dequeue_done(CKPX_QUEUE_WAIT, ntickets);
 
-	CKPX_FAULT("logtail-trim");
-	ckpx_logtail_trim(checkpointed);
+	forget_finished_segments();
 }
 
 /*
