@@ -29,7 +29,9 @@ shared_preload_libraries = 'ckpx'
 ckpx.collect_interval = '250ms'
 ckpx.min_incremental_interval = '1s'
 ckpx.min_count = 100
-ckpx.global_min_count = 8
+ckpx.max_flush_interval = '500ms'
+max_slot_wal_keep_size = '2GB'
+ckpx.max_retained_wal = '1GB'
 EOF
 start
 show 'CREATE EXTENSION ckpx'
