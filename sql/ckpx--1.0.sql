@@ -350,6 +350,27 @@ COMMENT ON VIEW ckpx_gaps IS
 REVOKE ALL ON ckpx_gaps FROM PUBLIC;
 GRANT SELECT ON ckpx_gaps TO pg_monitor;
 
+CREATE FUNCTION ckpx_get_pins()
+RETURNS TABLE (
+    name text,
+    lsn pg_lsn,
+    created_at timestamptz,
+    expires_at timestamptz)
+AS 'MODULE_PATHNAME', 'ckpx_get_pins'
+LANGUAGE C VOLATILE PARALLEL SAFE ROWS 10;
+COMMENT ON FUNCTION ckpx_get_pins() IS
+'rows of the view ckpx_pins';
+REVOKE ALL ON FUNCTION ckpx_get_pins() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_get_pins() TO pg_monitor;
+
+CREATE VIEW ckpx_pins AS
+    SELECT name, lsn, created_at, expires_at
+    FROM ckpx_get_pins();
+COMMENT ON VIEW ckpx_pins IS
+'what garbage collection must not pass, and until when';
+REVOKE ALL ON ckpx_pins FROM PUBLIC;
+GRANT SELECT ON ckpx_pins TO pg_monitor;
+
 CREATE FUNCTION ckpx_get_stat()
 RETURNS TABLE (
     incrementals_done bigint,
@@ -358,7 +379,11 @@ RETURNS TABLE (
     segments_spilled bigint,
     incrementals_removed bigint,
     globals_removed bigint,
+    backups_removed bigint,
     jobs_failed bigint,
+    commands_done bigint,
+    commands_failed bigint,
+    commands_overridden bigint,
     pending_ms_total bigint,
     pending_ms_max bigint,
     write_ms_total bigint,
@@ -379,7 +404,8 @@ GRANT EXECUTE ON FUNCTION ckpx_get_stat() TO pg_monitor;
 
 CREATE VIEW ckpx_stat AS
     SELECT incrementals_done, globals_done, backups_done, segments_spilled,
-           incrementals_removed, globals_removed, jobs_failed,
+           incrementals_removed, globals_removed, backups_removed, jobs_failed,
+           commands_done, commands_failed, commands_overridden,
            pending_ms_total, pending_ms_max, write_ms_total, wal_bytes_read,
            records_read, flush_passes, blocks_written, fsyncs, flush_ms, gaps,
            stats_reset
@@ -422,6 +448,56 @@ COMMENT ON FUNCTION ckpx_disable() IS
 REVOKE ALL ON FUNCTION ckpx_disable() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_disable() TO pg_checkpoint;
 
+CREATE FUNCTION ckpx_backup_checkpoint()
+RETURNS text
+AS 'MODULE_PATHNAME', 'ckpx_backup_checkpoint'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ckpx_backup_checkpoint() IS
+'make a checkpoint up to the present that a copied data directory continues from; returns location:version:end:tail_location:start';
+REVOKE ALL ON FUNCTION ckpx_backup_checkpoint() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_backup_checkpoint() TO pg_checkpoint;
+
+CREATE FUNCTION ckpx_gc(
+    upto pg_lsn DEFAULT NULL,
+    dry_run boolean DEFAULT false)
+RETURNS integer
+AS 'MODULE_PATHNAME', 'ckpx_gc'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ckpx_gc(pg_lsn, boolean) IS
+'remove checkpoints that end at or before upto and that a global one covers, whatever their age, but none that a pin or an unfinished post command holds; returns how many went or, in a dry run, would go';
+REVOKE ALL ON FUNCTION ckpx_gc(pg_lsn, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_gc(pg_lsn, boolean) TO pg_checkpoint;
+
+CREATE FUNCTION ckpx_pin(
+    name text,
+    lsn pg_lsn,
+    ttl interval DEFAULT NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'ckpx_pin'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ckpx_pin(text, pg_lsn, interval) IS
+'keep every checkpoint that ends after lsn until ckpx_unpin() or until ttl is over';
+REVOKE ALL ON FUNCTION ckpx_pin(text, pg_lsn, interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_pin(text, pg_lsn, interval) TO pg_checkpoint;
+
+CREATE FUNCTION ckpx_unpin(name text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'ckpx_unpin'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ckpx_unpin(text) IS
+'remove a pin';
+REVOKE ALL ON FUNCTION ckpx_unpin(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_unpin(text) TO pg_checkpoint;
+
+CREATE FUNCTION ckpx_cancel_pending()
+RETURNS integer
+AS 'MODULE_PATHNAME', 'ckpx_cancel_pending'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ckpx_cancel_pending() IS
+'take away unfinished checkpoints, and end the calls that wait for one; returns how many went';
+REVOKE ALL ON FUNCTION ckpx_cancel_pending() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_cancel_pending() TO pg_checkpoint;
+
 CREATE FUNCTION ckpx_stat_reset()
 RETURNS void
 AS 'MODULE_PATHNAME', 'ckpx_stat_reset'
@@ -430,6 +506,18 @@ COMMENT ON FUNCTION ckpx_stat_reset() IS
 'set the counters of the view ckpx_stat to zero';
 REVOKE ALL ON FUNCTION ckpx_stat_reset() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_stat_reset() TO pg_checkpoint;
+
+--
+-- The end; superusers only
+--
+
+CREATE FUNCTION ckpx_uninstall()
+RETURNS text
+AS 'MODULE_PATHNAME', 'ckpx_uninstall'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ckpx_uninstall() IS
+'drop the replication slot, remove the files of ckpx and stop its workers for good; returns what else is to be done';
+REVOKE ALL ON FUNCTION ckpx_uninstall() FROM PUBLIC;
 
 --
 -- Faults, for tests; superusers only

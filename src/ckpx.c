@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "api/c_api.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "server/options.h"
@@ -56,5 +57,6 @@ _PG_init(void)
 	previous_shmem_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = ckpx_shmem_startup;
 
+	ckpx_c_api_publish();
 	ckpx_workers_register();
 }

@@ -1,8 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * control.c
- *		ckpx_checkpoint, ckpx_enable, ckpx_disable, ckpx_stat_reset and
+ *		ckpx_checkpoint, ckpx_backup_checkpoint, ckpx_cancel_pending,
+ *		ckpx_enable, ckpx_disable, ckpx_uninstall, ckpx_stat_reset and
  *		ckpx_read_object.
+ *
+ * Any number of sessions may call these at once.  Each sets its flag or makes
+ * its request in one hold of the lock, and then waits for a state that is
+ * reached whoever else called; none waits for another session.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,12 +23,16 @@
 #include "miscadmin.h"
 #include "postmaster/bgwriter.h"
 #include "server/options.h"
-#include "server/shared_state.h"
+#include "server/request.h"
+#include "server/uninstall.h"
 #include "storage/fd.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(ckpx_checkpoint);
+PG_FUNCTION_INFO_V1(ckpx_backup_checkpoint);
+PG_FUNCTION_INFO_V1(ckpx_cancel_pending);
+PG_FUNCTION_INFO_V1(ckpx_uninstall);
 PG_FUNCTION_INFO_V1(ckpx_enable);
 PG_FUNCTION_INFO_V1(ckpx_disable);
 PG_FUNCTION_INFO_V1(ckpx_stat_reset);
@@ -38,7 +47,9 @@ typedef struct CheckpointWait
 	XLogRecPtr	checkpointed;	/* found */
 	XLogRecPtr	waiting_end;	/* found: end of the pending entry that is not
 								 * durable yet, or Invalid */
+	uint64		cancels;		/* as it was at the beginning */
 	bool		enabled;		/* found */
+	bool		cancelled;		/* found */
 } CheckpointWait;
 
 /* Is there anything for ckpx_checkpoint() to do?  Called with the lock held. */
@@ -51,6 +62,7 @@ checkpoint_news(void *arg)
 													 false);
 
 	wait->enabled = ckpx_enabled && !CkpxShared->disabled;
+	wait->cancelled = CkpxShared->cancels != wait->cancels;
 	wait->checkpointed = ckpx_entry_store_checkpointed(CkpxShared->store);
 	wait->waiting_end = InvalidXLogRecPtr;
 	if (entry != NULL && entry->state == CKPX_ENTRY_PENDING &&
@@ -59,7 +71,7 @@ checkpoint_news(void *arg)
 		wait->waiting_end = entry->end_lsn;
 
 	return wait->checkpointed >= wait->target || !wait->enabled ||
-		wait->waiting_end != InvalidXLogRecPtr;
+		wait->cancelled || wait->waiting_end != InvalidXLogRecPtr;
 }
 
 static void
@@ -106,6 +118,11 @@ wait_for_checkpoint(CheckpointWait *wait, long timeout_ms)
 			return true;
 		if (!wait->enabled)
 			report_disabled();
+		if (wait->cancelled)
+			ereport(ERROR,
+					(errcode(ERRCODE_QUERY_CANCELED),
+					 errmsg("checkpoint of ckpx was cancelled"),
+					 errdetail("Another session called ckpx_cancel_pending().")));
 
 		wait->helped = wait->waiting_end;
 		if (!RecoveryInProgress())
@@ -113,25 +130,21 @@ wait_for_checkpoint(CheckpointWait *wait, long timeout_ms)
 	}
 }
 
-Datum
-ckpx_checkpoint(PG_FUNCTION_ARGS)
+/*
+ * Finish an incremental that reaches 'target', which is flushed; returns the
+ * LSN reached.
+ */
+static XLogRecPtr
+force_checkpoint(XLogRecPtr target, long timeout_ms)
 {
-	XLogRecPtr	end_lsn = ckpx_lsn_argument(fcinfo, 0);
-	long		timeout_ms;
 	CheckpointWait wait = {0};
 	bool		done;
 
-	ckpx_require_preload();
-	timeout_ms = ckpx_timeout_argument(fcinfo, 1);
-	ckpx_check_past("end_lsn", end_lsn);
-
-	wait.target = ckpx_flush_wal_end();
-	if (!PG_ARGISNULL(0))
-		wait.target = ckpx_normalize_lsn(end_lsn);
-
+	wait.target = target;
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	wait.checkpointed = ckpx_entry_store_checkpointed(CkpxShared->store);
 	wait.enabled = ckpx_enabled && !CkpxShared->disabled;
+	wait.cancels = CkpxShared->cancels;
 	done = wait.checkpointed != InvalidXLogRecPtr &&
 		wait.checkpointed >= wait.target;
 	if (!done && wait.enabled &&
@@ -140,7 +153,7 @@ ckpx_checkpoint(PG_FUNCTION_ARGS)
 	LWLockRelease(CkpxShared->lock);
 
 	if (done)
-		PG_RETURN_LSN(wait.checkpointed);
+		return wait.checkpointed;
 	if (!wait.enabled)
 		report_disabled();
 
@@ -153,26 +166,160 @@ ckpx_checkpoint(PG_FUNCTION_ARGS)
 				 errdetail("Finished checkpoints reach %X/%X.",
 						   LSN_FORMAT_ARGS(wait.checkpointed)),
 				 errhint("The checkpoint goes on; see waiting_for in the view ckpx_checkpoints.")));
-	PG_RETURN_LSN(wait.checkpointed);
+	return wait.checkpointed;
+}
+
+Datum
+ckpx_checkpoint(PG_FUNCTION_ARGS)
+{
+	XLogRecPtr	end_lsn = ckpx_lsn_argument(fcinfo, 0);
+	XLogRecPtr	target;
+	long		timeout_ms;
+
+	ckpx_require_preload();
+	timeout_ms = ckpx_timeout_argument(fcinfo, 1);
+	ckpx_check_past("end_lsn", end_lsn);
+
+	target = ckpx_flush_wal_end();
+	if (!PG_ARGISNULL(0))
+		target = ckpx_normalize_lsn(end_lsn);
+	PG_RETURN_LSN(force_checkpoint(target, timeout_ms));
+}
+
+/*
+ * An incremental first, and then the tail behind it up to what was written
+ * when the incremental had been made.
+ */
+Datum
+ckpx_backup_checkpoint(PG_FUNCTION_ARGS)
+{
+	CkpxRequest request = {0};
+
+	ckpx_require_preload();
+	(void) force_checkpoint(ckpx_flush_wal_end(), -1);
+
+	request.kind = CKPX_REQUEST_BACKUP;
+	request.lsn = ckpx_flush_wal_end();
+	ckpx_wait_for_collect(request.lsn);
+	ckpx_request(&request);
+	PG_RETURN_TEXT_P(cstring_to_text(request.text));
+}
+
+/* What ckpx_cancel_pending() waits for. */
+typedef struct CancelWait
+{
+	uint32		nmarked;		/* entries that this call has marked */
+	CkpxEntryTicket marked[CKPX_NQUEUES];
+	uint32		nothers;		/* marked by somebody else before */
+	CkpxEntryTicket others[CKPX_NQUEUES];
+	uint32		ngone;			/* found: of the first, how many are gone */
+} CancelWait;
+
+/* Is it decided?  Unfinished again means not yet.  Lock is held. */
+static bool
+is_decided(const CkpxEntryTicket *ticket, bool *gone)
+{
+	const CkpxEntry *entry = ckpx_entry_store_find(CkpxShared->store,
+												   ticket->kind,
+												   ticket->epoch,
+												   ticket->start_lsn,
+												   ticket->end_lsn);
+
+	*gone = entry == NULL || !(entry->state == CKPX_ENTRY_FINISHED ||
+							   entry->cancelled);
+	return *gone || entry->state == CKPX_ENTRY_FINISHED;
+}
+
+static bool
+all_decided(void *arg)
+{
+	CancelWait *wait = arg;
+	bool		decided = true;
+	bool		gone;
+
+	wait->ngone = 0;
+	for (uint32 i = 0; i < wait->nmarked; i++)
+	{
+		decided = is_decided(&wait->marked[i], &gone) && decided;
+		if (gone)
+			wait->ngone++;
+	}
+	for (uint32 i = 0; i < wait->nothers; i++)
+		decided = is_decided(&wait->others[i], &gone) && decided;
+	return decided;
+}
+
+static void
+note_entry(CkpxEntryTicket *list, uint32 *n, const CkpxEntry *entry)
+{
+	CkpxEntryTicket *ticket = &list[*n];
+
+	if (*n >= CKPX_NQUEUES)
+		return;					/* there is one of each kind at most */
+	ticket->kind = entry->kind;
+	ticket->epoch = entry->epoch;
+	ticket->start_lsn = entry->start_lsn;
+	ticket->end_lsn = entry->end_lsn;
+	(*n)++;
+}
+
+/*
+ * A pending entry is nobody's and goes at once.  A running one belongs to its
+ * job: it is marked, the job gives it up at its next safe point, or finishes
+ * because it was past the last one, and the checkpointer takes it away.
+ * Requests are withdrawn as well, or the runner would make the entry again;
+ * who waits for one is told.
+ */
+Datum
+ckpx_cancel_pending(PG_FUNCTION_ARGS)
+{
+	CkpxEntryStore *store;
+	CancelWait	wait = {0};
+	uint32		count = 0;
+
+	ckpx_require_preload();
+	store = CkpxShared->store;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->cancels++;
+	CkpxShared->checkpoint_request = InvalidXLogRecPtr;
+	for (uint32 i = 0; i < store->nentries;)
+	{
+		CkpxEntry  *entry = &store->entries[i];
+
+		if (entry->state == CKPX_ENTRY_PENDING &&
+			ckpx_entry_store_remove(store, entry->kind, entry->epoch,
+									entry->start_lsn, entry->end_lsn))
+		{
+			count++;
+			continue;
+		}
+		if (entry->state == CKPX_ENTRY_RUNNING)
+		{
+			if (entry->cancelled)
+				note_entry(wait.others, &wait.nothers, entry);
+			else
+				note_entry(wait.marked, &wait.nmarked, entry);
+			entry->cancelled = true;
+		}
+		i++;
+	}
+	LWLockRelease(CkpxShared->lock);
+
+	ConditionVariableBroadcast(&CkpxShared->progress);
+	ckpx_wake_worker(CKPX_WORKER_RUNNER);
+	ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
+	(void) ckpx_wait_despite_problem(all_decided, &wait, -1,
+									 CKPX_WORKER_CHECKPOINTER);
+	PG_RETURN_INT32((int32) (count + wait.ngone));
 }
 
 /* Is no job at work?  Called with the lock held. */
 static bool
 no_job_running(void *arg)
 {
-	const CkpxEntryStore *store = CkpxShared->store;
-	uint64		now = ckpx_clock_ms();
-
-	for (uint32 i = store->nentries; i > 0; i--)
-	{
-		const CkpxEntry *entry = &store->entries[i - 1];
-
-		/* one that failed and waits for its next attempt is not at work */
-		if (entry->state == CKPX_ENTRY_RUNNING &&
-			!(entry->attempts > 0 && entry->retry_clock_ms > now))
-			return false;
-	}
-	return true;
+	return !CkpxShared->job_running ||
+		CkpxShared->workers[CKPX_WORKER_CHECKPOINTER].pid == 0;
 }
 
 static void
@@ -185,12 +332,30 @@ set_disabled(bool disabled)
 	/* who waits for a checkpoint must learn that there will be none */
 	ConditionVariableBroadcast(&CkpxShared->progress);
 	ckpx_wake_worker(CKPX_WORKER_RUNNER);
+	ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
+}
+
+static void
+check_installed(void)
+{
+	bool		uninstalled;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	uninstalled = CkpxShared->uninstalled;
+	LWLockRelease(CkpxShared->lock);
+	if (uninstalled)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("ckpx was uninstalled"),
+				 errhint("To use it again, remove the file \"%s\" from the data directory and restart the server.",
+						 CKPX_UNINSTALLED_FILE)));
 }
 
 Datum
 ckpx_enable(PG_FUNCTION_ARGS)
 {
 	ckpx_require_preload();
+	check_installed();
 	set_disabled(false);
 	if (!ckpx_enabled)
 		ereport(WARNING,
@@ -204,9 +369,45 @@ ckpx_disable(PG_FUNCTION_ARGS)
 {
 	ckpx_require_preload();
 	set_disabled(true);
-	(void) ckpx_wait_until(no_job_running, NULL, -1,
-						   CKPX_WORKER_CHECKPOINTER);
+	(void) ckpx_wait_despite_problem(no_job_running, NULL, -1,
+									 CKPX_WORKER_CHECKPOINTER);
 	PG_RETURN_VOID();
+}
+
+static bool
+is_uninstalled(void *arg)
+{
+	return CkpxShared->uninstall_done;
+}
+
+/*
+ * The runner holds the slot and the folder's lock, so it does the work; the
+ * marker comes first, so that a start after a crash in the middle goes on
+ * with it.
+ */
+Datum
+ckpx_uninstall(PG_FUNCTION_ARGS)
+{
+	ckpx_require_preload();
+	if (!superuser())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be superuser to uninstall ckpx")));
+
+	ckpx_uninstall_mark();
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->uninstalled = true;
+	LWLockRelease(CkpxShared->lock);
+
+	ConditionVariableBroadcast(&CkpxShared->progress);
+	for (int i = 0; i < CKPX_NWORKERS; i++)
+		ckpx_wake_worker((CkpxWorkerId) i);
+	ckpx_wait_ignoring_problems(is_uninstalled, NULL);
+
+	PG_RETURN_TEXT_P(cstring_to_text("ckpx has dropped its replication slot, removed its files and stopped its workers. "
+									 "Now call DROP EXTENSION ckpx in each database that has it, take ckpx out of shared_preload_libraries "
+									 "and every ckpx.* setting out of the configuration, restart the server, "
+									 "and remove the file " CKPX_UNINSTALLED_FILE " from the data directory."));
 }
 
 Datum

@@ -260,7 +260,11 @@ ckpx_get_stat(PG_FUNCTION_ARGS)
 	ckpx_row_int8(&row, (int64) stat.segments_spilled);
 	ckpx_row_int8(&row, (int64) stat.incrementals_removed);
 	ckpx_row_int8(&row, (int64) stat.globals_removed);
+	ckpx_row_int8(&row, (int64) stat.backups_removed);
 	ckpx_row_int8(&row, (int64) stat.jobs_failed);
+	ckpx_row_int8(&row, (int64) stat.commands_done);
+	ckpx_row_int8(&row, (int64) stat.commands_failed);
+	ckpx_row_int8(&row, (int64) stat.commands_overridden);
 	ckpx_row_int8(&row, (int64) stat.pending_ms_total);
 	ckpx_row_int8(&row, (int64) stat.pending_ms_max);
 	ckpx_row_int8(&row, (int64) stat.write_ms_total);

@@ -131,6 +131,8 @@ ckpx_phase_name(CkpxPhase phase)
 			return "flush";
 		case CKPX_PHASE_GC:
 			return "gc";
+		case CKPX_PHASE_COMMAND:
+			return "command";
 	}
 	return "unknown";
 }

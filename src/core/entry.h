@@ -34,7 +34,8 @@ typedef enum CkpxPhase
 	CKPX_PHASE_PUBLISH,			/* writing the manifest */
 	CKPX_PHASE_RELEASE,			/* moving the slot */
 	CKPX_PHASE_FLUSH,
-	CKPX_PHASE_GC
+	CKPX_PHASE_GC,
+	CKPX_PHASE_COMMAND			/* the post command; the entry is finished */
 } CkpxPhase;
 
 #define CKPX_ERROR_TEXT_MAX		160
@@ -79,6 +80,11 @@ typedef struct CkpxEntry
 	int64		finished_at;	/* 0: not finished */
 	int64		pending_ms;
 	int64		write_ms;
+	bool		post_pending;	/* finished, and its post command has not
+								 * succeeded yet */
+
+	/* while it is running */
+	bool		cancelled;		/* its job is to give it up */
 
 	/* failures */
 	uint32		attempts;		/* failed attempts so far */

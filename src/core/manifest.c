@@ -108,7 +108,8 @@ static const Field entry_fields[] = {
 	ENTRY("created_at", FIELD_TIME, created_at),
 	ENTRY("finished_at", FIELD_TIME, finished_at),
 	ENTRY("pending_ms", FIELD_TIME, pending_ms),
-	ENTRY("write_ms", FIELD_TIME, write_ms)
+	ENTRY("write_ms", FIELD_TIME, write_ms),
+	ENTRY("post_pending", FIELD_BOOL, post_pending)
 };
 
 static const Field gap_fields[] = {

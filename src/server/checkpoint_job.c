@@ -28,9 +28,12 @@
 #include "miscadmin.h"
 #include "server/fault.h"
 #include "server/files.h"
+#include "server/job.h"
 #include "server/logtail.h"
+#include "server/observers.h"
 #include "server/options.h"
 #include "server/publish.h"
+#include "server/request.h"
 #include "server/workers.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -77,12 +80,8 @@ fork_length(const CkpxRelKey *key)
 	return (BlockNumber) blocks;
 }
 
-/*
- * Append the segments of [start_lsn, end_lsn) to 'tree'.  They must cover the
- * range without a hole and without reaching over its end.
- */
-static void
-gather_segments(CkpxDirtyTree *tree, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
+void
+ckpx_job_gather(CkpxDirtyTree *tree, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 				uint32 epoch)
 {
 	CkpxSegmentRef *refs;
@@ -142,13 +141,9 @@ gather_segments(CkpxDirtyTree *tree, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 			 LSN_FORMAT_ARGS(position), LSN_FORMAT_ARGS(end_lsn));
 }
 
-/*
- * Write 'tree' as the object of 'entry', in as many parts as needed, and
- * complete the entry's counts.  On error no file is left behind.
- */
-static void
-write_object(CkpxEntry *entry, const CkpxDirtyTree *tree, const char *what,
-			 const CkpxOpenXact *open_xacts, uint32 nopen_xacts)
+void
+ckpx_job_write(CkpxEntry *entry, const CkpxDirtyTree *tree, const char *what,
+			   const CkpxOpenXact *open_xacts, uint32 nopen_xacts)
 {
 	CkpxObjectHeader header;
 	CkpxObjectOptions options;
@@ -211,7 +206,7 @@ write_object(CkpxEntry *entry, const CkpxDirtyTree *tree, const char *what,
 				   ckpx_object_written(writer) < max_bytes)
 			{
 				ckpx_object_add(writer, relations[next++]);
-				CHECK_FOR_INTERRUPTS();
+				ckpx_job_check(entry);
 			}
 			memset(&totals, 0, sizeof(totals));
 			totals.last_part = next >= nrelations;
@@ -337,7 +332,6 @@ run_incremental(CkpxEntry *entry, CkpxPhase *phase)
 	CkpxEntry  *shared_entry;
 	bool		had_segments = false;
 	CkpxWaitTicket release;
-	CkpxEntryTicket post;
 
 	*phase = CKPX_PHASE_COLLECT;
 	CKPX_FAULT("job-start");
@@ -354,7 +348,7 @@ run_incremental(CkpxEntry *entry, CkpxPhase *phase)
 	LWLockRelease(CkpxShared->lock);
 
 	tree = ckpx_dirty_tree_create(CurrentMemoryContext);
-	gather_segments(tree, entry->start_lsn, entry->end_lsn, entry->epoch);
+	ckpx_job_gather(tree, entry->start_lsn, entry->end_lsn, entry->epoch);
 	mark_undurable(tree, undurable, Min(nundurable, CKPX_JOB_LIST),
 				   nundurable > CKPX_JOB_LIST);
 	note_lengths(tree);
@@ -362,8 +356,8 @@ run_incremental(CkpxEntry *entry, CkpxPhase *phase)
 	*phase = CKPX_PHASE_WRITE;
 	entry->open_xacts = nopen;
 	entry->truncate_lsn = entry->last_record.start;
-	write_object(entry, tree, "object", open_xacts,
-				 Min(nopen, CKPX_JOB_LIST));
+	ckpx_job_write(entry, tree, "object", open_xacts,
+				   Min(nopen, CKPX_JOB_LIST));
 
 	*phase = CKPX_PHASE_PUBLISH;
 	entry->state = CKPX_ENTRY_FINISHED;
@@ -373,6 +367,8 @@ run_incremental(CkpxEntry *entry, CkpxPhase *phase)
 	entry->last_error[0] = '\0';
 	entry->failed_phase = CKPX_PHASE_NONE;
 	entry->waiting_for[0] = '\0';
+	entry->post_pending = ckpx_post_command_is_set();
+	ckpx_job_check(entry);
 	ckpx_publish(entry);
 
 	CKPX_FAULT("job-published");
@@ -384,7 +380,9 @@ run_incremental(CkpxEntry *entry, CkpxPhase *phase)
 	{
 		CkpxEntry	finished = *entry;
 
+		/* A cancel that came after the last safe point came too late. */
 		finished.state = CKPX_ENTRY_RUNNING;
+		finished.cancelled = false;
 		*shared_entry = finished;
 		(void) ckpx_entry_transition(shared_entry, CKPX_EVENT_FINISH);
 	}
@@ -417,11 +415,7 @@ run_incremental(CkpxEntry *entry, CkpxPhase *phase)
 	 * release point whenever it looks.
 	 */
 	(void) ckpx_enqueue(CKPX_QUEUE_WAIT, &release);
-	post.kind = entry->kind;
-	post.epoch = entry->epoch;
-	post.start_lsn = entry->start_lsn;
-	post.end_lsn = entry->end_lsn;
-	(void) ckpx_enqueue(CKPX_QUEUE_POST, &post);
+	ckpx_announce(entry, CKPX_CHECKPOINT_FINISHED);
 	ckpx_wake_worker(CKPX_WORKER_RUNNER);
 
 	if (had_segments)
@@ -438,6 +432,7 @@ note_failure(const CkpxEntryTicket *ticket, CkpxPhase phase,
 {
 	CkpxEntry  *entry;
 	CkpxEntry	copy;
+	bool		failed = false;
 	bool		changed = false;
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
@@ -453,10 +448,13 @@ note_failure(const CkpxEntryTicket *ticket, CkpxPhase phase,
 			ckpx_entry_backoff_ms(entry->attempts);
 		strlcpy(entry->last_error, error->message, CKPX_ERROR_TEXT_MAX);
 		copy = *entry;
+		failed = true;
 	}
 	CkpxShared->stat.jobs_failed++;
 	LWLockRelease(CkpxShared->lock);
 	ConditionVariableBroadcast(&CkpxShared->progress);
+	if (failed)
+		ckpx_announce(&copy, CKPX_CHECKPOINT_FAILED);
 
 	if (changed)
 	{
@@ -471,30 +469,95 @@ note_failure(const CkpxEntryTicket *ticket, CkpxPhase phase,
 	}
 }
 
-static void
-set_job_running(bool running)
+void
+ckpx_job_end(void)
 {
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	CkpxShared->job_running = running;
+	CkpxShared->job_running = false;
 	LWLockRelease(CkpxShared->lock);
 	ConditionVariableBroadcast(&CkpxShared->progress);
 }
 
 /*
- * Enter a job, unless the history is being loaded: the runner waits for
- * job_running to be false before it loads, and sets 'booted' back before it
- * looks.
+ * The runner waits for job_running to be false before it loads history, and
+ * sets 'booted' back before it looks; ckpx_disable() and ckpx_uninstall() set
+ * their flags before they look.  So whoever waits sees either the job, or a
+ * job that will not begin.
  */
-static bool
-begin_job(void)
+bool
+ckpx_job_begin(bool checkpoint)
 {
 	bool		ok;
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	ok = CkpxShared->booted && !CkpxShared->uninstalled;
+	ok = CkpxShared->booted && !CkpxShared->uninstalled &&
+		!(checkpoint && (CkpxShared->disabled || !ckpx_enabled));
 	CkpxShared->job_running = ok;
 	LWLockRelease(CkpxShared->lock);
 	return ok;
+}
+
+void
+ckpx_job_check(const CkpxEntry *entry)
+{
+	const CkpxEntry *found;
+	bool		cancelled;
+
+	CHECK_FOR_INTERRUPTS();
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	found = ckpx_entry_store_find(CkpxShared->store, entry->kind,
+								  entry->epoch, entry->start_lsn,
+								  entry->end_lsn);
+	cancelled = CkpxShared->uninstalled ||
+		(found != NULL && found->cancelled);
+	LWLockRelease(CkpxShared->lock);
+
+	if (cancelled)
+		ereport(ERROR,
+				(errcode(ERRCODE_QUERY_CANCELED),
+				 errmsg("checkpoint was cancelled")));
+}
+
+bool
+ckpx_post_command_is_set(void)
+{
+	return ckpx_post_checkpoint_command != NULL &&
+		ckpx_post_checkpoint_command[0] != '\0';
+}
+
+/*
+ * Take away the running entries that ckpx_cancel_pending() has marked.  No
+ * job runs here, so they are nobody's.  Their objects go with the sweep, as
+ * far as no manifest on disk names them: a failed attempt may have got that
+ * far.
+ */
+static void
+remove_cancelled(void)
+{
+	bool		any = false;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	for (uint32 i = 0; i < CkpxShared->store->nentries;)
+	{
+		CkpxEntry  *entry = &CkpxShared->store->entries[i];
+
+		if (entry->state == CKPX_ENTRY_RUNNING && entry->cancelled &&
+			ckpx_entry_transition(entry, CKPX_EVENT_ABANDON) &&
+			ckpx_entry_store_remove(CkpxShared->store, entry->kind,
+									entry->epoch, entry->start_lsn,
+									entry->end_lsn))
+			any = true;
+		else
+			i++;
+	}
+	LWLockRelease(CkpxShared->lock);
+
+	if (!any)
+		return;
+	CKPX_FAULT("cancel-removed");
+	ckpx_sweep();
+	ConditionVariableBroadcast(&CkpxShared->progress);
 }
 
 static void
@@ -504,11 +567,11 @@ job_incremental(const CkpxEntryTicket *ticket)
 	volatile CkpxPhase phase = CKPX_PHASE_NONE;
 	CkpxEntry  *entry = palloc(sizeof(CkpxEntry));
 
-	if (!begin_job())
+	if (!ckpx_job_begin(true))
 		return;
 	if (!copy_running(ticket, entry))
 	{
-		set_job_running(false);
+		ckpx_job_end();
 		return;
 	}
 
@@ -529,12 +592,15 @@ job_incremental(const CkpxEntryTicket *ticket)
 		 * manifests on disk say.
 		 */
 		error = ckpx_worker_catch(context);
-		if (!ckpx_error_is_external(error))
-			ReThrowError(error);
-		note_failure(ticket, phase, error);
+		if (error->sqlerrcode != ERRCODE_QUERY_CANCELED)
+		{
+			if (!ckpx_error_is_external(error))
+				ReThrowError(error);
+			note_failure(ticket, phase, error);
+		}
 	}
 	PG_END_TRY();
-	set_job_running(false);
+	ckpx_job_end();
 }
 
 /*
@@ -564,10 +630,10 @@ spill_segment(const CkpxSegmentInfo *info)
 	if (!ckpx_logtail_mark_spilling(info->start_lsn, info->end_lsn, true))
 		return;
 	tree = ckpx_dirty_tree_create(CurrentMemoryContext);
-	gather_segments(tree, info->start_lsn, info->end_lsn, info->epoch);
+	ckpx_job_gather(tree, info->start_lsn, info->end_lsn, info->epoch);
 	ckpx_segment_entry(&entry, info);
 	entry.truncate_lsn = info->last_record.start;
-	write_object(&entry, tree, "segment", NULL, 0);
+	ckpx_job_write(&entry, tree, "segment", NULL, 0);
 	entry.finished_at = GetCurrentTimestamp();
 	ckpx_publish(&entry);
 
@@ -614,7 +680,7 @@ job_spill(XLogRecPtr upto)
 	CkpxSegmentInfo *infos;
 	uint32		ninfos;
 
-	if (!begin_job())
+	if (!ckpx_job_begin(false))
 		return;
 	ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_BUSY, "spill");
 	infos = ckpx_logtail_copy(&ninfos);
@@ -634,7 +700,8 @@ job_spill(XLogRecPtr upto)
 		for (uint32 i = 0; i < ninfos; i++)
 			(void) ckpx_logtail_mark_spilling(infos[i].start_lsn,
 											  infos[i].end_lsn, false);
-		if (!ckpx_error_is_external(error))
+		if (!ckpx_error_is_external(error) &&
+			error->sqlerrcode != ERRCODE_QUERY_CANCELED)
 			ReThrowError(error);
 		ereport(LOG,
 				(errcode(error->sqlerrcode),
@@ -645,7 +712,7 @@ job_spill(XLogRecPtr upto)
 		LWLockRelease(CkpxShared->lock);
 	}
 	PG_END_TRY();
-	set_job_running(false);
+	ckpx_job_end();
 	end_spill();
 }
 
@@ -658,7 +725,7 @@ job_publish(void)
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool ok = false;
 
-	if (!begin_job())
+	if (!ckpx_job_begin(false))
 		return false;
 	PG_TRY();
 	{
@@ -671,13 +738,18 @@ job_publish(void)
 
 		if (!ckpx_error_is_external(error))
 			ReThrowError(error);
+		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+		CkpxShared->publish_failures++;
+		strlcpy(CkpxShared->publish_error, error->message,
+				CKPX_ERROR_TEXT_MAX);
+		LWLockRelease(CkpxShared->lock);
 		ereport(LOG,
 				(errcode(error->sqlerrcode),
 				 errmsg("ckpx could not write a manifest: %s",
 						error->message)));
 	}
 	PG_END_TRY();
-	set_job_running(false);
+	ckpx_job_end();
 	if (ok)
 		ckpx_wake_worker(CKPX_WORKER_RUNNER);
 	return ok;
@@ -702,15 +774,29 @@ recover(void)
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	CkpxShared->job_running = false;
+	CkpxShared->removing = false;
 	CkpxShared->spill_request = InvalidXLogRecPtr;
-	for (uint32 i = 0; i < CkpxShared->store->nentries; i++)
+	for (uint32 i = 0; i < CkpxShared->store->nentries;)
 	{
 		CkpxEntry  *entry = &CkpxShared->store->entries[i];
 
 		if (entry->state == CKPX_ENTRY_RUNNING)
 			(void) ckpx_entry_transition(entry, CKPX_EVENT_ABANDON);
+
+		/*
+		 * A backup's request is taken up anew, with another range.  Who
+		 * cancelled an entry waits for it to go.
+		 */
+		if ((entry->kind == CKPX_KIND_BACKUP || entry->cancelled) &&
+			entry->state == CKPX_ENTRY_PENDING &&
+			ckpx_entry_store_remove(CkpxShared->store, entry->kind,
+									entry->epoch, entry->start_lsn,
+									entry->end_lsn))
+			continue;
+		i++;
 	}
 	LWLockRelease(CkpxShared->lock);
+	ckpx_request_recover();
 	ConditionVariableBroadcast(&CkpxShared->progress);
 	ckpx_wake_worker(CKPX_WORKER_RUNNER);
 }
@@ -723,10 +809,13 @@ static bool
 due_entry(CkpxEntryTicket *ticket, long *wait_ms)
 {
 	uint64		now = ckpx_clock_ms();
+	bool		enabled;
 	bool		found = false;
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	for (uint32 i = 0; i < CkpxShared->store->nentries && !found; i++)
+	enabled = ckpx_enabled && !CkpxShared->disabled;
+	for (uint32 i = 0;
+		 enabled && i < CkpxShared->store->nentries && !found; i++)
 	{
 		const CkpxEntry *entry = &CkpxShared->store->entries[i];
 
@@ -784,6 +873,7 @@ ckpx_checkpointer_step(void)
 		wait_ms = 1000;
 	if (spill != InvalidXLogRecPtr)
 		job_spill(spill);
+	remove_cancelled();
 
 	/*
 	 * The tickets say that there is something to do; what it is, the store
@@ -798,6 +888,9 @@ ckpx_checkpointer_step(void)
 		wait_ms = 0;
 	}
 	ckpx_dequeue_done(CKPX_QUEUE_INCREMENTAL, ntickets);
+	remove_cancelled();
+	ckpx_backup_step();
+	ckpx_gc_step(&wait_ms);
 
 	ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_IDLE, "");
 	ckpx_worker_healthy(CKPX_WORKER_CHECKPOINTER);

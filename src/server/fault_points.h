@@ -35,7 +35,15 @@ CKPX_FAULT_POINT("entry-started", "an entry is running, its ticket not queued ye
 CKPX_FAULT_POINT("job-start", "the job took its ticket")
 CKPX_FAULT_POINT("job-published", "the object and a manifest with it are durable, the entry is still running")
 CKPX_FAULT_POINT("spill-published", "a spilled segment is in a manifest, still in memory too")
+CKPX_FAULT_POINT("cancel-removed", "a cancelled running entry is gone from memory, its files are not")
+CKPX_FAULT_POINT("gc-chosen", "it is decided what goes, every manifest names it yet")
+CKPX_FAULT_POINT("gc-published", "the newest manifest does not name what goes, memory does")
+CKPX_FAULT_POINT("gc-forgotten", "neither manifest names what goes, the files are there")
 CKPX_FAULT_POINT("publish-memory", "the manifest is durable, memory does not show it yet")
+
+CKPX_FAULT_POINT("backup-start", "the backup's tail has its entry, nothing is written yet")
+CKPX_FAULT_POINT("backup-published", "the tail and a manifest with it are durable, the entry is still running")
+CKPX_FAULT_POINT("command-started", "the post command runs")
 
 /* WAL release */
 CKPX_FAULT_POINT("release-ticket", "the release ticket was taken")
@@ -47,11 +55,16 @@ CKPX_FAULT_POINT("slot-saved", "the slot is moved and saved")
 /* reading a map */
 CKPX_FAULT_POINT("map-chosen", "objects and segments of a range are chosen, none is read yet")
 
+/* the end */
+CKPX_FAULT_POINT("uninstall-slot", "before the slot is dropped for good")
+CKPX_FAULT_POINT("uninstall-files", "the slot is gone, the files are not")
+
 /* files */
 CKPX_FAULT_POINT("remove-file", "before a file is removed")
 CKPX_OUTPUT_POINTS("object")
 CKPX_OUTPUT_POINTS("manifest")
 CKPX_OUTPUT_POINTS("segment")
+CKPX_OUTPUT_POINTS("backup")
 CKPX_OUTPUT_POINTS("identity")
 
 #undef CKPX_OUTPUT_POINTS

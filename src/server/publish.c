@@ -31,11 +31,13 @@
  * is all in the current context.
  */
 static void
-gather_manifest(CkpxManifest *manifest, const CkpxEntry *added)
+gather_manifest(CkpxManifest *manifest, const CkpxEntry *added,
+				const CkpxEntry *removed, uint32 nremoved)
 {
 	CkpxEntryStore *store = CkpxShared->store;
 	uint32		n = 0;
 	uint32		nentries;
+	uint32		next_removed = 0;
 	bool		with_added = added != NULL;
 
 	memset(manifest, 0, sizeof(*manifest));
@@ -62,6 +64,17 @@ gather_manifest(CkpxManifest *manifest, const CkpxEntry *added)
 
 		if (entry->state != CKPX_ENTRY_FINISHED)
 			continue;
+
+		/* Both lists are in the same order. */
+		if (next_removed < nremoved &&
+			entry->kind == removed[next_removed].kind &&
+			entry->epoch == removed[next_removed].epoch &&
+			entry->start_lsn == removed[next_removed].start_lsn &&
+			entry->end_lsn == removed[next_removed].end_lsn)
+		{
+			next_removed++;
+			continue;
+		}
 		if (added != NULL && added->kind == CKPX_KIND_INCREMENTAL &&
 			entry->kind == CKPX_KIND_SEGMENT &&
 			entry->epoch == added->epoch &&
@@ -75,6 +88,8 @@ gather_manifest(CkpxManifest *manifest, const CkpxEntry *added)
 	memcpy(manifest->pins, CkpxShared->pins,
 		   sizeof(CkpxPin) * CkpxShared->npins);
 	LWLockRelease(CkpxShared->lock);
+	if (next_removed != nremoved)
+		elog(ERROR, "entry to be removed is not in the store");
 
 	if (with_added)
 		manifest->entries[n++] = *added;
@@ -109,22 +124,68 @@ typedef struct CkpxSweep
 {
 	uint64		oldest_manifest;	/* older ones go */
 	bool		objects_too;
-	uint32		nmanifests;
-	CkpxManifest *manifests;
+	uint32		nkept;			/* objects that a manifest names, sorted; an */
+	CkpxName   *kept;			/* object may be there twice, 'part' is the
+								 * number of its parts */
 	List	   *victims;
 } CkpxSweep;
 
-static bool
-manifest_names_object(const CkpxManifest *manifest, const CkpxName *name)
+static int
+compare_objects(const void *a, const void *b)
 {
+	const CkpxName *left = a;
+	const CkpxName *right = b;
+
+	if (left->epoch != right->epoch)
+		return left->epoch < right->epoch ? -1 : 1;
+	if (left->start_lsn != right->start_lsn)
+		return left->start_lsn < right->start_lsn ? -1 : 1;
+	if (left->end_lsn != right->end_lsn)
+		return left->end_lsn < right->end_lsn ? -1 : 1;
+	return (int) left->kind - (int) right->kind;
+}
+
+static void
+keep_objects(CkpxSweep *sweep, const CkpxManifest *manifest)
+{
+	Size		nkept = (Size) sweep->nkept + manifest->nentries;
+
+	if (manifest->nentries == 0)
+		return;
+	sweep->kept = sweep->kept == NULL ?
+		MemoryContextAllocHuge(CurrentMemoryContext,
+							   sizeof(CkpxName) * nkept) :
+		repalloc_huge(sweep->kept, sizeof(CkpxName) * nkept);
 	for (uint32 i = 0; i < manifest->nentries; i++)
 	{
 		const CkpxEntry *entry = &manifest->entries[i];
+		CkpxName   *name = &sweep->kept[sweep->nkept++];
 
-		if (entry->kind == name->kind && entry->epoch == name->epoch &&
-			entry->start_lsn == name->start_lsn &&
-			entry->end_lsn == name->end_lsn &&
-			name->part < Max(entry->nparts, 1))
+		name->epoch = entry->epoch;
+		name->start_lsn = entry->start_lsn;
+		name->end_lsn = entry->end_lsn;
+		name->kind = entry->kind;
+		name->part = Max(entry->nparts, 1);
+	}
+}
+
+static bool
+is_kept(const CkpxSweep *sweep, const CkpxName *name)
+{
+	const CkpxName *found = sweep->nkept == 0 ? NULL :
+		bsearch(name, sweep->kept, sweep->nkept, sizeof(CkpxName),
+				compare_objects);
+
+	if (found == NULL)
+		return false;
+
+	/* Both manifests may name it; an attempt may have had more parts. */
+	while (found > sweep->kept && compare_objects(found - 1, name) == 0)
+		found--;
+	for (; found < sweep->kept + sweep->nkept &&
+		 compare_objects(found, name) == 0; found++)
+	{
+		if (name->part < found->part)
 			return true;
 	}
 	return false;
@@ -151,9 +212,7 @@ sweep_file(const char *file, void *arg)
 		case CKPX_NAME_OBJECT:
 			if (!sweep->objects_too)
 				break;
-			keep = false;
-			for (uint32 i = 0; i < sweep->nmanifests && !keep; i++)
-				keep = manifest_names_object(&sweep->manifests[i], &name);
+			keep = is_kept(sweep, &name);
 			break;
 	}
 	if (!keep)
@@ -208,7 +267,6 @@ ckpx_sweep(void)
 {
 	CkpxNewest	newest = {0};
 	CkpxSweep	sweep = {0};
-	CkpxManifest manifests[2];
 
 	if (CkpxShared->keep_files)
 		return;
@@ -219,6 +277,7 @@ ckpx_sweep(void)
 	for (uint32 i = 0; i < newest.n; i++)
 	{
 		char		name[CKPX_NAME_MAX];
+		CkpxManifest manifest;
 		char	   *text;
 		Size		length;
 		const char *problem;
@@ -228,21 +287,23 @@ ckpx_sweep(void)
 						   newest.names[i].end_lsn);
 		text = ckpx_read_file(name, CKPX_MANIFEST_MAX_BYTES, &length);
 		if (text == NULL ||
-			!ckpx_manifest_decode(&manifests[i], text, length, &problem))
+			!ckpx_manifest_decode(&manifest, text, length, &problem))
 			return;
 		pfree(text);
+		keep_objects(&sweep, &manifest);
+		ckpx_manifest_free(&manifest);
 	}
+	if (sweep.nkept > 0)
+		qsort(sweep.kept, sweep.nkept, sizeof(CkpxName), compare_objects);
 
 	sweep.oldest_manifest = newest.names[newest.n - 1].sequence;
 	sweep.objects_too = true;
-	sweep.nmanifests = newest.n;
-	sweep.manifests = manifests;
 	ckpx_list_files(sweep_file, &sweep);
 	remove_victims(&sweep);
 }
 
-void
-ckpx_publish(const CkpxEntry *added)
+static void
+publish(const CkpxEntry *added, const CkpxEntry *removed, uint32 nremoved)
 {
 	CkpxManifest manifest;
 	CkpxOutput *output;
@@ -257,7 +318,7 @@ ckpx_publish(const CkpxEntry *added)
 	requested = CkpxShared->publish_requested;
 	LWLockRelease(CkpxShared->lock);
 
-	gather_manifest(&manifest, added);
+	gather_manifest(&manifest, added, removed, nremoved);
 	initStringInfo(&text);
 	ckpx_manifest_encode(&text, &manifest);
 
@@ -299,4 +360,16 @@ ckpx_publish(const CkpxEntry *added)
 		ckpx_list_files(sweep_file, &sweep);
 		remove_victims(&sweep);
 	}
+}
+
+void
+ckpx_publish(const CkpxEntry *added)
+{
+	publish(added, NULL, 0);
+}
+
+void
+ckpx_publish_without(const CkpxEntry *removed, uint32 nremoved)
+{
+	publish(NULL, removed, nremoved);
 }

@@ -25,6 +25,12 @@
 extern void ckpx_publish(const CkpxEntry *added);
 
 /*
+ * Write the next manifest without 'removed', which are entries of the store in
+ * its order.  They are the caller's to remove.
+ */
+extern void ckpx_publish_without(const CkpxEntry *removed, uint32 nremoved);
+
+/*
  * Where WAL could be released to if a manifest with these entries were the
  * older one: the start of the last record of its newest range.
  */

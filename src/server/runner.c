@@ -28,8 +28,10 @@
 #include "server/fault.h"
 #include "server/options.h"
 #include "server/runner.h"
+#include "server/uninstall.h"
 #include "server/wal_retention.h"
 #include "server/workers.h"
+#include "storage/ipc.h"
 #include "storage/procarray.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -380,9 +382,11 @@ ckpx_runner_step(void)
 	look_at_requests(&requests);
 	if (requests.uninstalled)
 	{
-		ckpx_worker_report(CKPX_WORKER_RUNNER, CKPX_WORKER_BLOCKED,
-						   "uninstalled");
-		return 60000;
+		wait_ms = ckpx_uninstall_step();
+		if (wait_ms > 0)
+			return wait_ms;
+		/* With exit code 0 the postmaster does not start it again. */
+		proc_exit(0);
 	}
 
 	if (runner->chain != CKPX_CHAIN_FOLLOWING)

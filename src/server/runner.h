@@ -63,7 +63,10 @@ extern void ckpx_chain_break(CkpxRunner *runner, const char *reason,
 /* schedule.c: create, advance and retry entries. */
 extern void ckpx_schedule(CkpxRunner *runner);
 
-/* schedule.c: the newest unfinished incremental's end, or Invalid. */
+/*
+ * schedule.c: no segment may reach over this LSN: the end of the unfinished
+ * incremental, or where the next one begins.
+ */
 extern XLogRecPtr ckpx_schedule_boundary(void);
 
 /* 64-bit transaction id of one that is not in the far past or future. */

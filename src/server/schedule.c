@@ -27,6 +27,7 @@
 #include "core/policy.h"
 #include "miscadmin.h"
 #include "server/fault.h"
+#include "server/observers.h"
 #include "server/options.h"
 #include "server/runner.h"
 #include "server/wal_retention.h"
@@ -136,6 +137,7 @@ maybe_create(CkpxRunner *runner)
 	CkpxReason	reason;
 	CkpxStoreResult result;
 	XLogRecPtr	request;
+	bool		gc_stuck;
 	char		text[CKPX_ENTRY_TEXT_MAX];
 
 	gather_range(&entry, &input.anything_changed);
@@ -169,12 +171,23 @@ maybe_create(CkpxRunner *runner)
 
 	(void) ckpx_entry_transition(&entry, CKPX_EVENT_CREATE);
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	result = ckpx_entry_store_insert(CkpxShared->store, &entry);
+	/* Two places stay free, for a global and for a spilled segment. */
+	if (CkpxShared->store->nentries + 2 >= CkpxShared->store->max_entries)
+		result = CKPX_STORE_FULL;
+	else
+		result = ckpx_entry_store_insert(CkpxShared->store, &entry);
+	gc_stuck = CkpxShared->gc_stuck;
 	LWLockRelease(CkpxShared->lock);
 
 	if (result == CKPX_STORE_FULL)
 	{
-		ckpx_set_problem("the history holds ckpx.max_entries entries; raise ckpx.max_entries");
+		/*
+		 * The checkpointer makes room; only it can tell that it cannot.  The
+		 * range goes on gathering, no part of the chain is lost.
+		 */
+		ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
+		if (gc_stuck)
+			ckpx_set_problem("the history holds ckpx.max_entries entries and none can be removed; remove pins or raise ckpx.max_entries");
 		return;
 	}
 	if (result != CKPX_STORE_OK)
@@ -184,6 +197,7 @@ maybe_create(CkpxRunner *runner)
 	runner->waiting_logged_ms = 0;
 	runner->waiting_log_after_ms = CKPX_WAIT_LOG_MS;
 	ConditionVariableBroadcast(&CkpxShared->progress);
+	ckpx_announce(&entry, CKPX_CHECKPOINT_PENDING);
 	CKPX_FAULT("entry-created");
 	ereport(DEBUG1,
 			(errmsg_internal("ckpx created %s, reason %s",
@@ -339,6 +353,7 @@ maybe_start(CkpxRunner *runner, const CkpxEntry *pending)
 		return;
 
 	ConditionVariableBroadcast(&CkpxShared->progress);
+	ckpx_announce(pending, CKPX_CHECKPOINT_RUNNING);
 	CKPX_FAULT("entry-started");
 
 	/* A refused ticket is no loss: the checkpointer looks at the store. */
@@ -368,6 +383,8 @@ ckpx_schedule_boundary(void)
 									 CKPX_KIND_INCREMENTAL, false);
 	if (newest != NULL && newest->state != CKPX_ENTRY_FINISHED)
 		boundary = newest->end_lsn;
+	else
+		boundary = ckpx_entry_store_checkpointed(CkpxShared->store);
 	LWLockRelease(CkpxShared->lock);
 	return boundary;
 }

@@ -21,6 +21,7 @@
 #include "server/logtail.h"
 #include "server/options.h"
 #include "server/shared_state.h"
+#include "server/uninstall.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
@@ -149,6 +150,17 @@ ckpx_shared_state_startup(void)
 		ckpx_entry_store_init(store, ckpx_max_entries);
 		ckpx_xid_lsn_reset(xid_lsn, PG_UINT64_MAX);
 		shared->stat.stats_reset = GetCurrentTimestamp();
+
+		/*
+		 * After a crash of another process the workers that have ended for
+		 * good do not come again, so what they knew must be known here.
+		 */
+		shared->uninstalled =
+			ckpx_uninstall_is_marked(&shared->uninstall_done);
+		shared->uninstall_done &= shared->uninstalled;
+		if (shared->uninstalled)
+			strlcpy(shared->problem, "ckpx was uninstalled",
+					CKPX_PROBLEM_MAX);
 	}
 
 	CkpxShared = shared;
@@ -306,9 +318,9 @@ ckpx_worker_report(CkpxWorkerId worker, CkpxWorkerState state,
 	LWLockRelease(CkpxShared->lock);
 }
 
-bool
-ckpx_wait_until(CkpxReached reached, void *arg, long timeout_ms,
-				CkpxWorkerId worker)
+static bool
+wait_for(CkpxReached reached, void *arg, long timeout_ms,
+		 CkpxWorkerId worker, bool despite_problem)
 {
 	uint64		deadline = ckpx_clock_ms() + (timeout_ms < 0 ? 0 : timeout_ms);
 	uint64		errors_at_start = 0;
@@ -328,6 +340,8 @@ ckpx_wait_until(CkpxReached reached, void *arg, long timeout_ms,
 		done = reached(arg);
 		status = CkpxShared->workers[worker];
 		strlcpy(problem, CkpxShared->problem, sizeof(problem));
+		if (despite_problem && CkpxShared->booted)
+			problem[0] = '\0';
 		LWLockRelease(CkpxShared->lock);
 
 		if (done)
@@ -376,6 +390,40 @@ ckpx_wait_until(CkpxReached reached, void *arg, long timeout_ms,
 	}
 	ConditionVariableCancelSleep();
 	return true;
+}
+
+bool
+ckpx_wait_until(CkpxReached reached, void *arg, long timeout_ms,
+				CkpxWorkerId worker)
+{
+	return wait_for(reached, arg, timeout_ms, worker, false);
+}
+
+bool
+ckpx_wait_despite_problem(CkpxReached reached, void *arg, long timeout_ms,
+						  CkpxWorkerId worker)
+{
+	return wait_for(reached, arg, timeout_ms, worker, true);
+}
+
+void
+ckpx_wait_ignoring_problems(CkpxReached reached, void *arg)
+{
+	bool		done;
+
+	ConditionVariablePrepareToSleep(&CkpxShared->progress);
+	for (;;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		LWLockAcquire(CkpxShared->lock, LW_SHARED);
+		done = reached(arg);
+		LWLockRelease(CkpxShared->lock);
+		if (done)
+			break;
+		(void) ConditionVariableTimedSleep(&CkpxShared->progress, 1000,
+										   PG_WAIT_EXTENSION);
+	}
+	ConditionVariableCancelSleep();
 }
 
 uint64

@@ -117,12 +117,14 @@ typedef struct CkpxEntryTicket
 	uint32		epoch;
 	XLogRecPtr	start_lsn;
 	XLogRecPtr	end_lsn;
+	TimeLineID	timeline;		/* post queue only */
+	int			event;			/* post queue only: a CkpxEventType */
 } CkpxEntryTicket;
 
 typedef struct CkpxGcTicket
 {
 	XLogRecPtr	upto;
-	bool		forced;
+	bool		forced;			/* ckpx_gc(): its request says what to do */
 } CkpxGcTicket;
 
 /* Counters for ckpx_stat; all under 'lock'. */
@@ -134,7 +136,12 @@ typedef struct CkpxStat
 	uint64		segments_spilled;
 	uint64		incrementals_removed;
 	uint64		globals_removed;
+	uint64		backups_removed;
 	uint64		jobs_failed;
+	uint64		commands_done;	/* post commands that succeeded */
+	uint64		commands_failed;
+	uint64		commands_overridden;	/* objects removed although their post
+										 * command had not succeeded */
 	uint64		pending_ms_total;
 	uint64		pending_ms_max;
 	uint64		write_ms_total;
@@ -147,6 +154,44 @@ typedef struct CkpxStat
 	uint64		gaps;
 	TimestampTz stats_reset;
 } CkpxStat;
+
+/*
+ * What a backend wants from the checkpointer and waits for; see request.h.
+ */
+typedef enum CkpxRequestState
+{
+	CKPX_REQUEST_FREE = 0,
+	CKPX_REQUEST_WAITING,
+	CKPX_REQUEST_RUNNING,
+	CKPX_REQUEST_DONE,
+	CKPX_REQUEST_FAILED
+} CkpxRequestState;
+
+typedef enum CkpxRequestKind
+{
+	CKPX_REQUEST_GC = 0,
+	CKPX_REQUEST_BACKUP
+} CkpxRequestKind;
+
+#define CKPX_REQUEST_TEXT_MAX	320
+
+typedef struct CkpxRequest
+{
+	CkpxRequestState state;
+	CkpxRequestKind kind;
+	uint64		id;
+
+	/* the question */
+	XLogRecPtr	lsn;
+	bool		dry_run;
+
+	/* the answer */
+	uint32		count;
+	int			sqlerrcode;		/* of a failure, with its message in 'text' */
+	char		text[CKPX_REQUEST_TEXT_MAX];
+} CkpxRequest;
+
+#define CKPX_MAX_REQUESTS	64
 
 #define CKPX_PROBLEM_MAX	256
 #define CKPX_MAX_PINS		64
@@ -172,6 +217,8 @@ typedef struct CkpxSharedState
 	bool		booted;			/* history loaded, identity known */
 	bool		disabled;		/* ckpx_disable() */
 	bool		uninstalled;	/* ckpx_uninstall() */
+	bool		uninstall_done; /* slot and files are gone */
+	uint64		cancels;		/* calls of ckpx_cancel_pending() */
 	char		problem[CKPX_PROBLEM_MAX];	/* why nothing goes on, or "" */
 	CkpxIdentity identity;
 	char		folder[MAXPGPATH];	/* of this data directory's files */
@@ -187,7 +234,13 @@ typedef struct CkpxSharedState
 										 * by the one before it */
 	uint64		publish_requested;	/* a manifest is wanted: bump, wake the */
 	uint64		publish_done;	/* checkpointer; done when equal or above */
+	uint64		publish_failures;	/* attempts that failed, the last with: */
+	char		publish_error[CKPX_ERROR_TEXT_MAX];
 	bool		keep_files;		/* the boot had to fall back: remove nothing */
+	bool		gc_stuck;		/* the caps are reached and nothing more can be
+								 * removed */
+	bool		removing;		/* GC has chosen what goes: no pin can come in
+								 * before it is gone */
 	uint32		npins;
 	CkpxPin		pins[CKPX_MAX_PINS];
 
@@ -216,6 +269,9 @@ typedef struct CkpxSharedState
 	 */
 	XLogRecPtr	collect_request;	/* collect at least so far */
 	XLogRecPtr	checkpoint_request; /* finish an incremental that reaches it */
+
+	CkpxRequest requests[CKPX_MAX_REQUESTS];
+	uint64		next_request_id;
 
 	CkpxStat	stat;
 } CkpxSharedState;
@@ -258,6 +314,16 @@ extern void ckpx_worker_report(CkpxWorkerId worker, CkpxWorkerState state,
 typedef bool (*CkpxReached) (void *arg);
 extern bool ckpx_wait_until(CkpxReached reached, void *arg, long timeout_ms,
 							CkpxWorkerId worker);
+
+/*
+ * The same for what the worker can do whatever the problem is, as long as the
+ * history is loaded.
+ */
+extern bool ckpx_wait_despite_problem(CkpxReached reached, void *arg,
+									  long timeout_ms, CkpxWorkerId worker);
+
+/* The same for what the runner does in any state, without a limit. */
+extern void ckpx_wait_ignoring_problems(CkpxReached reached, void *arg);
 
 /* Monotonic milliseconds, never 0. */
 extern uint64 ckpx_clock_ms(void);

@@ -112,6 +112,18 @@ note_error(CkpxWorkerId worker, const char *message)
 }
 
 void
+ckpx_worker_note(CkpxWorkerId worker, const char *message)
+{
+	CkpxWorkerStatus *status = &CkpxShared->workers[worker];
+	TimestampTz now = GetCurrentTimestamp();
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	status->last_error_at = now;
+	strlcpy(status->last_error, message, sizeof(status->last_error));
+	LWLockRelease(CkpxShared->lock);
+}
+
+void
 ckpx_worker_healthy(CkpxWorkerId worker)
 {
 	CkpxWorkerStatus *status = &CkpxShared->workers[worker];
@@ -207,6 +219,17 @@ ckpx_error_is_external(const ErrorData *error)
 		error->sqlerrcode == ERRCODE_DATA_CORRUPTED;
 }
 
+static bool
+is_uninstalled(void)
+{
+	bool		uninstalled;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	uninstalled = CkpxShared->uninstalled;
+	LWLockRelease(CkpxShared->lock);
+	return uninstalled;
+}
+
 /*
  * The loop of every worker.
  */
@@ -266,6 +289,10 @@ worker_main(CkpxWorkerId worker, bool connected, long (*step) (void))
 		long		wait_ms;
 
 		handle_interrupts();
+
+		/* The runner has something to do before it ends like that. */
+		if (worker != CKPX_WORKER_RUNNER && is_uninstalled())
+			proc_exit(0);
 
 		/*
 		 * No transaction ever ends here, so descriptors of files that were

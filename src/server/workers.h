@@ -35,6 +35,12 @@ extern long ckpx_observer_step(void);
 extern void ckpx_worker_healthy(CkpxWorkerId worker);
 
 /*
+ * Show an error of a job in the worker's row.  It is no failure of the
+ * worker: nobody's waiting ends with it.
+ */
+extern void ckpx_worker_note(CkpxWorkerId worker, const char *message);
+
+/*
  * Clean up after an error that was caught inside a step (locks, waits, pins,
  * files) and return the error, from the current memory context.
  */

@@ -76,6 +76,7 @@ any_entry(CkpxEntry *entry, uint32 epochs)
 	entry->finished_at = (int64) any_number();
 	entry->pending_ms = (int64) any_number();
 	entry->write_ms = (int64) any_number();
+	entry->post_pending = (any_number() & 1) != 0;
 }
 
 static CkpxManifest *
@@ -409,7 +410,7 @@ static const char fixed_text[] =
 "\"version\": 1, \"nparts\": 1, \"size_bytes\": 900, \"open_xacts\": 0, "
 "\"undurable\": 0, \"truncate_lsn\": \"0/2000028\", "
 "\"created_at\": 749999999000000, \"finished_at\": 750000000000000, "
-"\"pending_ms\": 12, \"write_ms\": 3 }\n"
+"\"pending_ms\": 12, \"write_ms\": 3, \"post_pending\": true }\n"
 "],\n"
 "\"gaps\": [\n"
 "{ \"epoch\": 2, \"timeline\": 1, \"from_lsn\": \"0/0\", "
@@ -453,6 +454,7 @@ fixed_layout(void **state)
 	assert_int_equal(m.entries[0].kind, CKPX_KIND_INCREMENTAL);
 	assert_true(m.entries[0].end_lsn == 0x2000028);
 	assert_true(m.entries[0].last_record.crc == 0x12345678);
+	assert_true(m.entries[0].post_pending);
 	assert_int_equal(m.entries[0].custom_rmgrs[0], 1);
 	assert_int_equal(m.entries[0].custom_rmgrs[31], 0x80);
 	assert_int_equal(m.ngaps, 1);

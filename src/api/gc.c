@@ -1,0 +1,412 @@
+/*-------------------------------------------------------------------------
+ *
+ * gc.c
+ *		ckpx_gc, ckpx_pin, ckpx_unpin and the rows of the view ckpx_pins.
+ *
+ * A pin counts from the moment at which it is in shared memory, and is
+ * promised to the caller when a manifest with it is durable.  While garbage
+ * collection is about to remove what it has chosen, no pin comes in: it would
+ * come too late for that.  A call that fails leaves the pins as they were.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "server/compat.h"
+
+#include "api/api.h"
+#include "miscadmin.h"
+#include "server/request.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+
+PG_FUNCTION_INFO_V1(ckpx_gc);
+PG_FUNCTION_INFO_V1(ckpx_pin);
+PG_FUNCTION_INFO_V1(ckpx_unpin);
+PG_FUNCTION_INFO_V1(ckpx_get_pins);
+
+Datum
+ckpx_gc(PG_FUNCTION_ARGS)
+{
+	CkpxRequest request = {0};
+	CkpxGcTicket ticket = {0};
+
+	ckpx_require_preload();
+	request.kind = CKPX_REQUEST_GC;
+	request.lsn = ckpx_lsn_argument(fcinfo, 0);
+	request.dry_run = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
+	ckpx_check_past("upto", request.lsn);
+	if (request.lsn != InvalidXLogRecPtr)
+		request.lsn = ckpx_normalize_lsn(request.lsn);
+
+	ticket.upto = request.lsn;
+	ticket.forced = true;
+	if (!ckpx_enqueue(CKPX_QUEUE_GC, &ticket))
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("the gc queue of ckpx is full"),
+				 errhint("Try again later; see the view ckpx_queues.")));
+	ckpx_request(&request);
+	PG_RETURN_INT32((int32) request.count);
+}
+
+/*-------------------------------------------------------------------------
+ * Pins
+ *-------------------------------------------------------------------------
+ */
+
+/* The place of a pin; -1: there is none.  Caller holds the lock. */
+static int
+find_pin(const char *name)
+{
+	for (uint32 i = 0; i < CkpxShared->npins; i++)
+	{
+		if (strcmp(CkpxShared->pins[i].name, name) == 0)
+			return (int) i;
+	}
+	return -1;
+}
+
+static bool
+is_expired(const CkpxPin *pin, TimestampTz now)
+{
+	return pin->expires_at != 0 && pin->expires_at <= now;
+}
+
+/* Caller holds the lock. */
+static void
+remove_pin(int i)
+{
+	CkpxShared->npins--;
+	memmove(&CkpxShared->pins[i], &CkpxShared->pins[i + 1],
+			sizeof(CkpxPin) * (CkpxShared->npins - i));
+}
+
+/*
+ * The lowest LSN from which anything that is kept answers, in any epoch.
+ * Caller holds the lock.
+ */
+static XLogRecPtr
+oldest_kept(void)
+{
+	const CkpxEntryStore *store = CkpxShared->store;
+	XLogRecPtr	oldest = store->epoch_start;
+
+	for (uint32 i = 0; i < store->nentries; i++)
+	{
+		const CkpxEntry *entry = &store->entries[i];
+
+		if (entry->state == CKPX_ENTRY_FINISHED &&
+			(entry->kind == CKPX_KIND_INCREMENTAL ||
+			 entry->kind == CKPX_KIND_GLOBAL))
+			oldest = Min(oldest, entry->start_lsn);
+	}
+	return oldest;
+}
+
+/* A change of the pins that a manifest is to hold. */
+typedef struct PublishWait
+{
+	uint64		wanted;			/* publish_done is to reach this */
+	uint64		failures;		/* as they were before */
+	bool		failed;			/* found */
+	char		error[CKPX_ERROR_TEXT_MAX];
+} PublishWait;
+
+/* Ask for a manifest.  Caller holds the lock. */
+static void
+request_publish(PublishWait *wait)
+{
+	wait->wanted = ++CkpxShared->publish_requested;
+	wait->failures = CkpxShared->publish_failures;
+	wait->failed = false;
+}
+
+static bool
+is_published(void *arg)
+{
+	PublishWait *wait = arg;
+
+	if (CkpxShared->publish_done >= wait->wanted)
+		return true;
+	if (CkpxShared->publish_failures == wait->failures)
+		return false;
+	wait->failed = true;
+	strlcpy(wait->error, CkpxShared->publish_error, sizeof(wait->error));
+	return true;
+}
+
+static void
+wait_for_publish(PublishWait *wait)
+{
+	ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
+	(void) ckpx_wait_despite_problem(is_published, wait, -1,
+									 CKPX_WORKER_CHECKPOINTER);
+	if (wait->failed)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("ckpx could not write a manifest with the change"),
+				 errdetail("%s", wait->error)));
+}
+
+static bool
+is_not_removing(void *arg)
+{
+	return !CkpxShared->removing;
+}
+
+static char *
+name_argument(FunctionCallInfo fcinfo)
+{
+	char	   *name;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("name must not be null")));
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (name[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("name of a pin must not be empty")));
+	if (strlen(name) >= CKPX_PIN_NAME_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_NAME_TOO_LONG),
+				 errmsg("name of a pin is too long"),
+				 errdetail("It has %zu bytes, %d are allowed.", strlen(name),
+						   CKPX_PIN_NAME_MAX - 1)));
+	for (const char *c = name; *c != '\0'; c++)
+	{
+		if ((unsigned char) *c < ' ' || *c == 0x7f)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("name of a pin must not contain control characters")));
+	}
+	return name;
+}
+
+/* When a pin expires that is made now; 0: never. */
+static TimestampTz
+expiry_argument(FunctionCallInfo fcinfo, TimestampTz now)
+{
+	TimestampTz expires_at;
+
+	if (PG_ARGISNULL(2))
+		return 0;
+	expires_at = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+														 TimestampTzGetDatum(now),
+														 PG_GETARG_DATUM(2)));
+	if (expires_at <= now)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("ttl must be greater than zero"),
+				 errhint("Use NULL for a pin that does not expire.")));
+	return TIMESTAMP_NOT_FINITE(expires_at) ? 0 : expires_at;
+}
+
+typedef enum PinResult
+{
+	PIN_OK,
+	PIN_REMOVING,
+	PIN_NOT_READY,
+	PIN_PAST,
+	PIN_DUPLICATE,
+	PIN_TOO_MANY
+} PinResult;
+
+/*
+ * Put the pin into shared memory, if it may be there.
+ */
+static PinResult
+try_pin(const CkpxPin *pin, PublishWait *wait, XLogRecPtr *oldest)
+{
+	PinResult	result = PIN_OK;
+	int			i;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	*oldest = oldest_kept();
+	i = find_pin(pin->name);
+	if (i >= 0 && is_expired(&CkpxShared->pins[i], pin->created_at))
+	{
+		remove_pin(i);
+		i = -1;
+	}
+	if (!CkpxShared->booted)
+		result = PIN_NOT_READY;
+	else if (CkpxShared->removing)
+		result = PIN_REMOVING;
+	else if (i >= 0)
+		result = PIN_DUPLICATE;
+	else if (pin->lsn < *oldest)
+		result = PIN_PAST;
+	else if (CkpxShared->npins >= CKPX_MAX_PINS)
+		result = PIN_TOO_MANY;
+	else
+	{
+		CkpxShared->pins[CkpxShared->npins++] = *pin;
+		request_publish(wait);
+	}
+	LWLockRelease(CkpxShared->lock);
+	return result;
+}
+
+static void
+report_pin(PinResult result, const CkpxPin *pin, XLogRecPtr oldest)
+{
+	switch (result)
+	{
+		case PIN_OK:
+		case PIN_REMOVING:
+			break;
+		case PIN_NOT_READY:
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("ckpx has not loaded its history yet"),
+					 errhint("See the view ckpx_runner.")));
+			break;
+		case PIN_PAST:
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("%X/%X lies in the past: nothing that old is kept",
+							LSN_FORMAT_ARGS(pin->lsn)),
+					 errdetail("The oldest answerable LSN is %X/%X.",
+							   LSN_FORMAT_ARGS(oldest)),
+					 errhint("Pin ckpx_low_water_mark() or a later LSN.")));
+			break;
+		case PIN_DUPLICATE:
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_OBJECT),
+					 errmsg("pin \"%s\" already exists", pin->name),
+					 errhint("To move it, make a new one under another name and then call ckpx_unpin().")));
+			break;
+		case PIN_TOO_MANY:
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("too many pins"),
+					 errdetail("There can be %d.", CKPX_MAX_PINS),
+					 errhint("Remove one with ckpx_unpin().")));
+			break;
+	}
+}
+
+Datum
+ckpx_pin(PG_FUNCTION_ARGS)
+{
+	CkpxPin		pin;
+	PublishWait wait;
+	PinResult	result;
+	XLogRecPtr	oldest;
+
+	ckpx_require_preload();
+	memset(&pin, 0, sizeof(pin));
+	strlcpy(pin.name, name_argument(fcinfo), sizeof(pin.name));
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("lsn must not be null")));
+	pin.lsn = ckpx_lsn_argument(fcinfo, 1);
+	ckpx_check_past("lsn", pin.lsn);
+	pin.lsn = ckpx_normalize_lsn(pin.lsn);
+	pin.created_at = GetCurrentTimestamp();
+	pin.expires_at = expiry_argument(fcinfo, pin.created_at);
+
+	while ((result = try_pin(&pin, &wait, &oldest)) == PIN_REMOVING)
+		(void) ckpx_wait_despite_problem(is_not_removing, NULL, -1,
+										 CKPX_WORKER_CHECKPOINTER);
+	report_pin(result, &pin, oldest);
+
+	PG_TRY();
+	{
+		wait_for_publish(&wait);
+	}
+	PG_CATCH();
+	{
+		int			i;
+
+		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+		i = find_pin(pin.name);
+		if (i >= 0 && CkpxShared->pins[i].created_at == pin.created_at)
+		{
+			remove_pin(i);
+			CkpxShared->publish_requested++;
+		}
+		LWLockRelease(CkpxShared->lock);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	PG_RETURN_VOID();
+}
+
+Datum
+ckpx_unpin(PG_FUNCTION_ARGS)
+{
+	CkpxPin		pin;
+	PublishWait wait;
+	char	   *name;
+	int			i;
+
+	ckpx_require_preload();
+	name = name_argument(fcinfo);
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	i = find_pin(name);
+	if (i >= 0)
+	{
+		pin = CkpxShared->pins[i];
+		remove_pin(i);
+		request_publish(&wait);
+	}
+	LWLockRelease(CkpxShared->lock);
+	if (i < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("pin \"%s\" does not exist", name)));
+
+	PG_TRY();
+	{
+		wait_for_publish(&wait);
+	}
+	PG_CATCH();
+	{
+		/* The manifest still has it, so it must be seen. */
+		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+		if (find_pin(name) < 0 && CkpxShared->npins < CKPX_MAX_PINS)
+		{
+			CkpxShared->pins[CkpxShared->npins++] = pin;
+			CkpxShared->publish_requested++;
+		}
+		LWLockRelease(CkpxShared->lock);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	PG_RETURN_VOID();
+}
+
+Datum
+ckpx_get_pins(PG_FUNCTION_ARGS)
+{
+	CkpxPin    *pins = palloc(sizeof(CkpxPin) * CKPX_MAX_PINS);
+	TimestampTz now = GetCurrentTimestamp();
+	uint32		npins;
+
+	ckpx_require_preload();
+	ckpx_begin_rows(fcinfo);
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	npins = CkpxShared->npins;
+	memcpy(pins, CkpxShared->pins, sizeof(CkpxPin) * npins);
+	LWLockRelease(CkpxShared->lock);
+
+	for (uint32 i = 0; i < npins; i++)
+	{
+		CkpxRow		row;
+
+		if (is_expired(&pins[i], now))
+			continue;
+		ckpx_row_begin(&row);
+		ckpx_row_text(&row, pins[i].name);
+		ckpx_row_lsn(&row, pins[i].lsn);
+		ckpx_row_time(&row, pins[i].created_at);
+		ckpx_row_time(&row, pins[i].expires_at);
+		ckpx_put_row(fcinfo, &row);
+	}
+	return (Datum) 0;
+}

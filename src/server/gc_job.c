@@ -1,0 +1,578 @@
+/*-------------------------------------------------------------------------
+ *
+ * gc_job.c
+ *		Garbage collection: what of the history may go, and its removal.
+ *
+ * Within an epoch an incremental or a global may go when a finished global of
+ * the same epoch holds its range: finished means that the global's object and
+ * a manifest that names it are durable, and as only finished entries count,
+ * both kept manifests name the global before either stops naming what it
+ * covers.  A backup goes with the incremental that covers it.  A closed epoch
+ * gets no more globals, so what is left of it goes by time.  A spilled
+ * segment of a closed epoch answers nothing and goes at once.
+ *
+ * A pin holds what ends after its LSN: incrementals and backups, and those
+ * globals that were there when the pin was made, since somebody may be
+ * reading them.  A global that is newer than the pin and was replaced since
+ * adds nothing to what the incrementals and the newest global answer.
+ *
+ * An object whose post command has not succeeded stays as well, but only
+ * until a cap is reached: otherwise a command that never succeeds would fill
+ * the disk.
+ *
+ * Removal: what goes is chosen and 'removing' is set in one hold of the lock,
+ * so that no pin can come in between; a manifest without it is published;
+ * then it leaves memory.  The manifest before that one still names the files,
+ * so a second one is written at once, and then the files are removed.  If we
+ * die anywhere in here, the next start sees a manifest with or without the
+ * entries, and sweeps the files that neither kept manifest names.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "server/compat.h"
+
+#include "miscadmin.h"
+#include "server/fault.h"
+#include "server/files.h"
+#include "server/job.h"
+#include "server/observers.h"
+#include "server/options.h"
+#include "server/publish.h"
+#include "server/request.h"
+#include "server/workers.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define CKPX_GC_ROUND_MS		60000
+
+typedef struct GcRules
+{
+	XLogRecPtr	upto;			/* only what ends here or before; Invalid: all */
+	bool		ignore_age;
+	bool		ignore_commands;
+	bool		dry_run;
+} GcRules;
+
+typedef struct GcPlan
+{
+	uint32		nvictims;
+	CkpxEntry  *victims;		/* copies, in the store's order */
+	uint32		nremoved[CKPX_KIND_SEGMENT + 1];	/* of them, by kind */
+	uint32		noverridden;	/* of them, whose command had not succeeded */
+} GcPlan;
+
+/* When the next round is due, and what has been seen so far. */
+static uint64 next_round_ms = 0;
+static XLogRecPtr last_global_end = InvalidXLogRecPtr;
+static uint64 last_sequence = 0;
+static uint32 failures = 0;
+static bool pressure_logged = false;
+
+/*-------------------------------------------------------------------------
+ * What may go; all with the lock held
+ *-------------------------------------------------------------------------
+ */
+
+static bool
+is_pinned(const CkpxEntry *entry, TimestampTz now)
+{
+	for (uint32 i = 0; i < CkpxShared->npins; i++)
+	{
+		const CkpxPin *pin = &CkpxShared->pins[i];
+
+		if (pin->expires_at != 0 && pin->expires_at <= now)
+			continue;
+		if (entry->end_lsn <= pin->lsn)
+			continue;
+		if (entry->kind == CKPX_KIND_GLOBAL &&
+			entry->finished_at > pin->created_at)
+			continue;
+		return true;
+	}
+	return false;
+}
+
+/*
+ * When did the epoch end?  0 where that is not known any more.
+ */
+static TimestampTz
+epoch_closed_at(const CkpxEntryStore *store, uint32 epoch)
+{
+	for (uint32 i = 0; i < store->ngaps; i++)
+	{
+		const CkpxGap *gap = &store->gaps[i];
+
+		if (!gap->damaged && gap->epoch > epoch)
+			return gap->epoch == epoch + 1 ? gap->detected_at : 0;
+	}
+	return 0;
+}
+
+static bool
+is_old(TimestampTz since, TimestampTz now)
+{
+	return now - since >= (int64) ckpx_gc_keep_time * USECS_PER_SEC;
+}
+
+/*
+ * Is the backup's range in a finished global or in a finished incremental
+ * that is going?  'goes' tells of each entry whether it is.
+ */
+static bool
+backup_may_go(const CkpxEntryStore *store, const CkpxEntry *backup,
+			  const bool *goes)
+{
+	if (ckpx_entry_store_checkpointed(store) < backup->end_lsn)
+		return false;
+	for (uint32 i = 0; i < store->nentries; i++)
+	{
+		const CkpxEntry *entry = &store->entries[i];
+
+		if (entry->kind == CKPX_KIND_INCREMENTAL &&
+			entry->epoch == backup->epoch && !goes[i] &&
+			entry->start_lsn < backup->end_lsn &&
+			entry->end_lsn > backup->start_lsn)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * May this entry go, its pins and its command aside?
+ */
+static bool
+is_dispensable(const CkpxEntryStore *store, const CkpxEntry *entry,
+			   const bool *goes, const GcRules *rules, TimestampTz now)
+{
+	if (entry->state != CKPX_ENTRY_FINISHED)
+		return false;
+	if (entry->epoch != store->epoch)
+	{
+		if (entry->kind == CKPX_KIND_SEGMENT)
+			return true;
+		if (is_old(epoch_closed_at(store, entry->epoch), now))
+			return true;
+	}
+
+	switch (entry->kind)
+	{
+		case CKPX_KIND_INCREMENTAL:
+		case CKPX_KIND_GLOBAL:
+			if (!ckpx_entry_store_is_covered(store, entry))
+				return false;
+			break;
+		case CKPX_KIND_BACKUP:
+			if (entry->epoch != store->epoch ||
+				!backup_may_go(store, entry, goes))
+				return false;
+			break;
+		default:
+			return false;
+	}
+	return rules->ignore_age || is_old(entry->created_at, now);
+}
+
+/*
+ * Choose what goes.  Backups in a second pass: they look at what the first
+ * one has chosen.
+ */
+static void
+make_plan(GcPlan *plan, const GcRules *rules)
+{
+	const CkpxEntryStore *store = CkpxShared->store;
+	TimestampTz now = GetCurrentTimestamp();
+	bool	   *goes = palloc0(store->max_entries);
+	CkpxEntry  *victims;
+
+	/* No allocation under the lock: there may be as many as there are. */
+	victims = MemoryContextAllocHuge(CurrentMemoryContext,
+									 sizeof(CkpxEntry) * (Size) store->max_entries);
+	memset(plan, 0, sizeof(*plan));
+	plan->victims = victims;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	for (int pass = 0; pass < 2; pass++)
+	{
+		for (uint32 i = 0; i < store->nentries; i++)
+		{
+			const CkpxEntry *entry = &store->entries[i];
+
+			if ((entry->kind == CKPX_KIND_BACKUP) != (pass == 1))
+				continue;
+			if (rules->upto != InvalidXLogRecPtr &&
+				entry->end_lsn > rules->upto)
+				continue;
+			if (!is_dispensable(store, entry, goes, rules, now) ||
+				is_pinned(entry, now))
+				continue;
+			if (entry->post_pending && !rules->ignore_commands)
+				continue;
+			goes[i] = true;
+		}
+	}
+	for (uint32 i = 0; i < store->nentries; i++)
+	{
+		if (!goes[i])
+			continue;
+		victims[plan->nvictims++] = store->entries[i];
+		plan->nremoved[store->entries[i].kind]++;
+		if (store->entries[i].post_pending)
+			plan->noverridden++;
+	}
+	if (!rules->dry_run && plan->nvictims > 0)
+		CkpxShared->removing = true;
+	LWLockRelease(CkpxShared->lock);
+	pfree(goes);
+}
+
+/*-------------------------------------------------------------------------
+ * Removal
+ *-------------------------------------------------------------------------
+ */
+
+static void
+end_removing(void)
+{
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->removing = false;
+	LWLockRelease(CkpxShared->lock);
+	ConditionVariableBroadcast(&CkpxShared->progress);
+}
+
+static void
+carry_out(const GcPlan *plan)
+{
+	CkpxEntryStore *store = CkpxShared->store;
+
+	CKPX_FAULT("gc-chosen");
+	ckpx_publish_without(plan->victims, plan->nvictims);
+
+	CKPX_FAULT("gc-published");
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	for (uint32 i = 0; i < plan->nvictims; i++)
+	{
+		const CkpxEntry *victim = &plan->victims[i];
+
+		(void) ckpx_entry_store_remove(store, victim->kind, victim->epoch,
+									   victim->start_lsn, victim->end_lsn);
+	}
+	CkpxShared->stat.incrementals_removed += plan->nremoved[CKPX_KIND_INCREMENTAL];
+	CkpxShared->stat.globals_removed += plan->nremoved[CKPX_KIND_GLOBAL];
+	CkpxShared->stat.backups_removed += plan->nremoved[CKPX_KIND_BACKUP];
+	CkpxShared->stat.commands_overridden += plan->noverridden;
+	CkpxShared->removing = false;
+	LWLockRelease(CkpxShared->lock);
+	ConditionVariableBroadcast(&CkpxShared->progress);
+
+	if (plan->noverridden > 0)
+		ereport(WARNING,
+				(errmsg("ckpx removes %u checkpoints whose post command has not succeeded",
+						plan->noverridden),
+				 errdetail("ckpx.max_entries or ckpx.max_directory_size is reached."),
+				 errhint("See why ckpx.post_checkpoint_command fails in the view ckpx_workers.")));
+
+	/* Only the second manifest without them lets their files go. */
+	ckpx_publish(NULL);
+	CKPX_FAULT("gc-forgotten");
+	ckpx_sweep();
+	for (uint32 i = 0; i < plan->nvictims; i++)
+		ckpx_announce(&plan->victims[i], CKPX_CHECKPOINT_REMOVED);
+
+	ereport(ckpx_log_checkpoints ? LOG : DEBUG1,
+			(errmsg("ckpx removed %u incrementals, %u globals, %u backups that are not needed any more",
+					plan->nremoved[CKPX_KIND_INCREMENTAL],
+					plan->nremoved[CKPX_KIND_GLOBAL],
+					plan->nremoved[CKPX_KIND_BACKUP]),
+			 errhidestmt(true), errhidecontext(true)));
+}
+
+/*
+ * Forget pins that have expired and gaps that explain nothing any more.
+ * They are in the next manifest no more, which need not be now.
+ */
+static void
+forget_the_old(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	uint32		kept = 0;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	for (uint32 i = 0; i < CkpxShared->npins; i++)
+	{
+		const CkpxPin *pin = &CkpxShared->pins[i];
+
+		if (pin->expires_at == 0 || pin->expires_at > now)
+			CkpxShared->pins[kept++] = *pin;
+	}
+	CkpxShared->npins = kept;
+	(void) ckpx_entry_store_forget_gaps(CkpxShared->store,
+										now - (int64) ckpx_gc_keep_time * USECS_PER_SEC);
+	LWLockRelease(CkpxShared->lock);
+}
+
+/*
+ * One round; returns how many entries went, or would go.
+ */
+static uint32
+run_round(const GcRules *rules)
+{
+	GcPlan		plan;
+	uint32		count;
+
+	if (!rules->dry_run)
+		forget_the_old();
+	make_plan(&plan, rules);
+	count = plan.nvictims - plan.nremoved[CKPX_KIND_SEGMENT];
+	if (rules->dry_run || plan.nvictims == 0)
+		return count;
+
+	PG_TRY();
+	{
+		carry_out(&plan);
+	}
+	PG_CATCH();
+	{
+		end_removing();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	pfree(plan.victims);
+	return count;
+}
+
+/*-------------------------------------------------------------------------
+ * The caps
+ *-------------------------------------------------------------------------
+ */
+
+/*
+ * Is a cap reached?  Entries count as too many while there is room yet for
+ * what has to be inserted to get rid of them.
+ */
+static bool
+is_under_pressure(const char **cap)
+{
+	const CkpxEntryStore *store = CkpxShared->store;
+	uint32		nentries;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	nentries = store->nentries;
+	LWLockRelease(CkpxShared->lock);
+
+	*cap = "ckpx.max_entries";
+	if (nentries + store->max_entries / 10 >= store->max_entries)
+		return true;
+	*cap = "ckpx.max_directory_size";
+	return ckpx_max_directory_size > 0 &&
+		ckpx_directory_bytes() > (uint64) ckpx_max_directory_size * 1024;
+}
+
+/*
+ * Ask for a global that covers what is uncovered; false when there is none to
+ * be had.
+ */
+static bool
+force_global(void)
+{
+	return false;
+}
+
+/*
+ * Make room: first what is covered whatever its age, then, with a global that
+ * covers the rest, that too, and last what waits for its command.
+ */
+static void
+relieve_pressure(void)
+{
+	GcRules		rules = {0};
+	const char *cap;
+	bool		stuck = false;
+
+	if (!is_under_pressure(&cap))
+	{
+		pressure_logged = false;
+		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+		CkpxShared->gc_stuck = false;
+		LWLockRelease(CkpxShared->lock);
+		return;
+	}
+	if (!pressure_logged)
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("ckpx reaches %s and removes what it can do without before its time",
+						cap),
+				 errhint("Consider raising %s, or lowering ckpx.gc_keep_time.",
+						 cap)));
+	pressure_logged = true;
+
+	rules.ignore_age = true;
+	(void) run_round(&rules);
+	if (is_under_pressure(&cap) && !force_global())
+	{
+		rules.ignore_commands = true;
+		(void) run_round(&rules);
+		stuck = is_under_pressure(&cap);
+	}
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->gc_stuck = stuck;
+	LWLockRelease(CkpxShared->lock);
+}
+
+/*-------------------------------------------------------------------------
+ * The job
+ *-------------------------------------------------------------------------
+ */
+
+static void
+note_failure(const ErrorData *error)
+{
+	failures++;
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->stat.jobs_failed++;
+	LWLockRelease(CkpxShared->lock);
+	if (failures == 1)
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("ckpx garbage collection failed: %s",
+						error->message),
+				 errdetail("It will be tried again.")));
+	ckpx_worker_note(CKPX_WORKER_CHECKPOINTER, error->message);
+}
+
+/*
+ * Run 'work' as a job; false, with *error, when the surroundings failed.
+ */
+static bool
+guarded(void (*work) (void *arg), void *arg, ErrorData **error)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool ok = true;
+
+	if (!ckpx_job_begin(false))
+		return true;
+	ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_BUSY, "gc");
+	PG_TRY();
+	{
+		work(arg);
+	}
+	PG_CATCH();
+	{
+		*error = ckpx_worker_catch(context);
+		if (!ckpx_error_is_external(*error))
+			ReThrowError(*error);
+		ok = false;
+	}
+	PG_END_TRY();
+	ckpx_job_end();
+	return ok;
+}
+
+static void
+work_request(void *arg)
+{
+	CkpxRequest *request = arg;
+	GcRules		rules = {0};
+
+	rules.upto = request->lsn;
+	rules.dry_run = request->dry_run;
+	rules.ignore_age = true;
+	request->count = run_round(&rules);
+}
+
+static void
+serve_requests(void)
+{
+	CkpxRequest request;
+
+	while (ckpx_request_take(CKPX_REQUEST_GC, &request))
+	{
+		ErrorData  *error = NULL;
+
+		request.state = CKPX_REQUEST_DONE;
+		request.count = 0;
+		if (!guarded(work_request, &request, &error))
+		{
+			note_failure(error);
+			request.state = CKPX_REQUEST_FAILED;
+			request.sqlerrcode = error->sqlerrcode;
+			strlcpy(request.text, error->message, sizeof(request.text));
+		}
+		ckpx_request_answer(&request);
+	}
+}
+
+static void
+work_round(void *arg)
+{
+	GcRules		rules = {0};
+
+	(void) run_round(&rules);
+	relieve_pressure();
+}
+
+/*
+ * Is a round due: by time, by a ticket, because a global has finished, or
+ * because a manifest was written and a cap may be reached?
+ */
+static bool
+is_due(const CkpxGcTicket *tickets, uint32 ntickets, uint64 now)
+{
+	const CkpxEntry *global;
+	XLogRecPtr	global_end = InvalidXLogRecPtr;
+	uint64		sequence;
+	bool		due = now >= next_round_ms;
+	const char *cap;
+
+	for (uint32 i = 0; i < ntickets; i++)
+	{
+		if (!tickets[i].forced)
+			due = true;
+	}
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	global = ckpx_entry_store_newest(CkpxShared->store, CKPX_KIND_GLOBAL,
+									 true);
+	if (global != NULL)
+		global_end = global->end_lsn;
+	sequence = CkpxShared->manifest_sequence;
+	LWLockRelease(CkpxShared->lock);
+
+	if (global_end != last_global_end)
+		due = true;
+	if (!due && failures == 0 && sequence != last_sequence)
+		due = is_under_pressure(&cap);
+	last_global_end = global_end;
+	return due;
+}
+
+void
+ckpx_gc_step(long *wait_ms)
+{
+	CkpxGcTicket tickets[CKPX_QUEUE_BATCH];
+	uint32		ntickets;
+	uint64		now = ckpx_clock_ms();
+	ErrorData  *error = NULL;
+
+	ntickets = ckpx_dequeue(CKPX_QUEUE_GC, tickets, CKPX_QUEUE_BATCH);
+	serve_requests();
+
+	if (is_due(tickets, ntickets, now))
+	{
+		next_round_ms = now + CKPX_GC_ROUND_MS;
+		if (guarded(work_round, NULL, &error))
+			failures = 0;
+		else
+		{
+			note_failure(error);
+			next_round_ms = now + ckpx_entry_backoff_ms(failures);
+		}
+		LWLockAcquire(CkpxShared->lock, LW_SHARED);
+		last_sequence = CkpxShared->manifest_sequence;
+		LWLockRelease(CkpxShared->lock);
+	}
+	ckpx_dequeue_done(CKPX_QUEUE_GC, ntickets);
+
+	if (next_round_ms > now)
+		*wait_ms = Min(*wait_ms, (long) (next_round_ms - now));
+}

@@ -1,0 +1,63 @@
+/*-------------------------------------------------------------------------
+ *
+ * job.h
+ *		What the jobs of the ckpx checkpointer share.
+ *
+ * A job runs between ckpx_job_begin() and ckpx_job_end().  Jobs that make a
+ * checkpoint do not begin while checkpoints are disabled, and none begins
+ * while the history is being loaded or after ckpx_uninstall().  Who disables
+ * checkpoints or loads history waits until no job runs.
+ *
+ * Only the checkpointer calls these.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CKPX_JOB_H
+#define CKPX_JOB_H
+
+#include "postgres.h"
+
+#include "core/dirty_tree.h"
+#include "server/shared_state.h"
+
+/* False: not now.  'checkpoint': this job makes a checkpoint entry. */
+extern bool ckpx_job_begin(bool checkpoint);
+extern void ckpx_job_end(void);
+
+/*
+ * A safe point: handles interrupts, and raises ERRCODE_QUERY_CANCELED when
+ * ckpx_cancel_pending() or ckpx_uninstall() wants the job of 'entry' to end.
+ * To be called where nothing is published yet.
+ */
+extern void ckpx_job_check(const CkpxEntry *entry);
+
+/*
+ * Append the segments of [start_lsn, end_lsn) to 'tree'.  They must cover the
+ * range without a hole and without reaching over its end.
+ */
+extern void ckpx_job_gather(CkpxDirtyTree *tree, XLogRecPtr start_lsn,
+							XLogRecPtr end_lsn, uint32 epoch);
+
+/*
+ * Write 'tree' as the object of 'entry', in as many parts as needed, and
+ * complete the entry's counts.  On error no file is left behind.  'what'
+ * names fault points, see files.h.
+ */
+extern void ckpx_job_write(CkpxEntry *entry, const CkpxDirtyTree *tree,
+						   const char *what, const CkpxOpenXact *open_xacts,
+						   uint32 nopen_xacts);
+
+/* Does a post command have to succeed before the entry's object may go? */
+extern bool ckpx_post_command_is_set(void);
+
+/*
+ * gc_job.c: serve the gc queue and the requests of ckpx_gc(), and do what is
+ * due by time or by the caps.  *wait_ms is lowered to when it wants to be
+ * called again.
+ */
+extern void ckpx_gc_step(long *wait_ms);
+
+/* backup_job.c: serve the requests of ckpx_backup_checkpoint(). */
+extern void ckpx_backup_step(void);
+
+#endif							/* CKPX_JOB_H */

@@ -1,0 +1,200 @@
+/*-------------------------------------------------------------------------
+ *
+ * uninstall.c
+ *		Taking ckpx out of a data directory.
+ *
+ * Order: the marker, the slot, the store's files and folder, and last the
+ * file with the node's identity.  As long as that one is there, something may
+ * be left, and a start with the marker goes on.  Without it a start touches
+ * nothing: a slot that happens to have our name by then is not ours.
+ *
+ * Only files whose names are ours are removed; a folder that holds anything
+ * else stays, with a WARNING.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "server/compat.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "server/fault.h"
+#include "server/files.h"
+#include "server/logtail.h"
+#include "server/options.h"
+#include "server/shared_state.h"
+#include "server/uninstall.h"
+#include "server/wal_retention.h"
+#include "server/workers.h"
+#include "storage/fd.h"
+
+void
+ckpx_uninstall_mark(void)
+{
+	char		path[MAXPGPATH];
+	int			fd;
+
+	snprintf(path, sizeof(path), "%s/%s", DataDir, CKPX_UNINSTALLED_FILE);
+	fd = OpenTransientFile(path, O_WRONLY | O_CREAT | PG_BINARY);
+	if (fd < 0 || pg_fsync(fd) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not create file \"%s\": %m", path)));
+	CloseTransientFile(fd);
+	fsync_fname(DataDir, true);
+}
+
+static bool
+file_exists(const char *name)
+{
+	char		path[MAXPGPATH];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s", DataDir, name);
+	return stat(path, &st) == 0;
+}
+
+bool
+ckpx_uninstall_is_marked(bool *complete)
+{
+	*complete = !file_exists(CKPX_NODE_FILE);
+	return file_exists(CKPX_UNINSTALLED_FILE);
+}
+
+static void
+remove_slot(void)
+{
+	XLogRecPtr	restart_lsn;
+
+	if (MyReplicationSlot == NULL)
+	{
+		CkpxSlotState state = ckpx_slot_acquire_own(&restart_lsn);
+
+		if (state == CKPX_SLOT_MISSING)
+			return;
+		if (state == CKPX_SLOT_FOREIGN)
+		{
+			ereport(WARNING,
+					(errmsg("replication slot \"%s\" is not ckpx's own and stays",
+							CKPX_SLOT_NAME)));
+			return;
+		}
+	}
+	ckpx_slot_drop();
+}
+
+/* ckpx_list_files() callback. */
+static void
+remove_ours(const char *file, void *arg)
+{
+	CkpxName	name;
+
+	ckpx_parse_name(file, &name);
+	if (name.type == CKPX_NAME_UNKNOWN)
+		return;
+	CHECK_FOR_INTERRUPTS();
+	ckpx_remove_file(file);
+}
+
+/*
+ * Learn our folder where the boot has not come so far.
+ */
+static void
+find_folder(void)
+{
+	char		name[CKPX_NAME_MAX];
+	bool		is_copy;
+	uint64		node_id;
+
+	if (CkpxShared->folder[0] != '\0')
+		return;
+	node_id = ckpx_node_identity(&is_copy);
+	ckpx_folder_name(name, GetSystemIdentifier(), node_id);
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	snprintf(CkpxShared->folder, sizeof(CkpxShared->folder), "%s/%s",
+			 ckpx_directory, name);
+	LWLockRelease(CkpxShared->lock);
+}
+
+static void
+remove_folder(void)
+{
+	struct stat st;
+	char		path[MAXPGPATH];
+
+	find_folder();
+	if (stat(CkpxShared->folder, &st) != 0)
+		return;
+	if (!ckpx_folder_lock())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("folder \"%s\" is in use by another server",
+						CkpxShared->folder)));
+
+	ckpx_list_files(remove_ours, NULL);
+	snprintf(path, sizeof(path), "%s/%s", CkpxShared->folder, CKPX_LOCK_FILE);
+	if (unlink(path) != 0 && errno != ENOENT)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not remove file \"%s\": %m", path)));
+	if (rmdir(CkpxShared->folder) != 0)
+		ereport(WARNING,
+				(errcode_for_file_access(),
+				 errmsg("could not remove folder \"%s\": %m",
+						CkpxShared->folder)));
+
+	/* One outside may serve other servers, and was not made for us alone. */
+	if (!is_absolute_path(ckpx_directory))
+		(void) rmdir(ckpx_directory);
+}
+
+long
+ckpx_uninstall_step(void)
+{
+	char		path[MAXPGPATH];
+	bool		job_running;
+	bool		complete;
+
+	/* Who reads the history is told that there is none. */
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->booted = false;
+	job_running = CkpxShared->job_running &&
+		CkpxShared->workers[CKPX_WORKER_CHECKPOINTER].pid != 0;
+	LWLockRelease(CkpxShared->lock);
+	ckpx_set_problem("ckpx was uninstalled");
+	if (job_running)
+		return 50;
+
+	(void) ckpx_uninstall_is_marked(&complete);
+	if (!complete)
+	{
+		CKPX_FAULT("uninstall-slot");
+		remove_slot();
+		CKPX_FAULT("uninstall-files");
+		remove_folder();
+		snprintf(path, sizeof(path), "%s/%s", DataDir, CKPX_NODE_FILE);
+		durable_unlink(path, ERROR);
+		ereport(LOG,
+				(errmsg("ckpx dropped its replication slot and removed its files")));
+	}
+	else
+		ereport(LOG,
+				(errmsg("ckpx does nothing: it was uninstalled"),
+				 errhint("To use it again, remove the file \"%s\" from the data directory and restart the server.",
+						 CKPX_UNINSTALLED_FILE)));
+
+	ckpx_logtail_clear();
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	ckpx_entry_store_init(CkpxShared->store, ckpx_max_entries);
+	CkpxShared->npins = 0;
+	CkpxShared->collected_lsn = InvalidXLogRecPtr;
+	CkpxShared->released_lsn = InvalidXLogRecPtr;
+	CkpxShared->folder[0] = '\0';
+	CkpxShared->uninstall_done = true;
+	LWLockRelease(CkpxShared->lock);
+	ConditionVariableBroadcast(&CkpxShared->progress);
+	return 0;
+}
