@@ -11,6 +11,8 @@
 #	make test               unit, regress, isolation and TAP tests
 #	make unit               only the unit tests of src/core
 #	make bench              the benchmarks
+#	make fuzz SECONDS=60    libFuzzer on every decoder of src/core
+#	make test-cassert       the tests on a server with assertions
 #	make test-major PGMAJOR=17
 #	                        the server tests with another major, in a chroot
 
@@ -96,7 +98,7 @@ ifneq ($(filter command line environment,$(origin PG_CONFIG)),)
 export PG_CONFIG
 endif
 
-.PHONY: setup test unit demo bench test-major
+.PHONY: setup test unit demo bench fuzz test-major test-cassert
 
 setup:
 	@test/setup.sh
@@ -116,3 +118,10 @@ bench: setup
 
 test-major:
 	@test/major.sh $(PGMAJOR) $(T)
+
+test-cassert: setup
+	@test/cassert.sh $(T)
+
+SECONDS ?= 60
+fuzz: setup
+	@$(MAKE) --no-print-directory -C test/fuzz SECONDS=$(SECONDS) $(if $(filter file,$(origin PG_CONFIG)),PG_CONFIG=$(PG_CONFIG)) all
