@@ -163,6 +163,17 @@ COMMENT ON FUNCTION ckpx_wait_collected(pg_lsn, interval) IS
 REVOKE ALL ON FUNCTION ckpx_wait_collected(pg_lsn, interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_wait_collected(pg_lsn, interval) TO pg_monitor;
 
+CREATE FUNCTION ckpx_is_flushed(
+    start_lsn pg_lsn,
+    end_lsn pg_lsn)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'ckpx_is_flushed'
+LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION ckpx_is_flushed(pg_lsn, pg_lsn) IS
+'is every change in [start_lsn, end_lsn) known to be on disk?';
+REVOKE ALL ON FUNCTION ckpx_is_flushed(pg_lsn, pg_lsn) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_is_flushed(pg_lsn, pg_lsn) TO pg_monitor;
+
 --
 -- Objects
 --
@@ -415,6 +426,85 @@ COMMENT ON VIEW ckpx_stat IS
 REVOKE ALL ON ckpx_stat FROM PUBLIC;
 GRANT SELECT ON ckpx_stat TO pg_monitor;
 
+CREATE FUNCTION ckpx_get_dirty_tables()
+RETURNS TABLE (
+    database oid,
+    tablespace oid,
+    relfilenode oid,
+    relation regclass,
+    dirty_blocks bigint,
+    append_bytes bigint,
+    delete_bytes bigint,
+    deadline timestamptz,
+    flushed_lsn pg_lsn,
+    ready boolean,
+    reason text,
+    last_error text)
+AS 'MODULE_PATHNAME', 'ckpx_get_dirty_tables'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ckpx_get_dirty_tables() IS
+'rows of the view ckpx_dirty_tables';
+REVOKE ALL ON FUNCTION ckpx_get_dirty_tables() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_get_dirty_tables() TO pg_monitor;
+
+CREATE VIEW ckpx_dirty_tables AS
+    SELECT database, tablespace, relfilenode, relation, dirty_blocks,
+           append_bytes, delete_bytes, deadline, flushed_lsn, ready, reason,
+           last_error
+    FROM ckpx_get_dirty_tables();
+COMMENT ON VIEW ckpx_dirty_tables IS
+'relations with dirty buffers at the flusher''s last look, and whether and why they are to be flushed; relation is NULL for those of other databases';
+REVOKE ALL ON ckpx_dirty_tables FROM PUBLIC;
+GRANT SELECT ON ckpx_dirty_tables TO pg_monitor;
+
+CREATE FUNCTION ckpx_get_progress()
+RETURNS TABLE (
+    pid integer,
+    job text,
+    phase text,
+    done bigint,
+    total bigint,
+    started_at timestamptz)
+AS 'MODULE_PATHNAME', 'ckpx_get_progress'
+LANGUAGE C VOLATILE PARALLEL SAFE ROWS 2;
+COMMENT ON FUNCTION ckpx_get_progress() IS
+'rows of the view ckpx_progress';
+REVOKE ALL ON FUNCTION ckpx_get_progress() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_get_progress() TO pg_monitor;
+
+CREATE VIEW ckpx_progress AS
+    SELECT pid, job, phase, done, total, started_at
+    FROM ckpx_get_progress();
+COMMENT ON VIEW ckpx_progress IS
+'what the workers are doing now, and how far they are';
+REVOKE ALL ON ckpx_progress FROM PUBLIC;
+GRANT SELECT ON ckpx_progress TO pg_monitor;
+
+CREATE FUNCTION ckpx_get_flush_stat()
+RETURNS TABLE (
+    reason text,
+    passes bigint,
+    failures bigint,
+    blocks_written bigint,
+    bytes_written bigint,
+    fsyncs bigint,
+    flush_ms bigint)
+AS 'MODULE_PATHNAME', 'ckpx_get_flush_stat'
+LANGUAGE C VOLATILE PARALLEL SAFE ROWS 6;
+COMMENT ON FUNCTION ckpx_get_flush_stat() IS
+'rows of the view ckpx_flush_stat';
+REVOKE ALL ON FUNCTION ckpx_get_flush_stat() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_get_flush_stat() TO pg_monitor;
+
+CREATE VIEW ckpx_flush_stat AS
+    SELECT reason, passes, failures, blocks_written, bytes_written, fsyncs,
+           flush_ms
+    FROM ckpx_get_flush_stat();
+COMMENT ON VIEW ckpx_flush_stat IS
+'what flush passes did since stats_reset, by reason';
+REVOKE ALL ON ckpx_flush_stat FROM PUBLIC;
+GRANT SELECT ON ckpx_flush_stat TO pg_monitor;
+
 --
 -- Acting
 --
@@ -429,6 +519,35 @@ COMMENT ON FUNCTION ckpx_checkpoint(pg_lsn, interval) IS
 'finish an incremental checkpoint that reaches end_lsn, or the present end of WAL; returns the LSN reached';
 REVOKE ALL ON FUNCTION ckpx_checkpoint(pg_lsn, interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_checkpoint(pg_lsn, interval) TO pg_checkpoint;
+
+CREATE FUNCTION ckpx_flush_table(
+    rel regclass,
+    upto pg_lsn DEFAULT NULL,
+    timeout interval DEFAULT NULL,
+    OUT flushed boolean,
+    OUT blocks_written bigint,
+    OUT blocks_remaining bigint)
+RETURNS record
+AS 'MODULE_PATHNAME', 'ckpx_flush_table'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ckpx_flush_table(regclass, pg_lsn, interval) IS
+'write the changes before upto, or the present end of WAL, of a relation with its indexes and TOAST to disk; flushed is false when the timeout has passed';
+REVOKE ALL ON FUNCTION ckpx_flush_table(regclass, pg_lsn, interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_flush_table(regclass, pg_lsn, interval) TO pg_checkpoint;
+
+CREATE FUNCTION ckpx_flush(
+    upto pg_lsn DEFAULT NULL,
+    timeout interval DEFAULT NULL,
+    OUT flushed boolean,
+    OUT blocks_written bigint,
+    OUT blocks_remaining bigint)
+RETURNS record
+AS 'MODULE_PATHNAME', 'ckpx_flush'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ckpx_flush(pg_lsn, interval) IS
+'write all changes before upto, or the present end of WAL, to disk; flushed is false when the timeout has passed';
+REVOKE ALL ON FUNCTION ckpx_flush(pg_lsn, interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_flush(pg_lsn, interval) TO pg_checkpoint;
 
 CREATE FUNCTION ckpx_enable()
 RETURNS void

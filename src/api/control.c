@@ -22,6 +22,7 @@
 #include "core/names.h"
 #include "miscadmin.h"
 #include "postmaster/bgwriter.h"
+#include "server/flush_shared.h"
 #include "server/options.h"
 #include "server/request.h"
 #include "server/uninstall.h"
@@ -45,8 +46,9 @@ typedef struct CheckpointWait
 	XLogRecPtr	helped;			/* PostgreSQL's checkpoint was asked for, for
 								 * entries up to here */
 	XLogRecPtr	checkpointed;	/* found */
-	XLogRecPtr	waiting_end;	/* found: end of the pending entry that is not
-								 * durable yet, or Invalid */
+	XLogRecPtr	waiting_end;	/* found: end of the pending entry that only a
+								 * checkpoint of PostgreSQL can make durable,
+								 * or Invalid */
 	uint64		cancels;		/* as it was at the beginning */
 	bool		enabled;		/* found */
 	bool		cancelled;		/* found */
@@ -66,7 +68,7 @@ checkpoint_news(void *arg)
 	wait->checkpointed = ckpx_entry_store_checkpointed(CkpxShared->store);
 	wait->waiting_end = InvalidXLogRecPtr;
 	if (entry != NULL && entry->state == CKPX_ENTRY_PENDING &&
-		entry->end_lsn > CkpxShared->durable_lsn &&
+		entry->end_lsn > CkpxShared->durable_lsn && !ckpx_flush_usable() &&
 		entry->end_lsn > wait->helped)
 		wait->waiting_end = entry->end_lsn;
 
@@ -89,9 +91,10 @@ report_disabled(void)
  * Wait until finished checkpoints reach wait->target; false when the time is
  * up.
  *
- * An entry is only written when its blocks are durable.  On a primary that is
- * hurried along with a checkpoint of PostgreSQL, asked for once the entry is
- * there: its end was decoded, so it lies before the redo point of a
+ * An entry is only written when its blocks are durable.  The runner has them
+ * flushed, because somebody waits.  Where that cannot be (ckpx.flush is off,
+ * the flusher does not run or has failed) a checkpoint of PostgreSQL hurries
+ * it along on a primary, asked for once the entry is there: its end was decoded, so it lies before the redo point of a
  * checkpoint that begins now.  Asked for any earlier, the entry could end
  * behind that redo point and wait for the next one.  On a standby the
  * primary's checkpoints decide.
@@ -418,6 +421,8 @@ ckpx_stat_reset(PG_FUNCTION_ARGS)
 	ckpx_require_preload();
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	memset(&CkpxShared->stat, 0, sizeof(CkpxStat));
+	memset(CkpxShared->flush->counters, 0,
+		   sizeof(CkpxShared->flush->counters));
 	CkpxShared->stat.stats_reset = now;
 	LWLockRelease(CkpxShared->lock);
 	PG_RETURN_VOID();

@@ -16,6 +16,7 @@
 #include "api/api.h"
 #include "miscadmin.h"
 #include "server/files.h"
+#include "server/flush_shared.h"
 #include "server/logtail.h"
 #include "server/options.h"
 #include "server/shared_state.h"
@@ -109,6 +110,7 @@ typedef struct RunnerCopy
 	XLogRecPtr	durable_lsn;
 	XLogRecPtr	released_lsn;
 	uint8		custom_rmgrs[CKPX_RMGR_BITMAP_BYTES];
+	double		pressure;
 	TimestampTz next_tick_at;
 } RunnerCopy;
 
@@ -126,6 +128,7 @@ copy_runner(RunnerCopy *copy)
 	copy->collected_lsn = shared->collected_lsn;
 	copy->checkpointed_lsn = ckpx_entry_store_checkpointed(shared->store);
 	copy->durable_lsn = shared->durable_lsn;
+	copy->pressure = shared->flush->pressure;
 	copy->released_lsn = shared->released_lsn;
 	memcpy(copy->custom_rmgrs, shared->custom_rmgrs,
 		   sizeof(copy->custom_rmgrs));
@@ -203,7 +206,7 @@ ckpx_get_runner(PG_FUNCTION_ARGS)
 		ckpx_row_int8(&row, (int64) ckpx_directory_bytes());
 	else
 		ckpx_row_null(&row);
-	ckpx_row_null(&row);		/* pressure: nothing measures it yet */
+	ckpx_row_datum(&row, Float8GetDatum(copy.pressure));
 	ckpx_row_rmgrs(&row, copy.custom_rmgrs);
 	add_next_tick(&row, copy.next_tick_at);
 	ckpx_put_row(fcinfo, &row);

@@ -24,6 +24,7 @@
 #include "common/relpath.h"
 #include "replication/slot.h"
 #include "storage/buf_internals.h"
+#include "storage/bufmgr.h"
 #include "storage/latch.h"
 #include "storage/smgr.h"
 #if PG_VERSION_NUM >= 180000
@@ -170,6 +171,63 @@ ckpx_relation_path(Oid tablespace, Oid database, Oid number, ForkNumber fork)
 #else
 	return GetRelationPath(database, tablespace, number, CKPX_NO_BACKEND,
 						   fork);
+#endif
+}
+
+/* The file of a relation, as smgr and the buffer manager name it. */
+static inline RelFileLocator
+ckpx_locator(Oid tablespace, Oid database, Oid number)
+{
+	RelFileLocator locator;
+
+	CKPX_LOCATOR_TABLESPACE(locator) = tablespace;
+	CKPX_LOCATOR_DATABASE(locator) = database;
+	CKPX_LOCATOR_NUMBER(locator) = number;
+	return locator;
+}
+
+static inline void
+ckpx_init_tag(BufferTag *tag, RelFileLocator locator, ForkNumber fork,
+			  BlockNumber block)
+{
+#if PG_VERSION_NUM >= 160000
+	InitBufferTag(tag, &locator, fork, block);
+#else
+	INIT_BUFFERTAG(*tag, locator, fork, block);
+#endif
+}
+
+/*
+ * Let go of a buffer write that an error broke off.  From 16 on the resource
+ * owner knows of it.
+ */
+static inline void
+ckpx_abort_buffer_io(void)
+{
+#if PG_VERSION_NUM < 160000
+	AbortBufferIO();
+#endif
+	UnlockBuffers();
+}
+
+/* Tell the kernel to begin writing the page, soon. */
+static inline void
+ckpx_schedule_writeback(WritebackContext *context, BufferTag *tag)
+{
+#if PG_VERSION_NUM >= 160000
+	ScheduleBufferTagForWriteback(context, IOCONTEXT_NORMAL, tag);
+#else
+	ScheduleBufferTagForWriteback(context, tag);
+#endif
+}
+
+static inline void
+ckpx_issue_writebacks(WritebackContext *context)
+{
+#if PG_VERSION_NUM >= 160000
+	IssuePendingWritebacks(context, IOCONTEXT_NORMAL);
+#else
+	IssuePendingWritebacks(context);
 #endif
 }
 

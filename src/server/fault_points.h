@@ -45,6 +45,14 @@ CKPX_FAULT_POINT("backup-start", "the backup's tail has its entry, nothing is wr
 CKPX_FAULT_POINT("backup-published", "the tail and a manifest with it are durable, the entry is still running")
 CKPX_FAULT_POINT("command-started", "the post command runs")
 
+/* flushing */
+CKPX_FAULT_POINT("flush-begin", "a durable pass begins")
+CKPX_FAULT_POINT("flush-scan", "changes half made are through, before the buffer headers are looked at")
+CKPX_FAULT_POINT("flush-write", "before a buffer is looked at to be written")
+CKPX_FAULT_POINT("flush-pin", "a buffer is pinned, not locked yet")
+CKPX_FAULT_POINT("flush-written", "all blocks of a durable pass are written, none is synced yet")
+CKPX_FAULT_POINT("flush-fsync", "before a data file is synced")
+
 /* WAL release */
 CKPX_FAULT_POINT("release-ticket", "the release ticket was taken")
 CKPX_FAULT_POINT("slot-create", "before the slot is created")

@@ -4,8 +4,8 @@
  *		The cron: follow WAL, cut, schedule checkpoints, release WAL.
  *
  * One process holds one CkpxRunner.  Split over runner.c (the step, reading,
- * cutting), chain.c (where reading begins: boot, epochs, breaks) and
- * schedule.c (checkpoint entries).
+ * cutting), chain.c (where reading begins: boot, epochs, breaks),
+ * durability.c (what is on disk) and schedule.c (checkpoint entries).
  *
  *-------------------------------------------------------------------------
  */
@@ -59,6 +59,10 @@ extern long ckpx_chain_step(CkpxRunner *runner);
 /* chain.c: reading cannot go on; 'at_once' gives up what is not finished. */
 extern void ckpx_chain_break(CkpxRunner *runner, const char *reason,
 							 XLogRecPtr min_lsn, bool at_once);
+
+/* durability.c: how far changes are on disk; bring it further. */
+extern void ckpx_durability_step(CkpxRunner *runner);
+extern void ckpx_durability_request(CkpxRunner *runner, XLogRecPtr upto);
 
 /* schedule.c: create, advance and retry entries. */
 extern void ckpx_schedule(CkpxRunner *runner);

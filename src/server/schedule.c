@@ -9,12 +9,11 @@
  * for whoever reads rows; but at most ckpx.commit_wait, because the block map
  * does not depend on commits.  Durable: the pages that it names are on disk.
  *
- * Proof of durability is a completed checkpoint of PostgreSQL (on a standby:
- * restartpoint) whose redo point lies behind the last change of the range:
- * pg_control says which one was completed last, and is written after all its
- * pages were synced.  Where nothing changed after the redo point it is proof
- * for a later end too, which matters on an idle server that skips
- * checkpoints.
+ * What is durable, durability.c knows.  While ckpx.flush is on, an entry that
+ * somebody waits for has its own range flushed at once, and any other one when
+ * it has waited for two flush intervals, or two minutes: blocks that are
+ * written again and again would otherwise keep it waiting for PostgreSQL's
+ * next checkpoint.  With ckpx.flush off that checkpoint is what it waits for.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,11 +21,10 @@
 
 #include "access/transam.h"
 #include "access/xlog.h"
-#include "catalog/pg_control.h"
-#include "common/controldata_utils.h"
 #include "core/policy.h"
 #include "miscadmin.h"
 #include "server/fault.h"
+#include "server/flush_shared.h"
 #include "server/observers.h"
 #include "server/options.h"
 #include "server/runner.h"
@@ -36,25 +34,7 @@
 #include "utils/timestamp.h"
 
 #define CKPX_WAIT_LOG_MS	120000
-
-/*
- * Redo point of the last completed checkpoint or restartpoint, or Invalid
- * when it cannot be told right now.
- */
-static XLogRecPtr
-completed_redo(void)
-{
-	ControlFileData *control;
-	bool		crc_ok;
-	XLogRecPtr	redo;
-
-	LWLockAcquire(ControlFileLock, LW_SHARED);
-	control = get_controlfile(DataDir, &crc_ok);
-	LWLockRelease(ControlFileLock);
-	redo = crc_ok ? control->checkPointCopy.redo : InvalidXLogRecPtr;
-	pfree(control);
-	return redo;
-}
+#define CKPX_STALLED_MS		120000
 
 /*
  * Add up what the segments between the newest finished end and the last cut
@@ -256,7 +236,7 @@ is_committed(CkpxRunner *runner, const CkpxEntry *entry, char *waiting,
  * Give the job what only the runner knows.  Caller holds the lock.
  */
 static void
-hand_over(CkpxRunner *runner, const CkpxEntry *entry, XLogRecPtr redo,
+hand_over(CkpxRunner *runner, const CkpxEntry *entry,
 		  const CkpxOpenXact *xacts, uint32 nxacts,
 		  const CkpxRelKey *keys, uint32 nkeys)
 {
@@ -277,7 +257,6 @@ hand_over(CkpxRunner *runner, const CkpxEntry *entry, XLogRecPtr redo,
 	CkpxShared->nundurable = nkeys;
 	memcpy(CkpxShared->undurable, keys,
 		   sizeof(CkpxRelKey) * Min(nkeys, CKPX_JOB_LIST));
-	CkpxShared->durable_lsn = Max(CkpxShared->durable_lsn, redo);
 }
 
 static void
@@ -299,13 +278,57 @@ log_long_wait(CkpxRunner *runner, const CkpxEntry *entry, const char *waiting)
 }
 
 /*
+ * Are the changes of the entry on disk?  If not, write to 'waiting' what for
+ * it waits, and have them flushed if it is time.
+ */
+static bool
+is_durable(CkpxRunner *runner, const CkpxEntry *entry, char *waiting,
+		   Size size)
+{
+	CkpxFlushShared *flush = CkpxShared->flush;
+	uint64		now = ckpx_clock_ms();
+	uint64		stalled_ms = Min(CKPX_STALLED_MS, 2 * (uint64) ckpx_max_flush_interval);
+	bool		usable;
+	bool		asked_for;
+	XLogRecPtr	durable_lsn;
+	char		error[CKPX_ERROR_TEXT_MAX];
+
+	if (entry->last_change_lsn == InvalidXLogRecPtr)
+		return true;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	durable_lsn = CkpxShared->durable_lsn;
+	usable = ckpx_flush_usable();
+	asked_for = CkpxShared->checkpoint_request > entry->start_lsn;
+	strlcpy(error, flush->range_error, sizeof(error));
+	LWLockRelease(CkpxShared->lock);
+
+	if (durable_lsn > entry->last_change_lsn)
+		return true;
+	if (error[0] != '\0' && ckpx_flush_enabled)
+		snprintf(waiting, size, "a flush: %s", error);
+	else if (usable)
+		strlcpy(waiting, "a flush of its blocks", size);
+	else
+		snprintf(waiting, size,
+				 "a checkpoint of PostgreSQL that begins after %X/%X",
+				 LSN_FORMAT_ARGS(entry->last_change_lsn));
+
+	if (ckpx_flush_enabled &&
+		(asked_for || entry->clock_ms == 0 ||
+		 now - entry->clock_ms >= stalled_ms))
+		ckpx_durability_request(runner, entry->end_lsn);
+	return false;
+}
+
+/*
  * Start the pending entry if all that it waits for has happened.
  */
 static void
 maybe_start(CkpxRunner *runner, const CkpxEntry *pending)
 {
 	char		waiting[64] = "";
-	XLogRecPtr	redo;
+	bool		durable;
 	CkpxEntry  *entry;
 	CkpxOpenXact *xacts;
 	CkpxRelKey *keys;
@@ -315,23 +338,18 @@ maybe_start(CkpxRunner *runner, const CkpxEntry *pending)
 	bool		started = false;
 	CkpxEntryTicket ticket;
 
+	/* Blocks can be written while transactions go on. */
+	durable = is_durable(runner, pending, waiting, sizeof(waiting));
 	if (!is_committed(runner, pending, waiting, sizeof(waiting)) &&
 		ckpx_commit_wait > 0 && pending->clock_ms != 0 &&
 		ckpx_clock_ms() - pending->clock_ms < (uint64) ckpx_commit_wait)
 		goto wait;
-
-	redo = completed_redo();
-	if (pending->last_change_lsn != InvalidXLogRecPtr &&
-		redo <= pending->last_change_lsn)
-	{
-		snprintf(waiting, sizeof(waiting),
-				 "a checkpoint of PostgreSQL that begins after %X/%X",
-				 LSN_FORMAT_ARGS(pending->last_change_lsn));
+	if (!durable)
 		goto wait;
-	}
 
 	nxacts = ckpx_wal_source_open_xacts(runner->source, &xacts, &complete);
-	nkeys = ckpx_wal_source_undurable(runner->source, redo, &keys);
+	nkeys = ckpx_wal_source_undurable(runner->source,
+									  CkpxShared->durable_lsn, &keys);
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	entry = ckpx_entry_store_find(CkpxShared->store, pending->kind,
@@ -341,7 +359,7 @@ maybe_start(CkpxRunner *runner, const CkpxEntry *pending)
 		ckpx_entry_transition(entry, CKPX_EVENT_START))
 	{
 		entry->waiting_for[0] = '\0';
-		hand_over(runner, entry, redo, xacts, nxacts, keys, nkeys);
+		hand_over(runner, entry, xacts, nxacts, keys, nkeys);
 		ticket.kind = entry->kind;
 		ticket.epoch = entry->epoch;
 		ticket.start_lsn = entry->start_lsn;
@@ -395,6 +413,8 @@ ckpx_schedule(CkpxRunner *runner)
 	CkpxEntry	newest;
 	CkpxEntry  *found;
 	bool		enabled;
+
+	ckpx_durability_step(runner);
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	enabled = is_enabled();

@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "server/fault.h"
+#include "server/flush_shared.h"
 #include "server/logtail.h"
 #include "server/options.h"
 #include "server/shared_state.h"
@@ -94,6 +95,7 @@ ckpx_shared_state_request(void)
 	RequestAddinShmemSpace(MAXALIGN(sizeof(CkpxXidLsn)));
 	RequestAddinShmemSpace(MAXALIGN(ckpx_logtail_shmem_size()));
 	RequestAddinShmemSpace(MAXALIGN(ckpx_fault_shmem_size()));
+	RequestAddinShmemSpace(MAXALIGN(sizeof(CkpxFlushShared)));
 	RequestNamedLWLockTranche(CKPX_TRANCHE, CKPX_NLOCKS);
 }
 
@@ -110,6 +112,7 @@ ckpx_shared_state_startup(void)
 	void	   *fault;
 	CkpxEntryStore *store;
 	CkpxXidLsn *xid_lsn;
+	CkpxFlushShared *flush;
 	bool		found;
 	bool		logtail_found;
 	bool		fault_found;
@@ -125,6 +128,7 @@ ckpx_shared_state_startup(void)
 							  &logtail_found);
 	fault = ShmemInitStruct("ckpx faults", ckpx_fault_shmem_size(),
 							&fault_found);
+	flush = ShmemInitStruct("ckpx flush", sizeof(CkpxFlushShared), &found);
 
 	if (!found)
 	{
@@ -138,6 +142,8 @@ ckpx_shared_state_startup(void)
 		shared->logtail = logtail;
 		shared->store = store;
 		shared->xid_lsn = xid_lsn;
+		shared->flush = flush;
+		memset(flush, 0, sizeof(CkpxFlushShared));
 		ConditionVariableInit(&shared->progress);
 		for (int i = 0; i < CKPX_NQUEUES; i++)
 		{

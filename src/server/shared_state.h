@@ -101,8 +101,9 @@ typedef struct CkpxDirtyTicket
 	Oid			tablespace;
 	Oid			database;
 	Oid			relation;
-	bool		forced;
+	uint32		reason;			/* a CkpxFlushReason */
 	XLogRecPtr	upto;			/* durable pass up to here; Invalid: policy */
+	uint64		request;		/* who waits for it, see flush_shared.h; or 0 */
 } CkpxDirtyTicket;
 
 typedef struct CkpxWaitTicket
@@ -223,7 +224,9 @@ typedef struct CkpxSharedState
 	CkpxIdentity identity;
 	char		folder[MAXPGPATH];	/* of this data directory's files */
 	XLogRecPtr	collected_lsn;	/* the logtail reaches so far */
-	XLogRecPtr	durable_lsn;	/* every change before it is on disk */
+	XLogRecPtr	durable_lsn;	/* every change of the epoch before it is on
+								 * disk, files under construction aside (see
+								 * durability.c) */
 	XLogRecPtr	released_lsn;	/* the slot's restart_lsn, saved */
 	uint8		custom_rmgrs[CKPX_RMGR_BITMAP_BYTES];	/* in this epoch */
 	TimestampTz next_tick_at;
@@ -272,6 +275,8 @@ typedef struct CkpxSharedState
 
 	CkpxRequest requests[CKPX_MAX_REQUESTS];
 	uint64		next_request_id;
+
+	struct CkpxFlushShared *flush;	/* under lock, see flush_shared.h */
 
 	CkpxStat	stat;
 } CkpxSharedState;

@@ -391,7 +391,8 @@ decode_smgr(CkpxWalDecoder *decoder, XLogReaderState *reader)
 			return true;
 		forget_fork(decoder, &key);
 		ckpx_dirty_tree_create_fork(decoder->tree, &key);
-		ckpx_wal_xacts_created(decoder->xacts, &key, XLogRecGetXid(reader));
+		ckpx_wal_xacts_created(decoder->xacts, &key, XLogRecGetXid(reader),
+							   reader->ReadRecPtr);
 		decoder->last_change_lsn = reader->ReadRecPtr;
 		return true;
 	}
@@ -625,7 +626,8 @@ sink_create(CkpxBlockSink *sink, const CkpxFork *fork)
 	forget_fork(state->decoder, &key);
 	ckpx_dirty_tree_create_fork(state->decoder->tree, &key);
 	ckpx_wal_xacts_created(state->decoder->xacts, &key,
-						   XLogRecGetXid(state->reader));
+						   XLogRecGetXid(state->reader),
+						   state->reader->ReadRecPtr);
 	state->decoder->last_change_lsn = state->reader->ReadRecPtr;
 }
 

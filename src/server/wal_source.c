@@ -795,3 +795,11 @@ ckpx_wal_source_undurable(CkpxWalSource *source, XLogRecPtr redo,
 {
 	return ckpx_wal_xacts_undurable(source->decoder->xacts, redo, keys);
 }
+
+uint32
+ckpx_wal_source_builds(const CkpxWalSource *source, XLogRecPtr durable,
+					   CkpxRelKey **ended, XLogRecPtr *from, XLogRecPtr *to)
+{
+	return ckpx_wal_xacts_builds(source->decoder->xacts, durable, ended,
+								 from, to);
+}

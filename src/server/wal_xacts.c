@@ -30,6 +30,7 @@ typedef struct CreatedFork
 {
 	CkpxRelKey	key;			/* for dynahash: first */
 	TransactionId xid;			/* the owner, or invalid: not known */
+	XLogRecPtr	start_lsn;		/* of its creation; 1: before the chain */
 	XLogRecPtr	end_lsn;		/* of the owner's last record; invalid: the
 								 * owner is open or not known */
 	bool		orphan;			/* blocks seen, but the owner is not known */
@@ -448,6 +449,7 @@ add_fork(CkpxWalXacts *xacts, const CkpxRelKey *key)
 	fork = hash_search(xacts->created, key, HASH_ENTER, &found);
 	Assert(!found);
 	fork->xid = InvalidTransactionId;
+	fork->start_lsn = 1;
 	fork->end_lsn = InvalidXLogRecPtr;
 	fork->orphan = false;
 	fork->horizon = InvalidTransactionId;
@@ -469,9 +471,11 @@ set_owner(CkpxWalXacts *xacts, CreatedFork *fork, TransactionId xid)
 
 void
 ckpx_wal_xacts_created(CkpxWalXacts *xacts, const CkpxRelKey *key,
-					   TransactionId xid)
+					   TransactionId xid, XLogRecPtr lsn)
 {
 	CreatedFork *fork = add_fork(xacts, key);
+
+	fork->start_lsn = lsn;
 
 	if (TransactionIdIsValid(xid))
 		set_owner(xacts, fork, xid);
@@ -556,6 +560,40 @@ ckpx_wal_xacts_undurable(CkpxWalXacts *xacts, XLogRecPtr redo,
 		}
 		else if (fork->orphan || TransactionIdIsValid(fork->xid))
 			(*keys)[count++] = fork->key;
+	}
+	return count;
+}
+
+uint32
+ckpx_wal_xacts_builds(const CkpxWalXacts *xacts, XLogRecPtr durable,
+					  CkpxRelKey **ended, XLogRecPtr *from, XLogRecPtr *to)
+{
+	HASH_SEQ_STATUS scan;
+	CreatedFork *fork;
+	uint32		count = 0;
+
+	*ended = MemoryContextAllocHuge(CurrentMemoryContext,
+									sizeof(CkpxRelKey) *
+									Max(xacts->ncreated, 1));
+	*from = *to = InvalidXLogRecPtr;
+	hash_seq_init(&scan, xacts->created);
+	while ((fork = hash_seq_search(&scan)) != NULL)
+	{
+		XLogRecPtr	end = fork->end_lsn;
+
+		if (!XLogRecPtrIsInvalid(end))
+		{
+			if (end <= durable)
+				continue;
+			(*ended)[count++] = fork->key;
+		}
+		else if (fork->orphan || TransactionIdIsValid(fork->xid))
+			end = PG_UINT64_MAX;
+		else
+			continue;
+		if (XLogRecPtrIsInvalid(*from) || fork->start_lsn < *from)
+			*from = fork->start_lsn;
+		*to = Max(*to, end);
 	}
 	return count;
 }

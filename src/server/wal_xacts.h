@@ -103,9 +103,9 @@ extern void ckpx_wal_xacts_running(CkpxWalXacts *xacts, int nxids,
 extern uint32 ckpx_wal_xacts_list(const CkpxWalXacts *xacts,
 								  CkpxOpenXact **list);
 
-/* A fork was created by 'xid', which may be invalid: not known. */
+/* A fork was created at 'lsn' by 'xid', which may be invalid: not known. */
 extern void ckpx_wal_xacts_created(CkpxWalXacts *xacts, const CkpxRelKey *key,
-								   TransactionId xid);
+								   TransactionId xid, XLogRecPtr lsn);
 
 /*
  * A record of 'xid' (may be invalid) names a block of the fork.  False: the
@@ -125,5 +125,10 @@ extern void ckpx_wal_xacts_add_undurable(CkpxWalXacts *xacts,
 										 const CkpxRelKey *key);
 extern uint32 ckpx_wal_xacts_undurable(CkpxWalXacts *xacts, XLogRecPtr redo,
 									   CkpxRelKey **keys);
+
+/* See ckpx_wal_source_builds(). */
+extern uint32 ckpx_wal_xacts_builds(const CkpxWalXacts *xacts,
+									XLogRecPtr durable, CkpxRelKey **ended,
+									XLogRecPtr *from, XLogRecPtr *to);
 
 #endif							/* CKPX_WAL_XACTS_H */

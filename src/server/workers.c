@@ -135,11 +135,8 @@ ckpx_worker_healthy(CkpxWorkerId worker)
 	LWLockRelease(CkpxShared->lock);
 }
 
-/*
- * Handle everything that others want from this process.
- */
-static void
-handle_interrupts(void)
+void
+ckpx_worker_interrupts(void)
 {
 	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)
@@ -149,17 +146,14 @@ handle_interrupts(void)
 	}
 }
 
-/*
- * Wait for the latch, at most 'timeout_ms'.
- */
-static void
-worker_wait(long timeout_ms)
+void
+ckpx_worker_wait(long timeout_ms)
 {
 	(void) WaitLatch(MyLatch,
 					 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 					 timeout_ms, PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
-	handle_interrupts();
+	ckpx_worker_interrupts();
 }
 
 /*
@@ -183,7 +177,7 @@ worker_back_off(uint32 failures)
 
 		if (now >= until)
 			break;
-		worker_wait((long) (until - now));
+		ckpx_worker_wait((long) (until - now));
 	}
 }
 
@@ -196,6 +190,7 @@ ckpx_worker_catch(MemoryContext context)
 	LWLockReleaseAll();
 	ConditionVariableCancelSleep();
 	pgstat_report_wait_end();
+	ckpx_abort_buffer_io();
 	if (AuxProcessResourceOwner != NULL)
 		ReleaseAuxProcessResources(false);
 	AtEOXact_Files(false);
@@ -288,7 +283,7 @@ worker_main(CkpxWorkerId worker, bool connected, long (*step) (void))
 	{
 		long		wait_ms;
 
-		handle_interrupts();
+		ckpx_worker_interrupts();
 
 		/* The runner has something to do before it ends like that. */
 		if (worker != CKPX_WORKER_RUNNER && is_uninstalled())
@@ -309,7 +304,7 @@ worker_main(CkpxWorkerId worker, bool connected, long (*step) (void))
 		MemoryContextReset(context);
 
 		if (wait_ms > 0)
-			worker_wait(wait_ms);
+			ckpx_worker_wait(wait_ms);
 	}
 }
 

@@ -34,6 +34,12 @@ extern long ckpx_observer_step(void);
 /* In a step that goes well: the worker is healthy, start its back-off anew. */
 extern void ckpx_worker_healthy(CkpxWorkerId worker);
 
+/* Handle everything that others want from this worker. */
+extern void ckpx_worker_interrupts(void);
+
+/* Wait for the latch, at most 'timeout_ms', and handle interrupts. */
+extern void ckpx_worker_wait(long timeout_ms);
+
 /*
  * Show an error of a job in the worker's row.  It is no failure of the
  * worker: nobody's waiting ends with it.

@@ -1,0 +1,534 @@
+/*-------------------------------------------------------------------------
+ *
+ * flush.c
+ *		ckpx_flush_table, ckpx_flush and ckpx_is_flushed.
+ *
+ * ckpx_flush_table() works on files, not on relations: it finds out which
+ * files the relation consists of, lets go of all locks, has the files flushed,
+ * and looks again.  Where the relation has other files by then, because it was
+ * rewritten, truncated or moved, these are flushed as well.  So it never keeps
+ * anybody from a lock, and what it has done in the end is true of the
+ * relation as it is.
+ *
+ * Whatever goes wrong in the flusher is tried again until the time is up; the
+ * answer then says what is left, and a warning says why.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "server/compat.h"
+
+#include "access/relation.h"
+#include "access/xlog.h"
+#include "api/api.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "server/flush_shared.h"
+#include "server/options.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+PG_FUNCTION_INFO_V1(ckpx_flush_table);
+PG_FUNCTION_INFO_V1(ckpx_flush);
+PG_FUNCTION_INFO_V1(ckpx_is_flushed);
+
+/* The files of what is to be flushed. */
+typedef struct FileList
+{
+	CkpxRelKey *keys;
+	uint32		nkeys;
+	uint32		maxkeys;
+} FileList;
+
+typedef enum FlushOutcome
+{
+	FLUSH_DONE,
+	FLUSH_MISSING,				/* done, but files were not there */
+	FLUSH_FAILED,				/* see error */
+	FLUSH_TIMEOUT
+} FlushOutcome;
+
+static uint64
+deadline_after(FunctionCallInfo fcinfo, int argument)
+{
+	long		timeout_ms = ckpx_timeout_argument(fcinfo, argument);
+
+	if (timeout_ms < 0)
+		timeout_ms = ckpx_force_flush_timeout;
+	return ckpx_clock_ms() + timeout_ms;
+}
+
+/*
+ * Which files
+ */
+
+static void
+add_file(FileList *files, Relation rel)
+{
+	RelFileLocator locator = CKPX_RELATION_LOCATOR(rel);
+	CkpxRelKey *key;
+
+	if (files->nkeys == files->maxkeys)
+	{
+		files->maxkeys = Max(files->maxkeys * 2, 16);
+		files->keys = files->keys == NULL ?
+			palloc(sizeof(CkpxRelKey) * files->maxkeys) :
+			repalloc_huge(files->keys, sizeof(CkpxRelKey) * files->maxkeys);
+	}
+	key = &files->keys[files->nkeys++];
+	key->tablespace = CKPX_LOCATOR_TABLESPACE(locator);
+	key->database = CKPX_LOCATOR_DATABASE(locator);
+	key->relation = CKPX_LOCATOR_NUMBER(locator);
+	key->fork = MAIN_FORKNUM;
+}
+
+/* A relation that belongs to another one; gone meanwhile is no error. */
+static void
+add_part(FileList *files, Oid relid)
+{
+	Relation	rel = try_relation_open(relid, AccessShareLock);
+
+	if (rel == NULL)
+		return;
+	add_file(files, rel);
+	if (rel->rd_rel->relkind == RELKIND_TOASTVALUE)
+	{
+		ListCell   *cell;
+
+		foreach(cell, RelationGetIndexList(rel))
+			add_part(files, lfirst_oid(cell));
+	}
+	relation_close(rel, AccessShareLock);
+}
+
+/* A relation that has files, with its indexes and its TOAST table. */
+static void
+add_relation(FileList *files, Relation rel)
+{
+	ListCell   *cell;
+
+	add_file(files, rel);
+	if (rel->rd_rel->relkind != RELKIND_RELATION &&
+		rel->rd_rel->relkind != RELKIND_MATVIEW &&
+		rel->rd_rel->relkind != RELKIND_TOASTVALUE)
+		return;
+	foreach(cell, RelationGetIndexList(rel))
+		add_part(files, lfirst_oid(cell));
+	if (OidIsValid(rel->rd_rel->reltoastrelid))
+		add_part(files, rel->rd_rel->reltoastrelid);
+}
+
+/* Raise an error where there is nothing that could be flushed. */
+static void
+check_flushable(Relation rel)
+{
+	if (!RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("cannot flush relation \"%s\"",
+						RelationGetRelationName(rel)),
+				 rel->rd_rel->relkind == RELKIND_FOREIGN_TABLE ?
+				 errdetail("A foreign table has no files here.") :
+				 errdetail("It has no files.")));
+	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("cannot flush relation \"%s\"",
+						RelationGetRelationName(rel)),
+				 errdetail("Temporary relations do not outlive their session.")));
+	if (!RelationIsPermanent(rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("cannot flush relation \"%s\"",
+						RelationGetRelationName(rel)),
+				 errdetail("Unlogged relations do not outlive a crash, on disk or not.")));
+}
+
+static void
+collect_files(Oid relid, FileList *files)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+
+	memset(files, 0, sizeof(*files));
+	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ||
+		rel->rd_rel->relkind == RELKIND_PARTITIONED_INDEX)
+	{
+		List	   *leaves = find_all_inheritors(relid, NoLock, NULL);
+		ListCell   *cell;
+
+		foreach(cell, leaves)
+		{
+			Relation	leaf = try_relation_open(lfirst_oid(cell),
+												 AccessShareLock);
+
+			if (leaf == NULL)
+				continue;
+			if (RELKIND_HAS_STORAGE(leaf->rd_rel->relkind) &&
+				RelationIsPermanent(leaf))
+				add_relation(files, leaf);
+			relation_close(leaf, AccessShareLock);
+		}
+	}
+	else
+	{
+		check_flushable(rel);
+		add_relation(files, rel);
+	}
+	relation_close(rel, AccessShareLock);
+	files->nkeys = ckpx_sort_keys(files->keys, files->nkeys);
+}
+
+/*
+ * Asking the flusher
+ */
+
+/*
+ * Wait until the slot has all its answers, or somebody else must take over.
+ */
+static FlushOutcome
+wait_for_slot(uint64 request, uint64 deadline, uint64 *blocks_written,
+			  char *error)
+{
+	FlushOutcome outcome;
+	uint64		starts = 0;
+	bool		first = true;
+
+	ConditionVariablePrepareToSleep(&CkpxShared->progress);
+	for (;;)
+	{
+		CkpxFlushSlot slot;
+		CkpxWorkerStatus flusher;
+		uint64		now;
+
+		CHECK_FOR_INTERRUPTS();
+		LWLockAcquire(CkpxShared->lock, LW_SHARED);
+		slot = *ckpx_flush_slot(request);
+		flusher = CkpxShared->workers[CKPX_WORKER_FLUSHER];
+		LWLockRelease(CkpxShared->lock);
+		if (first)
+			starts = flusher.starts;
+		first = false;
+
+		*blocks_written = slot.blocks_written;
+		if (slot.ndone + slot.nfailed >= slot.ntotal)
+		{
+			strlcpy(error, slot.error, CKPX_ERROR_TEXT_MAX);
+			outcome = slot.nfailed > 0 ? FLUSH_FAILED :
+				slot.nmissing > 0 ? FLUSH_MISSING : FLUSH_DONE;
+			break;
+		}
+		if (flusher.starts != starts || flusher.pid == 0)
+		{
+			strlcpy(error, flusher.last_error[0] != '\0' ?
+					flusher.last_error : "the flusher is not running",
+					CKPX_ERROR_TEXT_MAX);
+			outcome = FLUSH_FAILED;
+			break;
+		}
+		now = ckpx_clock_ms();
+		if (now >= deadline)
+		{
+			outcome = FLUSH_TIMEOUT;
+			break;
+		}
+		(void) ConditionVariableTimedSleep(&CkpxShared->progress,
+										   Min((long) (deadline - now),
+											   ckpx_force_flush_check_interval),
+										   PG_WAIT_EXTENSION);
+	}
+	ConditionVariableCancelSleep();
+	return outcome;
+}
+
+/* Ask once for at most CKPX_QUEUE_BATCH files. */
+static FlushOutcome
+flush_batch(const CkpxRelKey *keys, uint32 nkeys, XLogRecPtr upto,
+			uint64 deadline, uint64 *blocks_written, char *error)
+{
+	uint64		request;
+	uint64		written = 0;
+	FlushOutcome outcome = FLUSH_FAILED;
+
+	if (!ckpx_flush_begin(&request))
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("too many flushes are being waited for"),
+				 errdetail("There can be %d at a time.", CKPX_FLUSH_SLOTS)));
+	PG_TRY();
+	{
+		for (uint32 i = 0; i < nkeys; i++)
+		{
+			if (!ckpx_flush_add(request, &keys[i], upto))
+				ereport(ERROR,
+						(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+						 errmsg("the queue of relations to be flushed is full"),
+						 errhint("Try again later, or raise \"ckpx.dirty_queue_size\".")));
+		}
+		outcome = wait_for_slot(request, deadline, &written, error);
+	}
+	PG_FINALLY();
+	{
+		ckpx_flush_end(request);
+	}
+	PG_END_TRY();
+	*blocks_written += written;
+	return outcome;
+}
+
+/* Wait a moment before the next try; false when there is no time left. */
+static bool
+pause_before_retry(uint64 deadline)
+{
+	uint64		now = ckpx_clock_ms();
+
+	if (now >= deadline)
+		return false;
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 Min((long) (deadline - now),
+						 ckpx_force_flush_check_interval),
+					 PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	return true;
+}
+
+/*
+ * Have all files of the list flushed.  False when the time is up; *missing
+ * says that some were not there.
+ */
+static bool
+flush_files(const FileList *files, XLogRecPtr upto, uint64 deadline,
+			uint64 *blocks_written, bool *missing, char *error)
+{
+	uint32		done = 0;
+
+	*missing = false;
+	while (done < files->nkeys)
+	{
+		uint32		n = Min(files->nkeys - done, CKPX_QUEUE_BATCH);
+
+		switch (flush_batch(files->keys + done, n, upto, deadline,
+							blocks_written, error))
+		{
+			case FLUSH_MISSING:
+				*missing = true;
+				/* FALLTHROUGH */
+			case FLUSH_DONE:
+				error[0] = '\0';
+				done += n;
+				break;
+			case FLUSH_FAILED:
+				if (!pause_before_retry(deadline))
+					return false;
+				break;
+			case FLUSH_TIMEOUT:
+				return false;
+		}
+	}
+	return true;
+}
+
+static bool
+same_files(const FileList *a, const FileList *b)
+{
+	return a->nkeys == b->nkeys &&
+		(a->nkeys == 0 ||
+		 memcmp(a->keys, b->keys, sizeof(CkpxRelKey) * a->nkeys) == 0);
+}
+
+/* The argument 'upto', or the present end; WAL is flushed up to it. */
+static XLogRecPtr
+upto_argument(FunctionCallInfo fcinfo, int argument)
+{
+	XLogRecPtr	upto = ckpx_lsn_argument(fcinfo, argument);
+	XLogRecPtr	end;
+
+	ckpx_check_past("upto", upto);
+	end = ckpx_flush_wal_end();
+	return upto == InvalidXLogRecPtr ? end : ckpx_normalize_lsn(upto);
+}
+
+static Datum
+flush_result(FunctionCallInfo fcinfo, bool flushed, uint64 blocks_written,
+			 uint64 blocks_remaining)
+{
+	CkpxRow		row;
+
+	ckpx_row_begin(&row);
+	ckpx_row_bool(&row, flushed);
+	ckpx_row_int8(&row, (int64) blocks_written);
+	ckpx_row_int8(&row, (int64) blocks_remaining);
+	return ckpx_single_row(fcinfo, &row);
+}
+
+static void
+warn_not_flushed(const char *error)
+{
+	if (error[0] != '\0')
+		ereport(WARNING,
+				(errmsg("could not flush in time: %s", error)));
+}
+
+Datum
+ckpx_flush_table(PG_FUNCTION_ARGS)
+{
+	char		error[CKPX_ERROR_TEXT_MAX] = "";
+	uint64		blocks_written = 0;
+	uint64		deadline;
+	XLogRecPtr	upto;
+	FileList	files;
+	Oid			relid;
+
+	ckpx_require_preload();
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("rel must not be null")));
+	relid = PG_GETARG_OID(0);
+	deadline = deadline_after(fcinfo, 2);
+	upto = upto_argument(fcinfo, 1);
+
+	collect_files(relid, &files);
+	for (;;)
+	{
+		FileList	present;
+		bool		missing;
+
+		if (!flush_files(&files, upto, deadline, &blocks_written, &missing,
+						 error))
+			break;
+
+		/* Are these still the relation's files? */
+		AcceptInvalidationMessages();
+		collect_files(relid, &present);
+		if (same_files(&files, &present))
+		{
+			if (missing)
+				ereport(ERROR,
+						(errcode(ERRCODE_UNDEFINED_FILE),
+						 errmsg("a file of relation \"%s\" is missing",
+								get_rel_name(relid))));
+			return flush_result(fcinfo, true, blocks_written, 0);
+		}
+		files = present;
+	}
+
+	warn_not_flushed(error);
+	return flush_result(fcinfo, false, blocks_written,
+						files.nkeys == 0 ? 0 :
+						ckpx_flush_count_dirty(files.keys, files.nkeys));
+}
+
+/*
+ * Ranges
+ */
+
+/*
+ * Is every change in [start, end) on disk?  Caller holds the lock.
+ */
+static bool
+is_flushed(XLogRecPtr start, XLogRecPtr end)
+{
+	const CkpxFlushShared *flush = CkpxShared->flush;
+	XLogRecPtr	epoch_start = CkpxShared->store->epoch_start;
+
+	if (end <= start)
+		return true;
+	if (end > CkpxShared->durable_lsn)
+		return false;
+
+	/* Of what lies before the epoch only PostgreSQL can tell. */
+	if (start < epoch_start && flush->completed_redo < Min(end, epoch_start))
+		return false;
+
+	/* Is any file under construction that was changed in the range? */
+	return !(flush->undurable_from != InvalidXLogRecPtr &&
+			 flush->undurable_from < end && flush->undurable_to > start);
+}
+
+/*
+ * What ckpx_flush() waits for: not only for durable_lsn, but also until the
+ * runner has looked again which files are under construction.
+ */
+typedef struct RangeWait
+{
+	XLogRecPtr	upto;
+	bool		flushed;		/* found */
+} RangeWait;
+
+static bool
+range_reached(void *arg)
+{
+	RangeWait  *wait = arg;
+
+	wait->flushed = is_flushed(CkpxShared->store->epoch_start, wait->upto);
+	return CkpxShared->booted && CkpxShared->flush->undurable_at >= wait->upto;
+}
+
+Datum
+ckpx_flush(PG_FUNCTION_ARGS)
+{
+	CkpxFlushShared *flush = CkpxShared != NULL ? CkpxShared->flush : NULL;
+	char		error[CKPX_ERROR_TEXT_MAX] = "";
+	uint64		deadline;
+	uint64		before;
+	uint64		after;
+	uint64		now;
+	RangeWait	wait = {0};
+	bool		reached;
+
+	ckpx_require_preload();
+	deadline = deadline_after(fcinfo, 1);
+	wait.upto = upto_argument(fcinfo, 0);
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	before = flush->counters[CKPX_FLUSH_CHECKPOINT].blocks_written;
+	flush->range_wanted = Max(flush->range_wanted, wait.upto);
+	LWLockRelease(CkpxShared->lock);
+	ckpx_request_collect(wait.upto);
+	ckpx_wake_worker(CKPX_WORKER_RUNNER);
+
+	now = ckpx_clock_ms();
+	reached = ckpx_wait_until(range_reached, &wait,
+							  deadline > now ? (long) (deadline - now) : 0,
+							  CKPX_WORKER_RUNNER);
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	after = flush->counters[CKPX_FLUSH_CHECKPOINT].blocks_written;
+	strlcpy(error, flush->range_error, sizeof(error));
+	LWLockRelease(CkpxShared->lock);
+
+	if (!reached)
+	{
+		warn_not_flushed(error);
+		return flush_result(fcinfo, false, after - before,
+							ckpx_flush_count_dirty(NULL, 0));
+	}
+	if (!wait.flushed)
+		ereport(NOTICE,
+				(errmsg("files that a transaction is still building are not durable before it ends")));
+	return flush_result(fcinfo, wait.flushed, after - before, 0);
+}
+
+Datum
+ckpx_is_flushed(PG_FUNCTION_ARGS)
+{
+	XLogRecPtr	start_lsn;
+	XLogRecPtr	end_lsn;
+	bool		flushed;
+
+	ckpx_require_preload();
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	start_lsn = ckpx_lsn_argument(fcinfo, 0);
+	end_lsn = ckpx_lsn_argument(fcinfo, 1);
+	ckpx_check_range(start_lsn, end_lsn);
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	flushed = CkpxShared->booted &&
+		is_flushed(ckpx_normalize_lsn(start_lsn), ckpx_normalize_lsn(end_lsn));
+	LWLockRelease(CkpxShared->lock);
+	PG_RETURN_BOOL(flushed);
+}

@@ -1,0 +1,147 @@
+/*-------------------------------------------------------------------------
+ *
+ * durability.c
+ *		How far changes are on disk, and having the flusher bring it further.
+ *
+ * durable_lsn says: every change of the present epoch whose record starts
+ * before it is on disk.  It moves for one of these reasons, and never back:
+ *
+ *	- PostgreSQL completed a checkpoint, on a standby a restartpoint: its redo
+ *	  point.  pg_control tells, and is written after all pages were synced.
+ *	- The flusher made a durable pass over [durable_lsn, U): U.
+ *	- An incremental was finished: that was only done when its end was durable,
+ *	  and holds after a restart, too.  An epoch starts there for the same
+ *	  reason: of it, nothing lies before.
+ *	- No block changed between it and the last cut: the last cut.  So an idle
+ *	  server, which skips checkpoints, finishes its entries as well.
+ *
+ * One thing is not in it: files under construction.  Who builds an index or
+ * rewrites a table writes outside shared buffers and syncs, or registers the
+ * file to be synced, at the end only.  The relation is listed as undurable
+ * until durable_lsn has passed the end of the transaction; a pass up to there
+ * syncs its files although their blocks may have been in an earlier range.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "server/compat.h"
+
+#include "access/xlog.h"
+#include "catalog/pg_control.h"
+#include "common/controldata_utils.h"
+#include "miscadmin.h"
+#include "server/flush_shared.h"
+#include "server/options.h"
+#include "server/runner.h"
+
+/*
+ * Redo point of the last completed checkpoint or restartpoint, or Invalid
+ * when it cannot be told right now.
+ */
+static XLogRecPtr
+completed_redo(void)
+{
+	ControlFileData *control;
+	bool		crc_ok;
+	XLogRecPtr	redo;
+
+	LWLockAcquire(ControlFileLock, LW_SHARED);
+	control = get_controlfile(DataDir, &crc_ok);
+	LWLockRelease(ControlFileLock);
+	redo = crc_ok ? control->checkPointCopy.redo : InvalidXLogRecPtr;
+	pfree(control);
+	return redo;
+}
+
+/* The last record in the logtail that changed a block. */
+static XLogRecPtr
+last_change(void)
+{
+	CkpxSegmentInfo *infos;
+	uint32		ninfos;
+	XLogRecPtr	last = InvalidXLogRecPtr;
+
+	infos = ckpx_logtail_copy(&ninfos);
+	for (uint32 i = 0; i < ninfos; i++)
+		last = Max(last, infos[i].last_change_lsn);
+	pfree(infos);
+	return last;
+}
+
+/*
+ * Have the flusher make durable what lies before 'upto', which is decoded.
+ * Does nothing where it is at work already or has failed just now: the caller
+ * comes again.
+ */
+void
+ckpx_durability_request(CkpxRunner *runner, XLogRecPtr upto)
+{
+	CkpxFlushShared *flush = CkpxShared->flush;
+	CkpxRelKey *builds;
+	uint32		nbuilds;
+	XLogRecPtr	from;
+	XLogRecPtr	to;
+	bool		asked = false;
+
+	nbuilds = ckpx_wal_source_builds(runner->source, CkpxShared->durable_lsn,
+									 &builds, &from, &to);
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	if (CkpxShared->workers[CKPX_WORKER_FLUSHER].pid != 0 &&
+		flush->range_request == InvalidXLogRecPtr &&
+		flush->range_retry_ms <= ckpx_clock_ms() &&
+		upto > CkpxShared->durable_lsn &&
+		upto <= CkpxShared->collected_lsn &&
+		nbuilds <= CKPX_JOB_LIST)
+	{
+		flush->range_request = upto;
+		flush->nbuilds = nbuilds;
+		memcpy(flush->builds, builds, sizeof(CkpxRelKey) * nbuilds);
+		asked = true;
+	}
+	LWLockRelease(CkpxShared->lock);
+	pfree(builds);
+	if (asked)
+		ckpx_wake_worker(CKPX_WORKER_FLUSHER);
+}
+
+/*
+ * Find out how far changes are durable, and serve backends that want more.
+ */
+void
+ckpx_durability_step(CkpxRunner *runner)
+{
+	CkpxFlushShared *flush = CkpxShared->flush;
+	XLogRecPtr	redo = completed_redo();
+	XLogRecPtr	changed = last_change();
+	XLogRecPtr	durable;
+	XLogRecPtr	before;
+	XLogRecPtr	wanted;
+	XLogRecPtr	from;
+	XLogRecPtr	to;
+	CkpxRelKey *builds;
+	bool		changes;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	before = CkpxShared->durable_lsn;
+	durable = Max(before, redo);
+	durable = Max(durable, ckpx_entry_store_checkpointed(CkpxShared->store));
+	if (durable > changed)
+		durable = Max(durable, CkpxShared->collected_lsn);
+	CkpxShared->durable_lsn = durable;
+	flush->completed_redo = Max(flush->completed_redo, redo);
+	wanted = Min(flush->range_wanted, CkpxShared->collected_lsn);
+	LWLockRelease(CkpxShared->lock);
+
+	(void) ckpx_wal_source_builds(runner->source, durable, &builds, &from, &to);
+	pfree(builds);
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	changes = durable > before || flush->undurable_at != durable ||
+		flush->undurable_from != from || flush->undurable_to != to;
+	flush->undurable_from = from;
+	flush->undurable_to = to;
+	flush->undurable_at = durable;
+	LWLockRelease(CkpxShared->lock);
+	if (changes)
+		ConditionVariableBroadcast(&CkpxShared->progress);
+	if (wanted > durable)
+		ckpx_durability_request(runner, wanted);
+}

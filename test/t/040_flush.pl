@@ -1,0 +1,367 @@
+# Flushing: what a durable pass leaves on disk, in what order it works, and
+# what it does when the ground moves under it.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+use CkpxTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+# No checkpoint of PostgreSQL may help: what is durable, the flusher made so.
+my $node = new_node('main', conf => <<'EOC');
+shared_buffers = '32MB'
+checkpoint_timeout = '1h'
+max_wal_size = '4GB'
+bgwriter_lru_maxpages = 0
+ckpx.commit_wait = '1s'
+ckpx.min_count = 1000000
+ckpx.max_incremental_interval = 0
+EOC
+$node->start;
+$node->safe_psql('postgres', 'CREATE EXTENSION ckpx; CREATE EXTENSION pg_buffercache');
+
+sub sql
+{
+	return $node->safe_psql('postgres', shift);
+}
+
+# Dirty buffers of a relation's own file.
+sub dirty
+{
+	my ($rel) = @_;
+	return sql("SELECT count(*) FROM pg_buffercache
+		WHERE isdirty AND relfilenode = pg_relation_filenode('$rel')");
+}
+
+sub checkpoints
+{
+	return sql('SELECT checkpoints_timed + checkpoints_req FROM pg_stat_bgwriter');
+}
+
+# Start a statement in a session of its own; ->() waits for its result.
+sub background
+{
+	my ($statement) = @_;
+	my ($in, $out, $err) = ('', '', '');
+	my $handle = IPC::Run::start(
+		[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', $statement ],
+		'<', \$in, '>', \$out, '2>', \$err);
+	return sub { $handle->finish; return wantarray ? ($out, $err) : $out };
+}
+
+sub wait_in_fault
+{
+	my ($name) = @_;
+	wait_for_sql($node, "SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = '$name'");
+	return;
+}
+
+my $checkpoints = checkpoints();
+
+# ---- one relation, all its files
+
+sql(q{CREATE TABLE t (id int PRIMARY KEY, v text, big text);
+	ALTER TABLE t ALTER big SET STORAGE EXTERNAL;
+	INSERT INTO t SELECT g, 'x', repeat('y', 5000) FROM generate_series(1, 1000) g});
+my $toast = sql(q{SELECT reltoastrelid::regclass FROM pg_class WHERE relname = 't'});
+ok(dirty('t') > 0, 'the table is dirty');
+ok(dirty($toast) > 0, 'its TOAST table is dirty');
+like(sql(q{SELECT flushed, blocks_written > 500, blocks_remaining FROM ckpx_flush_table('t')}),
+	qr/^t\|t\|0$/, 'flushing a table');
+is(dirty('t'), 0, 'no dirty buffer is left');
+is(dirty('t_pkey'), 0, 'nor of its index');
+is(dirty($toast), 0, 'nor of its TOAST table');
+is(sql(q{SELECT flushed, blocks_written FROM ckpx_flush_table('t')}), 't|0',
+	'flushing it again writes nothing');
+
+sql(q{CREATE SEQUENCE s; SELECT nextval('s'); CREATE MATERIALIZED VIEW m AS SELECT * FROM t;
+	CREATE INDEX m_v ON m (v)});
+foreach my $rel ('s', 'm', 'm_v', 'pg_class', 'pg_database')
+{
+	is(sql("SELECT flushed FROM ckpx_flush_table('$rel')"), 't', "flushing $rel");
+	is(dirty($rel), 0, "$rel is clean");
+}
+
+sql(q{CREATE TABLE p (id int) PARTITION BY RANGE (id);
+	CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (1000);
+	CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (1000) TO (2000);
+	CREATE INDEX p_id ON p (id);
+	INSERT INTO p SELECT generate_series(0, 1999)});
+is(sql(q{SELECT flushed FROM ckpx_flush_table('p')}), 't', 'flushing a partitioned table');
+is(dirty('p1') + dirty('p2') + dirty('p2_id_idx'), 0, 'its partitions and their indexes are clean');
+
+sql(q{CREATE UNLOGGED TABLE u (id int); CREATE VIEW v AS SELECT 1;
+	CREATE FOREIGN DATA WRAPPER w; CREATE SERVER sv FOREIGN DATA WRAPPER w;
+	CREATE FOREIGN TABLE f (id int) SERVER sv});
+foreach my $case (
+	[ 'u', qr/Unlogged relations do not outlive a crash/ ],
+	[ 'v', qr/It has no files/ ],
+	[ 'f', qr/A foreign table has no files here/ ])
+{
+	my ($ret, $out, $err) = $node->psql('postgres', "SELECT ckpx_flush_table('$case->[0]')");
+	like($err, $case->[1], "a clear answer for $case->[0]");
+}
+my ($ret, $out, $err) = $node->psql('postgres',
+	q{CREATE TEMP TABLE tt (id int); SELECT ckpx_flush_table('tt')});
+like($err, qr/Temporary relations/, 'a clear answer for a temporary table');
+($ret, $out, $err) = $node->psql('postgres',
+	q{SELECT ckpx_flush_table('t', pg_current_wal_insert_lsn() + 1000000)});
+like($err, qr/lies in the future/, 'no flush up to the future');
+
+# ---- ranges
+
+my $start = wal_position($node);
+sql(q{UPDATE t SET v = 'z'});
+my $end = wal_position($node);
+is(sql("SELECT ckpx_is_flushed('$start', '$end')"), 'f', 'a new range is not flushed');
+is(sql(q{SELECT flushed, blocks_remaining FROM ckpx_flush()}), 't|0', 'flushing everything');
+is(sql("SELECT ckpx_is_flushed('$start', '$end')"), 't', 'now it is flushed');
+is(sql("SELECT durable_lsn >= '$end' FROM ckpx_runner"), 't', 'durable_lsn has passed it');
+is(dirty('t'), 0, 'no changed block is dirty');
+
+sql(q{UPDATE t SET v = 'a'});
+sql('SELECT ckpx_checkpoint()');
+is(dirty('t'), 0, 'a checkpoint of ckpx flushed its range');
+is(checkpoints(), $checkpoints, 'without a checkpoint of PostgreSQL');
+
+# ---- sync comes before the claim
+
+sql(q{UPDATE t SET v = 'b'});
+$end = wal_position($node);
+sql(q{SELECT ckpx_fault_add('flush-written', 'wait')});
+my $flush = background("SELECT flushed FROM ckpx_flush('$end')");
+wait_in_fault('flush-written');
+is(dirty('t'), 0, 'everything is written');
+is(sql("SELECT durable_lsn < '$end' FROM ckpx_runner"), 't', 'which is no claim yet');
+is(sql("SELECT ckpx_is_flushed('$start', '$end')"), 'f', 'of nobody');
+is(sql(q{SELECT job, phase FROM ckpx_progress}), 'flush (checkpoint)|writing blocks',
+	'progress is shown');
+sql(q{SELECT ckpx_fault_remove('flush-written')});
+is($flush->(), "t\n", 'after the sync it is flushed');
+
+SKIP:
+{
+	skip 'no strace', 2 if !grep { -x "$_/strace" } split /:/, $ENV{PATH};
+	my $pid = sql(q{SELECT pid FROM ckpx_workers WHERE name = 'flusher'});
+	my $trace = "$PostgreSQL::Test::Utils::tmp_check/strace";
+	my ($tin, $tout) = ('', '');
+	my $strace = IPC::Run::start(
+		[ 'strace', '-f', '-y', '-e', 'trace=fsync,pwrite64,futex', '-o', $trace, '-p', $pid ],
+		'<', \$tin, '>&', \$tout);
+	my $attached = eval {
+		wait_until(sub { $tout =~ /attached/ or die "$tout" if $tout =~ /attached|not permitted/; },
+			'strace is attached', 20);
+	};
+	skip "strace cannot attach: $tout", 2 if !$attached;
+	my $path = sql(q{SELECT pg_relation_filepath('t')});
+	$node->safe_psql('postgres', q{UPDATE t SET v = 'c'});
+	sql(q{SELECT ckpx_flush_table('t')});
+	$strace->signal('INT');
+	$strace->finish;
+	my @calls = grep { m{/\Q$path\E>} } split /\n/, slurp_file($trace);
+	my ($last_write) = grep { $calls[$_] =~ /pwrite64/ } reverse 0 .. $#calls;
+	my ($last_fsync) = grep { $calls[$_] =~ /fsync/ } reverse 0 .. $#calls;
+	ok(defined $last_write, 'strace saw writes of the table');
+	ok(defined $last_fsync && $last_fsync > $last_write, 'and an fsync after the last one');
+}
+
+# ---- errors: tried again, no claim, nothing lost
+
+sql(q{UPDATE t SET v = 'd'});
+$end = wal_position($node);
+sql(q{SELECT ckpx_fault_add('flush-fsync', 'error', NULL, 'eio')});
+($ret, $out, $err) = $node->psql('postgres',
+	q{SELECT flushed FROM ckpx_flush_table('t', NULL, '1s')});
+is($out, 'f', 'with fsync failing a flush is not claimed');
+like($err, qr/could not flush in time/, 'and the reason is told');
+is(sql(q{SELECT last_error IS NOT NULL FROM ckpx_dirty_tables WHERE relation = 't'::regclass}) || 't',
+	't', 'and shown');
+sql(q{SELECT ckpx_fault_remove('flush-fsync')});
+is(sql(q{SELECT flushed FROM ckpx_flush_table('t')}), 't', 'it works again afterwards');
+
+sql(q{UPDATE t SET v = 'e'});
+sql(q{SELECT ckpx_fault_add('flush-write', 'error', '1:2', 'enospc')});
+is(sql(q{SELECT flushed, blocks_remaining FROM ckpx_flush_table('t', NULL, '60s')}), 't|0',
+	'a flush is tried again after an error');
+sql(q{SELECT ckpx_fault_remove('flush-write')});
+is(dirty('t'), 0, 'and then complete');
+
+# A range that fails falls back on PostgreSQL's checkpoint.
+sql(q{UPDATE t SET v = 'f'});
+sql(q{SELECT ckpx_fault_add('flush-fsync', 'error', NULL, 'eio')});
+sql('SELECT ckpx_checkpoint()');
+ok(checkpoints() > $checkpoints, 'where the flusher cannot, PostgreSQL does');
+sql(q{SELECT ckpx_fault_remove('flush-fsync')});
+$checkpoints = checkpoints();
+
+# ---- an error between pin and unpin leaves no pin
+
+sql(q{CREATE TABLE pinned AS SELECT generate_series(1, 10000) AS id});
+sql(q{SELECT ckpx_fault_add('flush-pin', 'error', '1:1')});
+sql(q{SELECT flushed FROM ckpx_flush_table('pinned', NULL, '100ms')});
+wait_for_sql($node, q{SELECT fired > 0 FROM ckpx_fault_list() WHERE name = 'flush-pin'});
+sql(q{SET statement_timeout = '20s'; DROP TABLE pinned});
+pass('the table can be dropped');
+sql(q{SELECT ckpx_fault_remove('flush-pin')});
+wait_for_sql($node, q{SELECT pid IS NOT NULL FROM ckpx_workers WHERE name = 'flusher'});
+
+# ---- killing the flusher in the middle of a pass loses nothing
+
+sql(q{SELECT ckpx_flush()});
+sql(q{UPDATE t SET v = 'g'});
+$end = wal_position($node);
+sql(q{SELECT ckpx_fault_add('flush-written', 'wait')});
+$flush = background("SELECT flushed FROM ckpx_flush('$end')");
+wait_in_fault('flush-written');
+my $flusher = sql(q{SELECT pid FROM ckpx_workers WHERE name = 'flusher'});
+sql("SELECT pg_terminate_backend($flusher)");
+wait_for_sql($node, "SELECT count(*) = 0 FROM ckpx_workers WHERE pid = $flusher", 't', 2);
+pass('it ends at once');
+is(sql("SELECT durable_lsn < '$end' FROM ckpx_runner"), 't', 'nothing is claimed');
+sql(q{SELECT ckpx_fault_remove('flush-written')});
+is($flush->(), "t\n", 'the next process does it');
+
+sql(q{UPDATE t SET v = 'h'});
+sql(q{SELECT ckpx_fault_add('flush-write', 'exit', '50:50')});
+is(sql(q{SELECT flushed FROM ckpx_flush_table('t', NULL, '60s')}), 't',
+	'a table is flushed although the flusher died in between');
+is(dirty('t'), 0, 'completely');
+sql(q{SELECT ckpx_fault_remove('flush-write')});
+
+# ---- a hot row and an open transaction hold nothing up
+
+my $pgbench_file = "$PostgreSQL::Test::Utils::tmp_check/hot.sql";
+append_to_file($pgbench_file, "UPDATE t SET v = 'hot' WHERE id = 1;\n");
+my ($bin, $bout) = ('', '');
+my $pgbench = IPC::Run::start(
+	[ 'pgbench', '-n', '-T', '300', '-f', $pgbench_file, $node->connstr('postgres') ],
+	'<', \$bin, '>&', \$bout);
+my $open = $node->background_psql('postgres');
+$open->query_safe(q{BEGIN; INSERT INTO p VALUES (5)});
+foreach my $i (1 .. 3)
+{
+	my $took = sql(q{SELECT clock_timestamp() AS begin \gset
+		SELECT ckpx_checkpoint();
+		SELECT extract(epoch FROM clock_timestamp() - :'begin')});
+	$took =~ s/.*\n//s;
+	ok($took < 30, "checkpoint $i with a hot row and an open transaction took $took s");
+	$took = sql(q{SELECT clock_timestamp() AS begin \gset
+		SELECT flushed FROM ckpx_flush_table('t');
+		SELECT extract(epoch FROM clock_timestamp() - :'begin')});
+	like($took, qr/^t\n/, 'the table can be flushed');
+	$took =~ s/.*\n//s;
+	ok($took < 30, "and that took $took s");
+}
+$open->query_safe('ROLLBACK');
+$open->quit;
+$pgbench->kill_kill;
+is(checkpoints(), $checkpoints, 'still without a checkpoint of PostgreSQL');
+
+# ---- the ground moves: files change between the writes and the syncs
+
+my $tablespace = PostgreSQL::Test::Utils::tempdir;
+sql("CREATE TABLESPACE ts LOCATION '$tablespace'");
+foreach my $case (
+	[ 'DROP TABLE', 'DROP TABLE x' ],
+	[ 'TRUNCATE', 'TRUNCATE x' ],
+	[ 'truncation by VACUUM', 'DELETE FROM x WHERE id > 10; VACUUM x' ],
+	[ 'rewrite', 'VACUUM FULL x' ],
+	[ 'move to another tablespace', 'ALTER TABLE x SET TABLESPACE ts' ])
+{
+	my ($name, $statement) = @$case;
+	foreach my $fault ('flush-scan', 'flush-written')
+	{
+		sql(q{DROP TABLE IF EXISTS x; SELECT ckpx_flush();
+			CREATE TABLE x AS SELECT generate_series(1, 20000) AS id});
+		$end = wal_position($node);
+		sql("SELECT ckpx_fault_add('$fault', 'wait')");
+		my $range = background("SELECT flushed FROM ckpx_flush('$end')");
+		wait_in_fault($fault);
+		foreach my $part (split /; /, $statement)
+		{
+			sql($part);
+		}
+		# The checkpoint removes the first segments of dropped files.
+		sql('CHECKPOINT');
+		sql("SELECT ckpx_fault_remove('$fault')");
+		is($range->(), "t\n", "$name during a pass ($fault)");
+	}
+}
+
+# A single table that gets other files is followed.
+sql(q{DROP TABLE IF EXISTS x; CREATE TABLE x AS SELECT generate_series(1, 20000) AS id;
+	SELECT ckpx_fault_add('flush-written', 'wait')});
+my $table = background(q{SELECT flushed FROM ckpx_flush_table('x')});
+wait_in_fault('flush-written');
+sql('VACUUM FULL x');
+sql('UPDATE x SET id = id');
+sql('CHECKPOINT');
+sql('UPDATE x SET id = id');
+sql(q{SELECT ckpx_fault_remove('flush-written')});
+is($table->(), "t\n", 'a rewritten table is flushed');
+is(dirty('x'), 0, 'and that means its new file');
+
+# ---- databases and tablespaces
+
+sql('CREATE DATABASE d');
+$node->safe_psql('d', 'CREATE TABLE x AS SELECT generate_series(1, 20000) AS id');
+$end = wal_position($node);
+sql(q{SELECT ckpx_fault_add('flush-written', 'wait')});
+my $range = background("SELECT flushed FROM ckpx_flush('$end')");
+wait_in_fault('flush-written');
+sql(q{SET statement_timeout = '20s'; DROP DATABASE d});
+pass('a database is dropped while a pass waits');
+sql(q{SELECT ckpx_fault_remove('flush-written')});
+is($range->(), "t\n", 'and the pass goes on without it');
+
+sql('DROP TABLE x; SELECT ckpx_flush()');
+sql(q{CREATE TABLE x TABLESPACE ts AS SELECT generate_series(1, 20000) AS id});
+$end = wal_position($node);
+sql(q{SELECT ckpx_fault_add('flush-write', 'wait')});
+$range = background("SELECT flushed FROM ckpx_flush('$end')");
+wait_in_fault('flush-write');
+sql('DROP TABLE x');
+sql(q{SET statement_timeout = '20s'; DROP TABLESPACE ts});
+pass('a tablespace is dropped while a pass waits');
+sql(q{SELECT ckpx_fault_remove('flush-write')});
+is($range->(), "t\n", 'and the pass goes on without it, too');
+
+# ---- files under construction
+
+sql('CREATE TABLE base AS SELECT generate_series(1, 50000) AS id; SELECT ckpx_flush()');
+$start = wal_position($node);
+my $build = $node->background_psql('postgres');
+$build->query_safe('BEGIN; CREATE INDEX base_id ON base (id)');
+$end = wal_position($node);
+is(sql("SELECT flushed FROM ckpx_flush('$end')"), 'f', 'an open transaction builds an index: not flushed');
+is(sql("SELECT ckpx_is_flushed('$start', '$end')"), 'f', 'nor is its range');
+$build->query_safe('COMMIT');
+$build->quit;
+is(sql('SELECT flushed FROM ckpx_flush()'), 't', 'after its end it is');
+is(sql("SELECT ckpx_is_flushed('$start', '$end')"), 't', 'and the range, too');
+
+# ---- ckpx.flush = off
+
+$node->append_conf('postgresql.conf', 'ckpx.flush = off');
+$node->reload;
+wait_for_sql($node, 'SHOW ckpx.flush', 'off');
+$checkpoints = checkpoints();
+sql(q{UPDATE t SET v = 'i'});
+sql('SELECT ckpx_checkpoint()');
+ok(checkpoints() > $checkpoints, 'with ckpx.flush off a checkpoint of PostgreSQL is asked for');
+sql(q{UPDATE t SET v = 'j'});
+is(sql(q{SELECT flushed FROM ckpx_flush_table('t')}), 't', 'a flush that is asked for is made');
+
+# ---- a crash right after the claim
+
+sql(q{UPDATE t SET v = 'k'});
+sql(q{SELECT ckpx_flush()});
+my $expected = sql(q{SELECT count(*) FROM t WHERE v = 'k'});
+crash_and_restart($node);
+is(sql(q{SELECT count(*) FROM t WHERE v = 'k'}), $expected, 'nothing is lost in a crash');
+
+$node->stop;
+done_testing();
