@@ -1,0 +1,247 @@
+/*-------------------------------------------------------------------------
+ *
+ * make_history.c
+ *		A long history for a stopped server.
+ *
+ *	make_history FOLDER COUNT NRELATIONS NBLOCKS [TABLESPACE DATABASE RELFILENODE]
+ *
+ * FOLDER is the store's folder.  Its newest manifest is read; in its place
+ * comes one that divides the range of its finished incrementals into COUNT
+ * incrementals, each with an object that lists NRELATIONS relations of
+ * NBLOCKS changed blocks.  If a relation is named, it is one of them.  So
+ * everything outside the entries stays what this cluster expects: identity,
+ * epoch, the range, the last WAL record before its end.  Nothing is synced:
+ * the history is good for measuring only.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "core/manifest.h"
+#include "core/names.h"
+#include "core/object_format.h"
+
+#include <dirent.h>
+
+#define FIRST_RELATION	100000
+
+static const char *folder;
+
+static void pg_attribute_noreturn()
+die(const char *what, const char *why)
+{
+	fprintf(stderr, "make_history: %s: %s\n", what, why);
+	exit(1);
+}
+
+static FILE *
+open_file(const char *name, const char *mode)
+{
+	char		path[MAXPGPATH];
+	FILE	   *file;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	file = fopen(path, mode);
+	if (file == NULL)
+		die(path, strerror(errno));
+	return file;
+}
+
+static void
+close_file(FILE *file)
+{
+	if (fclose(file) != 0)
+		die("close", strerror(errno));
+}
+
+static void
+write_bytes(void *arg, const char *bytes, Size length)
+{
+	if (fwrite(bytes, 1, length, (FILE *) arg) != length)
+		die("write", strerror(errno));
+}
+
+static void
+read_newest_manifest(CkpxManifest *manifest)
+{
+	DIR		   *dir = opendir(folder);
+	struct dirent *de;
+	char		newest[MAXPGPATH] = "";
+	uint64		sequence = 0;
+	StringInfoData text;
+	FILE	   *file;
+	const char *problem;
+	int			c;
+
+	if (dir == NULL)
+		die(folder, strerror(errno));
+	while ((de = readdir(dir)) != NULL)
+	{
+		CkpxName	name;
+
+		ckpx_parse_name(de->d_name, &name);
+		if (name.type == CKPX_NAME_MANIFEST && name.sequence >= sequence)
+		{
+			sequence = name.sequence;
+			strlcpy(newest, de->d_name, sizeof(newest));
+		}
+	}
+	closedir(dir);
+	if (newest[0] == '\0')
+		die(folder, "no manifest");
+
+	initStringInfo(&text);
+	file = open_file(newest, "rb");
+	while ((c = getc(file)) != EOF)
+		appendStringInfoChar(&text, (char) c);
+	close_file(file);
+	if (!ckpx_manifest_decode(manifest, text.data, text.len, &problem))
+		die(newest, problem);
+}
+
+/* The same relations in every object, with blocks that differ a little. */
+static void
+write_object(const CkpxManifest *manifest, CkpxEntry *entry, uint32 number,
+			 uint32 nrelations, uint32 nblocks, const CkpxRelKey *named)
+{
+	CkpxDirtyTree *tree = ckpx_dirty_tree_create(CKPX_CURRENT_MEMORY);
+	CkpxObjectOptions options = {10000, 64 * 1024, CKPX_COMPRESSION_ZSTD};
+	CkpxObjectTotals totals = {0};
+	CkpxObjectHeader header;
+	CkpxObjectWriter *writer;
+	CkpxRelation **sorted;
+	char		name[CKPX_NAME_MAX];
+	FILE	   *file;
+	uint32		count;
+
+	memset(&header, 0, sizeof(header));
+	header.version = CKPX_OBJECT_VERSION;
+	header.kind = entry->kind;
+	header.identity = manifest->identity;
+	header.epoch = entry->epoch;
+	header.timeline = entry->timeline;
+	header.start_lsn = entry->start_lsn;
+	header.end_lsn = entry->end_lsn;
+	header.last_record = entry->last_record;
+	header.last_change_lsn = entry->last_change_lsn;
+	header.truncate_lsn = entry->truncate_lsn;
+	header.created_at = entry->created_at;
+	header.written_at = entry->finished_at;
+	header.nxacts = entry->nxacts;
+	header.wal_bytes = entry->wal_bytes;
+
+	for (uint32 i = 0; i < nrelations; i++)
+	{
+		CkpxRelKey	key = {1663, 5, FIRST_RELATION + i, MAIN_FORKNUM};
+
+		if (named != NULL && i == nrelations / 2)
+			key = *named;
+		for (uint32 block = 0; block < nblocks; block++)
+			(void) ckpx_dirty_tree_mark(tree, &key,
+										number * 3 + block * 7);
+		entry->nblocks += nblocks;
+	}
+	entry->nrelations = nrelations;
+
+	ckpx_object_name(name, entry->kind, entry->epoch, entry->timeline,
+					 entry->start_lsn, entry->end_lsn, 0);
+	file = open_file(name, "wb");
+	writer = ckpx_object_begin(CKPX_CURRENT_MEMORY, &header, &options,
+							   write_bytes, file);
+	sorted = ckpx_dirty_tree_sorted(tree, &count);
+	for (uint32 i = 0; i < count; i++)
+		ckpx_object_add(writer, sorted[i]);
+	totals.last_part = true;
+	ckpx_object_end(writer, &totals);
+	entry->size_bytes = (uint64) ftell(file);
+	close_file(file);
+	pfree(sorted);
+	ckpx_dirty_tree_free(tree);
+}
+
+int
+main(int argc, char **argv)
+{
+	CkpxManifest manifest;
+	CkpxEntry	first = {0};
+	CkpxEntry	last = {0};
+	CkpxEntry  *entries;
+	CkpxRelKey	named = {0};
+	StringInfoData text;
+	char		name[CKPX_NAME_MAX];
+	FILE	   *file;
+	uint32		count;
+	uint64		step;
+
+	if (argc != 5 && argc != 8)
+	{
+		fprintf(stderr, "usage: make_history FOLDER COUNT NRELATIONS NBLOCKS [TABLESPACE DATABASE RELFILENODE]\n");
+		return 2;
+	}
+	folder = argv[1];
+	count = (uint32) strtoul(argv[2], NULL, 10);
+	if (argc == 8)
+	{
+		named.tablespace = (Oid) strtoul(argv[5], NULL, 10);
+		named.database = (Oid) strtoul(argv[6], NULL, 10);
+		named.relation = (Oid) strtoul(argv[7], NULL, 10);
+	}
+
+	read_newest_manifest(&manifest);
+	for (uint32 i = 0; i < manifest.nentries; i++)
+	{
+		const CkpxEntry *entry = &manifest.entries[i];
+
+		if (entry->kind != CKPX_KIND_INCREMENTAL ||
+			entry->epoch != manifest.epoch)
+			continue;
+		if (first.kind == CKPX_KIND_NONE ||
+			entry->start_lsn < first.start_lsn)
+			first = *entry;
+		if (entry->end_lsn > last.end_lsn)
+			last = *entry;
+	}
+	if (first.kind == CKPX_KIND_NONE)
+		die(folder, "no incremental to divide");
+	step = (last.end_lsn - first.start_lsn) / Max(count, 1) / 8 * 8;
+	if (count == 0 || step == 0)
+		die(folder, "the range is too short for so many entries");
+
+	entries = palloc0(sizeof(CkpxEntry) * count);
+	for (uint32 i = 0; i < count; i++)
+	{
+		CkpxEntry  *entry = &entries[i];
+
+		*entry = last;
+		entry->start_lsn = i == 0 ? first.start_lsn : entries[i - 1].end_lsn;
+		if (i < count - 1)
+		{
+			entry->end_lsn = first.start_lsn + (i + 1) * step;
+			entry->last_record.start = entry->end_lsn - 8;
+			entry->last_change_lsn = entry->end_lsn - 8;
+			entry->truncate_lsn = entry->end_lsn - 8;
+		}
+		entry->wal_bytes = entry->end_lsn - entry->start_lsn;
+		entry->nparts = 1;
+		entry->open_xacts = 0;
+		entry->undurable = 0;
+		entry->nblocks = 0;
+		write_object(&manifest, entry, i, (uint32) strtoul(argv[3], NULL, 10),
+					 (uint32) strtoul(argv[4], NULL, 10),
+					 argc == 8 ? &named : NULL);
+	}
+
+	manifest.sequence++;
+	manifest.entries = entries;
+	manifest.nentries = count;
+	initStringInfo(&text);
+	ckpx_manifest_encode(&text, &manifest);
+	ckpx_manifest_name(name, manifest.sequence, first.start_lsn,
+					   last.end_lsn);
+	file = open_file(name, "wb");
+	write_bytes(file, text.data, text.len);
+	close_file(file);
+
+	printf("%X/%X %X/%X %X/%X\n", LSN_FORMAT_ARGS(first.start_lsn),
+		   LSN_FORMAT_ARGS(entries[count > 10 ? count - 10 : 0].start_lsn),
+		   LSN_FORMAT_ARGS(last.end_lsn));
+	return 0;
+}
