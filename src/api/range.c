@@ -5,8 +5,8 @@
  *		finished objects answer a range.
  *
  * ckpx_collect_range may have to name ten thousand objects, and tools call it
- * often.  Under the lock only the few fields that a name is made of are
- * copied; the text is then built in place in a value whose largest size is
+ * often.  Under the lock only the few fields that tell one name from the next
+ * are copied; the text is then built in place in a value whose largest size is
  * known beforehand.
  *
  *-------------------------------------------------------------------------
@@ -26,63 +26,83 @@ PG_FUNCTION_INFO_V1(ckpx_pending_count);
 /* Longest version number with its separators. */
 #define VERSION_TEXT_MAX	12
 
-/* What a location is made of. */
+/*
+ * What a location is made of, besides what all have in common or have from
+ * the one before: each begins where that ends, and only the first may be a
+ * global.
+ */
 typedef struct Location
 {
-	CkpxEntryKind kind;
-	uint32		epoch;
+	XLogRecPtr	end_lsn;
 	TimeLineID	timeline;
 	uint32		version;
-	XLogRecPtr	start_lsn;
-	XLogRecPtr	end_lsn;
 } Location;
 
-/*
- * Copy what answers the range; the array has 'max_entries' elements, and so
- * has 'chosen'.
- */
+typedef struct LocationList
+{
+	CkpxCollectResult result;
+	CkpxEntryKind first_kind;
+	Location   *locations;		/* result.nchosen */
+} LocationList;
+
+/* Copy what answers the range. */
 static void
-copy_locations(XLogRecPtr start_lsn, XLogRecPtr end_lsn, uint32 *chosen,
-			   Location *locations, CkpxCollectResult *result)
+copy_locations(LocationList *list, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 {
 	const CkpxEntryStore *store = CkpxShared->store;
+	CkpxCollectResult *result = &list->result;
+	uint32	   *chosen = palloc(sizeof(uint32) * store->max_entries);
+	XLogRecPtr	begin PG_USED_FOR_ASSERTS_ONLY;
+
+	list->first_kind = CKPX_KIND_INCREMENTAL;
+	list->locations = MemoryContextAllocHuge(CurrentMemoryContext,
+											 sizeof(Location) *
+											 store->max_entries);
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	ckpx_entry_store_collect(store, start_lsn, end_lsn, chosen, result);
+	begin = result->from_lsn;
 	for (uint32 i = 0; i < result->nchosen; i++)
 	{
 		const CkpxEntry *entry = &store->entries[chosen[i]];
-		Location   *location = &locations[i];
+		Location   *location = &list->locations[i];
 
-		location->kind = entry->kind;
-		location->epoch = entry->epoch;
+		Assert(entry->epoch == result->epoch && entry->start_lsn == begin);
+		if (i == 0)
+			list->first_kind = entry->kind;
+		else
+			Assert(entry->kind == CKPX_KIND_INCREMENTAL);
+		location->end_lsn = begin = entry->end_lsn;
 		location->timeline = entry->timeline;
 		location->version = entry->version;
-		location->start_lsn = entry->start_lsn;
-		location->end_lsn = entry->end_lsn;
 	}
 	LWLockRelease(CkpxShared->lock);
+	pfree(chosen);
 }
 
 /* Build "loc;version;loc;version;...;[from_to]", or an empty text. */
 static text *
-format_locations(const Location *locations, const CkpxCollectResult *result)
+format_locations(const LocationList *list)
 {
+	const CkpxCollectResult *result = &list->result;
 	Size		size = VARHDRSZ + 2 * CKPX_LSN_TEXT_MAX + 3 +
 		(Size) result->nchosen * (CKPX_NAME_MAX + VERSION_TEXT_MAX);
 	text	   *value = palloc(size);
 	char	   *at = VARDATA(value);
+	CkpxEntryKind kind = list->first_kind;
+	XLogRecPtr	start_lsn = result->from_lsn;
 
 	for (uint32 i = 0; i < result->nchosen; i++)
 	{
-		const Location *location = &locations[i];
+		const Location *location = &list->locations[i];
 
-		at += ckpx_object_name(at, location->kind, location->epoch,
-							   location->timeline, location->start_lsn,
-							   location->end_lsn, 0);
+		at += ckpx_object_name(at, kind, result->epoch, location->timeline,
+							   start_lsn, location->end_lsn, 0);
 		*at++ = ';';
 		at += pg_ultoa_n(location->version, at);
 		*at++ = ';';
+		kind = CKPX_KIND_INCREMENTAL;
+		start_lsn = location->end_lsn;
 	}
 	if (result->nchosen > 0)
 	{
@@ -102,9 +122,10 @@ ckpx_collect_range(PG_FUNCTION_ARGS)
 {
 	XLogRecPtr	start_lsn = ckpx_lsn_argument(fcinfo, 0);
 	XLogRecPtr	end_lsn = ckpx_lsn_argument(fcinfo, 1);
-	CkpxCollectResult result;
-	Location   *locations;
-	uint32	   *chosen;
+	const CkpxCollectResult *result;
+	LocationList list;
+	text	   *locations;
+	Datum		answer;
 	CkpxRow		row;
 
 	ckpx_require_preload();
@@ -113,33 +134,39 @@ ckpx_collect_range(PG_FUNCTION_ARGS)
 	else
 		end_lsn = Max(ckpx_normalize_lsn(ckpx_wal_end()), start_lsn);
 
-	chosen = palloc(sizeof(uint32) * CkpxShared->store->max_entries);
-	locations = MemoryContextAllocHuge(CurrentMemoryContext,
-									   sizeof(Location) *
-									   CkpxShared->store->max_entries);
-	copy_locations(start_lsn, end_lsn, chosen, locations, &result);
+	copy_locations(&list, start_lsn, end_lsn);
+	result = &list.result;
 
-	if (result.stale)
+	if (result->stale)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("range %X/%X - %X/%X is stale",
 						LSN_FORMAT_ARGS(start_lsn), LSN_FORMAT_ARGS(end_lsn)),
 				 errdetail("The oldest LSN that can be answered is %X/%X.",
-						   LSN_FORMAT_ARGS(result.oldest)),
+						   LSN_FORMAT_ARGS(result->oldest)),
 				 errhint("Take a full copy and start from there.")));
 
+	locations = format_locations(&list);
+	pfree(list.locations);
+
 	ckpx_row_begin(&row);
-	ckpx_row_datum(&row,
-				   PointerGetDatum(format_locations(locations, &result)));
-	ckpx_row_lsn(&row, result.checkpointed);
-	ckpx_row_bool(&row, result.complete);
-	if (result.complete || result.missing_from == InvalidXLogRecPtr)
+	ckpx_row_datum(&row, PointerGetDatum(locations));
+	ckpx_row_lsn(&row, result->checkpointed);
+	ckpx_row_bool(&row, result->complete);
+	if (result->complete || result->missing_from == InvalidXLogRecPtr)
 		ckpx_row_null(&row);
-	else if (result.missing_from == start_lsn && !PG_ARGISNULL(0))
+	else if (result->missing_from == start_lsn && !PG_ARGISNULL(0))
 		ckpx_row_datum(&row, PG_GETARG_DATUM(0));
 	else
-		ckpx_row_lsn(&row, result.missing_from);
-	return ckpx_single_row(fcinfo, &row);
+		ckpx_row_lsn(&row, result->missing_from);
+
+	/*
+	 * The row has a copy.  A long text is given back before the caller copies
+	 * it once more, so that the process need not grow and shrink each time.
+	 */
+	answer = ckpx_single_row(fcinfo, &row);
+	pfree(locations);
+	return answer;
 }
 
 Datum

@@ -52,6 +52,9 @@ typedef struct CkpxEntry
 	TimeLineID	timeline;		/* of its end */
 	XLogRecPtr	start_lsn;
 	XLogRecPtr	end_lsn;
+	uint32		version;		/* object format version, once it is written;
+								 * here with all else that names the object,
+								 * so that a long history is read quickly */
 	CkpxRecordMark last_record; /* the last record before end_lsn */
 
 	/* what the range holds */
@@ -70,7 +73,6 @@ typedef struct CkpxEntry
 	uint64		clock_ms;		/* monotonic time of its cut; 0 after a boot */
 
 	/* result */
-	uint32		version;		/* object format version */
 	uint32		nparts;
 	uint64		size_bytes;
 	uint32		open_xacts;		/* still open when it was written */
