@@ -633,8 +633,12 @@ ckpx_block_set_add(CkpxBlockSet *set, BlockNumber block)
 	chunk = &set->chunks[i];
 	if (!chunk_is_bitmap(chunk))
 	{
-		/* Appending at the end is common: a table that grows. */
-		if (chunk->u.values[chunk->count - 1] < low)
+		uint16		last = chunk->u.values[chunk->count - 1];
+
+		/* The page at the end of a table that grows: again, or the next. */
+		if (last == low)
+			return false;
+		if (last < low)
 			i = chunk->count;
 		else
 		{
