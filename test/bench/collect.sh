@@ -43,6 +43,8 @@ corpus_tpcb() {
 	stop_server
 	start_server full_page_writes=off shared_preload_libraries=ckpx
 	ask "CREATE EXTENSION ckpx"
+	# Tells the reader which transactions run, as happens every 15 s.
+	ask "CHECKPOINT"
 	tpcb 10 300000
 }
 
