@@ -10,7 +10,7 @@
 #	make demo               a throw-away server: checkpoints, kill -9, the same answer
 #	make test               unit, regress, isolation and TAP tests
 #	make unit               only the unit tests of src/core
-#	make bench              the benchmarks
+#	make bench              the benchmarks; the results are in build/bench.txt
 #	make fuzz SECONDS=60    libFuzzer on every decoder of src/core
 #	make test-cassert       the tests on a server with assertions
 #	make test-major PGMAJOR=17
@@ -113,8 +113,11 @@ unit: setup
 demo: setup
 	@test/private.sh test/demo.sh
 
+# T= picks parts: make bench T='collect tps'
 bench: setup
-	@test/private.sh test/bench/run.sh $(T)
+	@mkdir -p build
+	@test/private.sh test/bench/run.sh $(T) >build/bench.txt; status=$$?; \
+		echo; cat build/bench.txt; exit $$status
 
 test-major:
 	@test/major.sh $(PGMAJOR) $(T)

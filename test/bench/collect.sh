@@ -94,6 +94,9 @@ measure() {						# measure NAME TITLE
 		all_theirs+=("$theirs")
 		ratios+=("$(calc %.4f "$ours / $theirs")")
 	done
+	total_size=$(calc %.0f "$total_size + $size")
+	total_ours=$(calc %.1f "$total_ours + $(median_of %.1f "${all_ours[@]}")")
+	total_theirs=$(calc %.1f "$total_theirs + $(median_of %.1f "${all_theirs[@]}")")
 	row "$2: WAL, MB" "$(calc %.0f "$size / 1e6")"
 	row "  runner, CPU ms" "$(median_of %.0f "${all_ours[@]}")" "$(spread_of %.0f "${all_ours[@]}")"
 	row "  pg_waldump --quiet, CPU ms" "$(median_of %.0f "${all_theirs[@]}")" "$(spread_of %.0f "${all_theirs[@]}")"
@@ -101,6 +104,9 @@ measure() {						# measure NAME TITLE
 	row "  runner, peak RSS, MB" "$(median_of %.1f "${hwm[@]}")" "$(spread_of %.1f "${hwm[@]}")"
 }
 
+total_size=0 total_ours=0 total_theirs=0
 measure tpcb "TPC-B without full-page images"
 measure images "load, TPC-B with full-page images"
 measure bulk "bulk changes, indexes, vacuum"
+row "all: WAL, MB" "$(calc %.0f "$total_size / 1e6")"
+row "  runner / pg_waldump" "$(calc %.2f "$total_ours / $total_theirs")" "" "<= 1.5"
