@@ -76,7 +76,8 @@ ckpx_workers_register(void)
 
 /*
  * Take this process out of shared memory.  Waiters must learn that the worker
- * is gone.
+ * is gone, and that the job it may have been in is nobody's now: the runner
+ * does not load the history while a job runs.
  */
 static void
 worker_exit(int code, Datum arg)
@@ -91,6 +92,8 @@ worker_exit(int code, Datum arg)
 		status->state = CKPX_WORKER_STOPPED;
 		status->since = GetCurrentTimestamp();
 		status->activity[0] = '\0';
+		if (my_worker == CKPX_WORKER_CHECKPOINTER)
+			CkpxShared->job_running = false;
 	}
 	LWLockRelease(CkpxShared->lock);
 	ConditionVariableBroadcast(&CkpxShared->progress);

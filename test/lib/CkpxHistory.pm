@@ -1,0 +1,508 @@
+
+=head1 NAME
+
+CkpxHistory - load on a server, and what must hold of its history and files
+
+=head1 SYNOPSIS
+
+  use CkpxHistory;
+
+  my $node = history_node('main');
+  $node->start;
+  create_load($node);
+  my $load = start_load($node);
+  # ... break something ...
+  stop_load($load);
+  await_tracking($node);
+  is_one_epoch($node, 'after the crash');
+  store_is_sound($node, 'after the crash');
+
+=cut
+
+package CkpxHistory;
+
+use strict;
+use warnings;
+
+use Carp;
+use Exporter 'import';
+use IPC::Run;
+use Test::More ();
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+
+use CkpxTest;
+
+our @EXPORT = qw(
+  history_node create_load start_load stop_load run_load
+  await_tracking worker_pid end_worker crash_worker await_restart
+  gap_reasons is_one_epoch has_no_answer finished_range answer
+  store_dir store_files store_is_sound manifests read_manifest
+  log_since add_fault remove_fault
+);
+
+=head2 history_node($name, %options)
+
+new_node() with what these tests need: the server comes back by itself after a
+worker was killed, and WAL stays for pg_waldump.
+
+=cut
+
+sub history_node
+{
+	my ($name, %options) = @_;
+	my $conf = $options{conf} // '';
+
+	# fsync stays off, as PostgreSQL::Test::Cluster has it: processes are
+	# killed here, the kernel is not.
+	$options{conf} = <<"EOC" . $conf;
+restart_after_crash = on
+wal_keep_size = '1GB'
+ckpx.log_checkpoints = off
+EOC
+	return new_node($name, %options);
+}
+
+# ---------------------------------------------------------------------------
+# Load
+# ---------------------------------------------------------------------------
+
+my %scripts = (
+	change => <<'EOS',
+\set id random(1, 3000)
+BEGIN;
+UPDATE load_row SET n = n + 1 WHERE id = :id;
+INSERT INTO load_log (t) VALUES (repeat(md5(:id::text), 8));
+DELETE FROM load_log WHERE id IN (SELECT min(id) FROM load_log);
+SELECT nextval('load_seq');
+END;
+EOS
+	define => <<'EOS',
+DROP TABLE IF EXISTS load_new:client_id;
+CREATE TABLE load_new:client_id AS SELECT g AS id FROM generate_series(1, 400) g;
+CREATE INDEX ON load_new:client_id (id);
+DELETE FROM load_new:client_id WHERE id % 3 = 0;
+VACUUM load_new:client_id;
+EOS
+	empty => <<'EOS',
+BEGIN;
+UPDATE load_row SET n = n - 1 WHERE id < 100;
+ROLLBACK;
+VACUUM load_row;
+EOS
+);
+
+=head2 create_load($node), start_load($node, $seconds), stop_load($load),
+run_load($node, $transactions)
+
+Tables and a pgbench that works on them in the background, with two clients
+and 300 transactions a second, until it is stopped, the time is over (60 s) or
+the server goes away; or in the foreground, a number of transactions.
+
+=cut
+
+sub create_load
+{
+	my $node = shift;
+
+	$node->safe_psql(
+		'postgres', q{
+		CREATE EXTENSION IF NOT EXISTS ckpx;
+		CREATE TABLE load_row (id int PRIMARY KEY, n int, t text) WITH (fillfactor = 60);
+		INSERT INTO load_row SELECT g, 0, md5(g::text) FROM generate_series(1, 3000) g;
+		CREATE TABLE load_log (id bigserial PRIMARY KEY, t text);
+		CREATE SEQUENCE load_seq});
+	return;
+}
+
+sub load_command
+{
+	my ($node, @options) = @_;
+	my @command = (
+		'pgbench', '--no-vacuum', '-h', $node->host, '-p', $node->port,
+		@options);
+
+	my %weight = (change => 30, define => 2, empty => 1);
+	my $folder = tempdir_of($node);
+	foreach my $name (sort keys %scripts)
+	{
+		append_once("$folder/$name.sql", $scripts{$name});
+		push @command, '-f', "$folder/$name.sql\@$weight{$name}";
+	}
+	return (@command, 'postgres');
+}
+
+sub tempdir_of
+{
+	my $folder = $_[0]->basedir . '/load';
+	mkdir $folder;
+	return $folder;
+}
+
+sub append_once
+{
+	my ($path, $text) = @_;
+	append_to_file($path, $text) unless -e $path;
+	return;
+}
+
+sub start_load
+{
+	my ($node, $seconds) = @_;
+	my $output = '';
+	my $handle = IPC::Run::start(
+		[ load_command($node, '-c', 2, '-R', 300, '-T', $seconds // 60) ],
+		'<', \undef, '>', \$output, '2>&1');
+	return { handle => $handle, output => \$output };
+}
+
+sub stop_load
+{
+	my $load = shift;
+
+	# finish() croaks where the program was killed.
+	eval { $load->{handle}->kill_kill(grace => 5) };
+	return ${ $load->{output} };
+}
+
+sub run_load
+{
+	my ($node, $transactions) = @_;
+	my ($output, $errors);
+
+	IPC::Run::run([ load_command($node, '-c', 1, '-t', $transactions) ],
+		'<', \undef, '>', \$output, '2>', \$errors)
+	  or croak "pgbench failed: $errors";
+	return;
+}
+
+# ---------------------------------------------------------------------------
+# Workers
+# ---------------------------------------------------------------------------
+
+=head2 await_tracking($node)
+
+Wait until the runner follows WAL up to the present.
+
+=cut
+
+sub await_tracking
+{
+	my $node = shift;
+
+	wait_for_sql($node,
+		'SELECT ckpx_wait_collected(CASE WHEN pg_is_in_recovery()'
+		  . ' THEN pg_last_wal_replay_lsn()'
+		  . " ELSE pg_current_wal_insert_lsn() END, '30s')");
+	return;
+}
+
+sub worker_pid
+{
+	my ($node, $worker) = @_;
+
+	return $node->safe_psql('postgres',
+		"SELECT pid FROM ckpx_workers WHERE name = '$worker'");
+}
+
+=head2 end_worker($node, $worker), crash_worker($node, $worker)
+
+SIGTERM to one worker: it comes back by itself.  SIGKILL: the server starts
+all its processes anew.  Both return when the signal had its effect.
+
+=cut
+
+sub end_worker
+{
+	my ($node, $worker) = @_;
+	my $pid = worker_pid($node, $worker) || croak "no $worker runs";
+
+	kill('TERM', $pid) or croak "could not signal $worker: $!";
+	wait_until(sub { !kill(0, $pid) }, "$worker has ended");
+	return;
+}
+
+sub crash_worker
+{
+	my ($node, $worker) = @_;
+	my $pid = worker_pid($node, $worker) || croak "no $worker runs";
+	my $before = started_at($node);
+
+	kill('KILL', $pid) or croak "could not signal $worker: $!";
+	await_restart($node, $before);
+	return;
+}
+
+# The start of crash recovery is not visible from SQL; a new checkpointer is.
+sub started_at
+{
+	return $_[0]->safe_psql('postgres',
+		"SELECT min(pid) FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
+	);
+}
+
+=head2 await_restart($node, $before)
+
+Wait until the server has started its processes anew after one crashed;
+$before is what started_at() returned.
+
+=cut
+
+sub await_restart
+{
+	my ($node, $before) = @_;
+
+	wait_for_sql($node,
+		"SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'checkpointer' AND pid <> $before"
+	);
+	return;
+}
+
+sub add_fault
+{
+	my ($node, $name, $action, $frequency, $argument) = @_;
+	my @arguments = map { defined $_ ? "'$_'" : 'NULL' }
+	  ($name, $action, $frequency, $argument);
+
+	$node->safe_psql('postgres',
+		'SELECT ckpx_fault_add(' . join(', ', @arguments) . ')');
+	return;
+}
+
+sub remove_fault
+{
+	my ($node, $name) = @_;
+
+	$node->safe_psql('postgres', "SELECT ckpx_fault_remove('$name')");
+	return;
+}
+
+# ---------------------------------------------------------------------------
+# History
+# ---------------------------------------------------------------------------
+
+=head2 gap_reasons($node), is_one_epoch($node, $name)
+
+The reasons of all gaps, in order, joined by "; ".  One test: there is only the
+one with which tracking began.
+
+=cut
+
+sub gap_reasons
+{
+	return $_[0]->safe_psql('postgres',
+		q{SELECT string_agg(reason, '; ' ORDER BY epoch, to_lsn) FROM ckpx_gaps}
+	);
+}
+
+sub is_one_epoch
+{
+	my ($node, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	return Test::More::is(gap_reasons($node), 'tracking begins',
+		"$name: the history is one epoch");
+}
+
+=head2 has_no_answer($node, $start, $end, $name)
+
+One test: the map of the range is refused with SQLSTATE 55000, and the message
+names a first missing LSN within the range, which is returned.
+
+=cut
+
+sub has_no_answer
+{
+	my ($node, $start, $end, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $stderr = '';
+
+	my $status = $node->psql(
+		'postgres',
+		"\\set VERBOSITY verbose\nSELECT count(*) FROM ckpx_changed_blocks('$start', '$end')",
+		stderr => \$stderr);
+	my ($missing) = $stderr =~ m{first missing LSN is ([0-9A-F]+/[0-9A-F]+)};
+	my $ok =
+	     $status != 0
+	  && $stderr =~ /ERROR:  55000: no block map for/
+	  && defined $missing
+	  && $node->safe_psql('postgres',
+		"SELECT '$missing'::pg_lsn BETWEEN '$start' AND '$end'") eq 't';
+	Test::More::ok($ok, $name) or Test::More::diag($stderr);
+	return $missing;
+}
+
+=head2 finished_range($node), answer($node, $start, $end)
+
+The range of finished checkpoints of the present epoch, and the whole map of a
+range as text.  The map of whole checkpoints never changes again.
+
+=cut
+
+sub finished_range
+{
+	return split /\|/,
+	  $_[0]->safe_psql('postgres', q{
+		SELECT min(start_lsn), max(end_lsn) FROM ckpx_checkpoints
+		WHERE state = 'finished' AND kind = 'incremental'
+			AND epoch = (SELECT epoch FROM ckpx_runner)});
+}
+
+sub answer
+{
+	my ($node, $start, $end) = @_;
+
+	return $node->safe_psql('postgres',
+		"SELECT * FROM ckpx_changed_blocks('$start', '$end') ORDER BY 1, 2, 3, 4"
+	);
+}
+
+# ---------------------------------------------------------------------------
+# Files
+# ---------------------------------------------------------------------------
+
+=head2 store_dir($node), store_files($node, $pattern), manifests($node),
+read_manifest($path)
+
+The store's only folder below the data directory; the sorted names in it that
+match; the manifests, newest first; a manifest as a hash of its numbers and
+the list of file names that it names.
+
+=cut
+
+sub store_dir
+{
+	my @folders = glob($_[0]->data_dir . '/ckpx/*-*');
+
+	croak 'expected one folder, found ' . @folders if @folders != 1;
+	return $folders[0];
+}
+
+sub store_files
+{
+	my ($node, $pattern) = @_;
+
+	return sort grep { !defined $pattern || /$pattern/ }
+	  map { s{.*/}{}r } glob(store_dir($node) . '/*');
+}
+
+sub manifests
+{
+	my $node = shift;
+
+	return reverse map { store_dir($node) . "/$_" }
+	  store_files($node, qr/^meta_.*\.json$/);
+}
+
+my %prefix = (
+	incremental => 'inc',
+	global => 'glo',
+	backup => 'bak',
+	segment => 'seg');
+
+sub lsn_digits
+{
+	my ($high, $low) = split m{/}, $_[0];
+	return sprintf('%08X%08X', hex($high), hex($low));
+}
+
+sub read_manifest
+{
+	my $path = shift;
+	my %manifest = (objects => []);
+
+	foreach my $line (split /\n/, slurp_file($path))
+	{
+		if ($line =~ /^\{ "kind": "(\w+)"/)
+		{
+			my ($object) = $prefix{$1};
+			my ($epoch, $timeline, $parts) =
+			  map { $line =~ /"$_": (\d+)/ ? $1 : croak "no $_: $line" }
+			  qw(epoch timeline nparts);
+			my ($start, $end) =
+			  map { $line =~ m{"$_": "([^"]+)"} ? $1 : croak "no $_: $line" }
+			  qw(start_lsn end_lsn);
+			my $name = sprintf('%s_%08X_%08X_%s_%s.ckpx',
+				$object, $epoch, $timeline, lsn_digits($start),
+				lsn_digits($end));
+			push @{ $manifest{objects} },
+			  map { $name . ($_ ? ".$_" : '') } 0 .. $parts - 1;
+		}
+		elsif ($line =~ /^"(\w+)": (\d+),$/)
+		{
+			$manifest{$1} = $2;
+		}
+	}
+	return \%manifest;
+}
+
+=head2 store_is_sound($node, $name, $strict)
+
+One test, polled because files are removed behind the manifest: the folder
+holds the two newest manifests, what they name, the lock file, and nothing
+else; and the slot does not lie beyond what a start needs.  Spilled segments
+that are not needed any more go with a later sweep, at the latest at a start:
+unless $strict, they are passed over.
+
+=cut
+
+sub store_is_sound
+{
+	my ($node, $name, $strict) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $problem;
+
+	eval {
+		wait_until(sub { !defined($problem = store_problem($node, $strict)) }, '', 20);
+	};
+	$problem //= $@ if $@;
+	Test::More::ok(!defined $problem, "$name: files and manifests agree")
+	  or Test::More::diag($problem);
+	return;
+}
+
+sub store_problem
+{
+	my ($node, $strict) = @_;
+	my @manifests = manifests($node);
+	my %named = (lock => 1);
+
+	return 'manifests: ' . join(' ', @manifests) if @manifests > 2;
+	foreach my $path (@manifests)
+	{
+		# It may just have been replaced.
+		my $manifest = eval { read_manifest($path) } or return "gone: $path";
+		$named{ $path =~ s{.*/}{}r } = 1;
+		$named{$_} = 1 foreach @{ $manifest->{objects} };
+	}
+	foreach my $file (store_files($node))
+	{
+		next if $file =~ /^seg_/ && !$strict && !$named{$file};
+		return "nobody names $file" unless delete $named{$file};
+	}
+	return 'missing: ' . join(' ', sort keys %named) if %named;
+
+	return "released: $_"
+	  foreach grep { $_ ne '' } $node->safe_psql(
+		'postgres', q{
+		SELECT s.restart_lsn || ' > ' || r.checkpointed_lsn
+		FROM pg_replication_slots s, ckpx_runner r
+		WHERE s.slot_name = 'ckpx' AND s.restart_lsn > r.checkpointed_lsn
+			AND NOT EXISTS (SELECT FROM ckpx_stat WHERE segments_spilled > 0)});
+	return;
+}
+
+=head2 log_since($node, $offset)
+
+The server's log from an offset on.
+
+=cut
+
+sub log_since
+{
+	my ($node, $offset) = @_;
+	return substr(slurp_file($node->logfile), $offset);
+}
+
+1;
