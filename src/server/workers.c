@@ -214,7 +214,10 @@ ckpx_error_is_external(const ErrorData *error)
 	return category == ERRCODE_INSUFFICIENT_RESOURCES ||
 		category == ERRCODE_SYSTEM_ERROR ||
 		category == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ||
-		error->sqlerrcode == ERRCODE_DATA_CORRUPTED;
+		error->sqlerrcode == ERRCODE_DATA_CORRUPTED ||
+		/* files: permission denied, a read-only disk; not a directory */
+		error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ||
+		error->sqlerrcode == ERRCODE_WRONG_OBJECT_TYPE;
 }
 
 static bool
