@@ -22,19 +22,14 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "server/shared_state.h"
+#include "server/wal_source.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
 XLogRecPtr
 ckpx_normalize_lsn(XLogRecPtr lsn)
 {
-	XLogRecPtr	offset = lsn % XLOG_BLCKSZ;
-	XLogRecPtr	header = XLogSegmentOffset(lsn - offset, wal_segment_size) == 0 ?
-		SizeOfXLogLongPHD : SizeOfXLogShortPHD;
-
-	if (offset > header || offset == lsn)
-		return lsn;
-	return lsn - offset;
+	return ckpx_wal_normalize_lsn(lsn);
 }
 
 XLogRecPtr

@@ -38,7 +38,7 @@
 #define CKPX_RETRY_MS			10000
 #define CKPX_CLOSING_MS			60000
 #define CKPX_REDO_WAIT_MS		200
-#define CKPX_REPLAY_WAIT_MS		500
+#define CKPX_REPLAY_WAIT_MS		200
 #define CKPX_ASK_AGAIN_MS		30000
 
 /*
@@ -181,74 +181,142 @@ want_epoch(CkpxRunner *runner, const char *reason, XLogRecPtr from_lsn,
 }
 
 /*
- * Try to go on with the chain that the manifest knows.  Returns false where
- * that is not possible, with an epoch wanted, or yet, with the chain as it is.
+ * A new epoch is needed although WAL was not looked at: up to where is what is
+ * known about this very history?  A store inside the data directory was
+ * copied or restored together with it; but that is not believed where the WAL
+ * that is there says otherwise.
  */
-static bool
-resume_chain(CkpxRunner *runner, CkpxBoot *boot, CkpxSlotState slot,
-			 XLogRecPtr restart_lsn)
+static XLogRecPtr
+proven_end(CkpxRunner *runner, const CkpxBoot *boot)
 {
+	const CkpxWalProblem *problem;
+
+	if (!boot->inside)
+		return InvalidXLogRecPtr;
+	if (!boot->have_entry ||
+		ckpx_wal_source_resume(runner->source, boot->known_end,
+							   boot->timeline, &boot->last.last_record))
+		return boot->known_end;
+
+	problem = ckpx_wal_source_problem(runner->source);
+	if (problem->kind == CKPX_BREAK_GONE ||
+		(problem->kind == CKPX_BREAK_BEHIND && RecoveryInProgress()))
+		return boot->known_end;
+	if (problem->kind == CKPX_BREAK_HISTORY)
+		return Min(problem->resume_lsn, boot->known_end);
+	return InvalidXLogRecPtr;
+}
+
+/*
+ * The chain's end is not in this timeline's history.  What an older timeline
+ * wrote before the switch point is common to both, unless WAL was rolled back
+ * on that timeline before, without a switch.  A store outside the data
+ * directory may know such WAL, so there only a range counts whose last record
+ * is found again.
+ */
+static XLogRecPtr
+proven_before_switch(CkpxRunner *runner, const CkpxBoot *boot,
+					 XLogRecPtr switch_lsn)
+{
+	const CkpxEntryStore *store = CkpxShared->store;
+
+	if (boot->inside)
+		return switch_lsn;
+
+	/* Nobody else changes the store while it is not booted. */
+	for (uint32 i = store->nentries; i > 0; i--)
+	{
+		const CkpxEntry *entry = &store->entries[i - 1];
+
+		CHECK_FOR_INTERRUPTS();
+		if (entry->epoch != store->epoch ||
+			entry->kind != CKPX_KIND_INCREMENTAL ||
+			entry->end_lsn > switch_lsn)
+			continue;
+		if (ckpx_wal_source_resume(runner->source, entry->end_lsn,
+								   entry->timeline, &entry->last_record))
+			return entry->end_lsn;
+		if (ckpx_wal_source_problem(runner->source)->kind == CKPX_BREAK_GONE)
+			break;				/* so is all that is older */
+	}
+	return InvalidXLogRecPtr;
+}
+
+/*
+ * Go on behind the last range that is known, if its last record is still
+ * there; else want an epoch.  A standby replays again what it had replayed
+ * before it was restarted: that is a matter of waiting, the chain is BEHIND
+ * until then.  A primary whose WAL ends earlier was rolled back.
+ */
+static void
+resume_entry(CkpxRunner *runner)
+{
+	const CkpxBoot *boot = &runner->boot;
+	CkpxWalProblem problem;
+	XLogRecPtr	from_lsn = InvalidXLogRecPtr;
+
+	if (ckpx_wal_source_resume(runner->source, boot->known_end,
+							   boot->timeline, &boot->last.last_record))
+	{
+		restore_state(runner, &boot->last);
+		set_booted(runner, boot->known_end);
+		return;
+	}
+
+	problem = *ckpx_wal_source_problem(runner->source);
+	if (problem.kind == CKPX_BREAK_BEHIND && RecoveryInProgress())
+	{
+		ckpx_set_problem(problem.text);
+		runner->chain = CKPX_CHAIN_BEHIND;
+		return;
+	}
+
+	/*
+	 * What the WAL here says is not what was known: from where on the
+	 * histories differ cannot be told, except by a timeline's switch point.
+	 */
+	if (problem.kind == CKPX_BREAK_HISTORY)
+		from_lsn = proven_before_switch(runner, boot, problem.resume_lsn);
+	else if (problem.kind == CKPX_BREAK_GONE && boot->inside)
+		from_lsn = boot->known_end;
+	want_epoch(runner, problem.text, from_lsn, InvalidXLogRecPtr);
+}
+
+/*
+ * Try to go on with the chain that the manifest knows; where that is not
+ * possible, an epoch is wanted.
+ */
+static void
+resume_chain(CkpxRunner *runner, CkpxSlotState slot, XLogRecPtr restart_lsn)
+{
+	const CkpxBoot *boot = &runner->boot;
 	XLogRecPtr	needed = boot->have_entry ?
 		boot->last.last_record.start : boot->known_end;
-	XLogRecPtr	proven = boot->inside ? boot->known_end : InvalidXLogRecPtr;
+	const char *reason = NULL;
 
 	if (!boot->have_history)
 	{
 		want_epoch(runner, boot->copied ? "data directory is a copy" :
 				   "tracking begins", InvalidXLogRecPtr, InvalidXLogRecPtr);
-		return false;
+		return;
 	}
 
 	renew_source(runner);
 	if (boot->break_reason[0] != '\0')
-		want_epoch(runner, boot->break_reason, proven, InvalidXLogRecPtr);
+		reason = boot->break_reason;
 	else if (slot == CKPX_SLOT_MISSING)
-		want_epoch(runner, "replication slot is missing", proven,
-				   InvalidXLogRecPtr);
+		reason = "replication slot is missing";
 	else if (slot == CKPX_SLOT_LOST)
-		want_epoch(runner, "replication slot was invalidated", proven,
-				   InvalidXLogRecPtr);
-	else if (needed == InvalidXLogRecPtr || restart_lsn > needed)
-		want_epoch(runner, "replication slot is ahead of the manifest", proven,
+		reason = "replication slot was invalidated";
+	else if (needed == InvalidXLogRecPtr ||
+			 ckpx_wal_normalize_lsn(restart_lsn) > needed)
+		reason = "replication slot is ahead of the manifest";
+
+	if (reason != NULL)
+		want_epoch(runner, reason, proven_end(runner, boot),
 				   InvalidXLogRecPtr);
 	else if (boot->have_entry)
-	{
-		if (ckpx_wal_source_resume(runner->source, boot->known_end,
-								   boot->timeline,
-								   &boot->last.last_record))
-		{
-			restore_state(runner, &boot->last);
-			set_booted(runner, boot->known_end);
-			return true;
-		}
-		else
-		{
-			const CkpxWalProblem *problem = ckpx_wal_source_problem(runner->source);
-
-			/*
-			 * A standby replays again what it had replayed before it was
-			 * restarted: that is a matter of waiting.  A primary whose WAL
-			 * ends earlier was rolled back.
-			 */
-			if (problem->kind == CKPX_BREAK_BEHIND && RecoveryInProgress())
-			{
-				ckpx_set_problem(problem->text);
-				return false;
-			}
-
-			/*
-			 * What the WAL here says is not what was known: from where on the
-			 * histories differ cannot be told, except that a timeline's
-			 * switch point is common to both.
-			 */
-			want_epoch(runner, problem->text,
-					   problem->kind == CKPX_BREAK_HISTORY ?
-					   problem->resume_lsn :
-					   problem->kind == CKPX_BREAK_GONE ? proven :
-					   InvalidXLogRecPtr,
-					   InvalidXLogRecPtr);
-		}
-	}
+		resume_entry(runner);
 	else
 	{
 		TimeLineID	timeline;
@@ -264,9 +332,7 @@ resume_chain(CkpxRunner *runner, CkpxBoot *boot, CkpxSlotState slot,
 							   U64FromFullTransactionId(ReadNextFullTransactionId()));
 		LWLockRelease(CkpxShared->xid_lock);
 		set_booted(runner, boot->known_end);
-		return true;
 	}
-	return false;
 }
 
 /*
@@ -299,12 +365,11 @@ boot_step(CkpxRunner *runner)
 	ckpx_worker_report(CKPX_WORKER_RUNNER, CKPX_WORKER_BUSY, "boot");
 	PG_TRY();
 	{
-		CkpxBoot	boot;
 		CkpxSlotState slot;
 		XLogRecPtr	restart_lsn;
 
-		memset(&boot, 0, sizeof(boot));
-		ckpx_replay_identify(&boot);
+		memset(&runner->boot, 0, sizeof(runner->boot));
+		ckpx_replay_identify(&runner->boot);
 		slot = ckpx_slot_acquire_own(&restart_lsn);
 		if (slot == CKPX_SLOT_FOREIGN)
 		{
@@ -317,10 +382,8 @@ boot_step(CkpxRunner *runner)
 				ereport(WARNING,
 						(errmsg("max_slot_wal_keep_size does not limit the WAL that ckpx's slot holds while ckpx is not running"),
 						 errhint("While it runs, ckpx.max_retained_wal does.")));
-			ckpx_replay_load(&boot);
-			if (!resume_chain(runner, &boot, slot, restart_lsn) &&
-				runner->chain == CKPX_CHAIN_NONE)
-				wait_ms = CKPX_REPLAY_WAIT_MS;
+			ckpx_replay_load(&runner->boot);
+			resume_chain(runner, slot, restart_lsn);
 		}
 	}
 	PG_CATCH();
@@ -398,6 +461,7 @@ epoch_step(CkpxRunner *runner)
 
 	(void) ckpx_wal_read_limit(&timeline);
 	timeline = tliOfPointInHistory(start_lsn, readTimeLineHistory(timeline));
+	start_lsn = ckpx_wal_normalize_lsn(start_lsn);
 
 	renew_source(runner);
 	ckpx_wal_source_begin(runner->source, start_lsn, timeline);
@@ -501,6 +565,9 @@ ckpx_chain_step(CkpxRunner *runner)
 	{
 		case CKPX_CHAIN_NONE:
 			return boot_step(runner);
+		case CKPX_CHAIN_BEHIND:
+			resume_entry(runner);
+			return runner->chain == CKPX_CHAIN_BEHIND ? CKPX_REPLAY_WAIT_MS : 0;
 		case CKPX_CHAIN_CLOSING:
 			return closing_step(runner);
 		case CKPX_CHAIN_NEW_EPOCH:

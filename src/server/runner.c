@@ -315,6 +315,39 @@ release_wal(void)
 	forget_finished_segments();
 }
 
+static void
+report_given_up(uint64 retained, uint64 cap)
+{
+	ereport(WARNING,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("ckpx gives up history: its slot holds " UINT64_FORMAT " MB of WAL, " UINT64_FORMAT " MB are allowed",
+					retained / (1024 * 1024), cap / (1024 * 1024)),
+			 errhint("See what the oldest entry of ckpx_checkpoints waits for, and the setting ckpx.max_retained_wal.")));
+}
+
+/*
+ * The same while there is nothing to follow: the slot may be left from
+ * before, and what keeps the runner from its work may last.
+ */
+static void
+guard_idle_retention(void)
+{
+	TimeLineID	timeline;
+	uint64		retained = ckpx_slot_retained(ckpx_wal_read_limit(&timeline));
+	uint64		cap = ckpx_slot_cap();
+
+	if (retained <= cap)
+		return;
+	report_given_up(retained, cap);
+	ckpx_slot_drop();
+
+	/* What the slot held for these is not wanted any more. */
+	if (runner->chain == CKPX_CHAIN_CLOSING)
+		runner->closing_until_ms = 0;
+	else if (runner->chain == CKPX_CHAIN_BEHIND)
+		runner->chain = CKPX_CHAIN_NONE;
+}
+
 /*
  * Never hold more WAL than allowed: spill when it becomes much, give up
  * history when it is too much.
@@ -333,11 +366,7 @@ guard_retention(const CkpxRequests *requests)
 		XLogRecPtr	position = ckpx_wal_source_position(runner->source,
 														&timeline);
 
-		ereport(WARNING,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("ckpx gives up history: its slot holds " UINT64_FORMAT " MB of WAL, " UINT64_FORMAT " MB are allowed",
-						retained / (1024 * 1024), cap / (1024 * 1024)),
-				 errhint("See what the oldest entry of ckpx_checkpoints waits for, and the setting ckpx.max_retained_wal.")));
+		report_given_up(retained, cap);
 		ckpx_slot_drop();
 		ckpx_chain_break(runner, "more WAL would have been held than ckpx.max_retained_wal allows",
 						 position, true);
@@ -394,6 +423,7 @@ ckpx_runner_step(void)
 		wait_ms = ckpx_chain_step(runner);
 		if (runner->chain != CKPX_CHAIN_FOLLOWING)
 		{
+			guard_idle_retention();
 			ckpx_worker_report(CKPX_WORKER_RUNNER,
 							   CkpxShared->problem[0] != '\0' ?
 							   CKPX_WORKER_BLOCKED : CKPX_WORKER_BUSY,

@@ -15,12 +15,15 @@
 #include "postgres.h"
 
 #include "server/logtail.h"
+#include "server/replay.h"
 #include "server/wal_source.h"
 
 typedef enum CkpxChainState
 {
 	CKPX_CHAIN_NONE = 0,		/* not booted */
 	CKPX_CHAIN_FOLLOWING,		/* reading WAL */
+	CKPX_CHAIN_BEHIND,			/* replay has not come to the end of what is
+								 * known */
 	CKPX_CHAIN_CLOSING,			/* reading broke off; what was decoded is being
 								 * brought into a last incremental */
 	CKPX_CHAIN_NEW_EPOCH		/* a new epoch is to begin */
@@ -31,6 +34,7 @@ typedef struct CkpxRunner
 	MemoryContext context;		/* lives as long as the process */
 	CkpxWalSource *source;
 	CkpxChainState chain;
+	CkpxBoot	boot;			/* what the boot found */
 
 	/* a cut that found no room in the logtail yet */
 	bool		held;

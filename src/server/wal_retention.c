@@ -140,10 +140,34 @@ ckpx_slot_restart_lsn(void)
 	return lsn;
 }
 
+/*
+ * restart_lsn of our slot where we do not hold it, as before a boot that
+ * cannot succeed: Invalid where there is none, or somebody else has it.
+ */
+static XLogRecPtr
+idle_restart_lsn(void)
+{
+	ReplicationSlot *slot;
+	XLogRecPtr	lsn = InvalidXLogRecPtr;
+
+	LWLockAcquire(ReplicationSlotControlLock, LW_SHARED);
+	slot = SearchNamedReplicationSlot(CKPX_SLOT_NAME, false);
+	if (slot != NULL && SlotIsPhysical(slot))
+	{
+		SpinLockAcquire(&slot->mutex);
+		if (slot->active_pid == 0)
+			lsn = slot->data.restart_lsn;
+		SpinLockRelease(&slot->mutex);
+	}
+	LWLockRelease(ReplicationSlotControlLock);
+	return lsn;
+}
+
 uint64
 ckpx_slot_retained(XLogRecPtr present)
 {
-	XLogRecPtr	restart_lsn = ckpx_slot_restart_lsn();
+	XLogRecPtr	restart_lsn = MyReplicationSlot != NULL ?
+		ckpx_slot_restart_lsn() : idle_restart_lsn();
 
 	if (restart_lsn == InvalidXLogRecPtr || present < restart_lsn)
 		return 0;

@@ -171,6 +171,18 @@ start_over(CkpxWalSource *source)
  */
 
 XLogRecPtr
+ckpx_wal_normalize_lsn(XLogRecPtr lsn)
+{
+	XLogRecPtr	offset = lsn % XLOG_BLCKSZ;
+	XLogRecPtr	header = XLogSegmentOffset(lsn - offset, wal_segment_size) == 0 ?
+		SizeOfXLogLongPHD : SizeOfXLogShortPHD;
+
+	if (offset > header || offset == lsn)
+		return lsn;
+	return lsn - offset;
+}
+
+XLogRecPtr
 ckpx_wal_read_limit(TimeLineID *timeline)
 {
 	if (RecoveryInProgress())

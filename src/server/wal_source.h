@@ -161,6 +161,14 @@ extern Size ckpx_wal_source_memory(const CkpxWalSource *source);
 /* Take what has gathered. */
 extern void ckpx_wal_source_cut(CkpxWalSource *source, CkpxWalCut *cut);
 
+/*
+ * The one name of a position: where only a page's header lies between a page
+ * boundary and 'lsn', the boundary.  A record ends at the boundary and the
+ * next one starts behind the header, and both mean the same place; all ends
+ * and starts of ranges that ckpx keeps are of the first kind.
+ */
+extern XLogRecPtr ckpx_wal_normalize_lsn(XLogRecPtr lsn);
+
 /* How far WAL may be read now, and on which timeline it ends. */
 extern XLogRecPtr ckpx_wal_read_limit(TimeLineID *timeline);
 

@@ -85,7 +85,7 @@ foreach my $worker (qw(runner checkpointer flusher observer))
 # ---- all workers with SIGTERM, at once and one after the other: they come
 # back by themselves, after the postmaster's fixed 5 s, and the load goes on
 
-$load = start_load($node);
+$load = start_load($node, 300);
 some_load();
 my %before =
   map { $_ => worker_pid($node, $_) } qw(runner checkpointer flusher observer);
