@@ -207,7 +207,9 @@ sub work
 		'postgres', qq{
 		SET statement_timeout = '10s';
 		UPDATE load_row SET n = n + 1 WHERE id % 10 = 0;
-		$calls}, on_error_stop => 0);
+		$calls
+		SELECT count(*) FROM ckpx_changed_blocks(ckpx_low_water_mark());},
+		on_error_stop => 0);
 	return;
 }
 

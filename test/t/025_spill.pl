@@ -1,0 +1,136 @@
+# A logtail that is too small for what is in no checkpoint yet: segments are
+# merged, then written to disk, WAL goes although nothing is finished, and
+# the map stays whole, also over a restart.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use CkpxHistory;
+use CkpxTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = history_node(
+	'main', conf => <<'EOC');
+ckpx.logtail_memory = '1MB'
+ckpx.global_min_count = 10000
+max_slot_wal_keep_size = '2GB'
+checkpoint_timeout = '1h'
+max_wal_size = '2GB'
+shared_buffers = '64MB'
+max_locks_per_transaction = 256
+EOC
+$node->start;
+create_load($node);
+await_tracking($node);
+my $start = wal_position($node);
+$node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
+
+sub runner
+{
+	return $node->safe_psql('postgres', "SELECT $_[0] FROM ckpx_runner");
+}
+
+# ---- merging: thousands of cuts, but few segments
+
+$node->safe_psql(
+	'postgres', q{
+	ALTER SYSTEM SET ckpx.collect_interval = '10ms';
+	SELECT pg_reload_conf();
+	SELECT ckpx_disable()});
+my $checkpointed = runner('checkpointed_lsn');
+my $released = runner('released_lsn');
+$node->safe_psql(
+	'postgres', q{
+	DO $$
+	BEGIN
+		FOR i IN 1 .. 700 LOOP
+			UPDATE load_row SET n = n + 1 WHERE id = i;
+			PERFORM ckpx_wait_collected(pg_current_wal_insert_lsn());
+		END LOOP;
+	END $$});
+cmp_ok(runner('segments'), '<', 512, 'cuts are merged');
+
+# ---- spilling: more relations than the memory holds
+
+$node->safe_psql(
+	'postgres', qq{
+	DO \$\$
+	BEGIN
+		FOR i IN 1 .. 400 LOOP
+			EXECUTE format('CREATE TABLE spill_%s_%s (id int PRIMARY KEY, t text)', $_, i);
+			EXECUTE format('INSERT INTO spill_%s_%s VALUES (1, ''x'')', $_, i);
+		END LOOP;
+	END \$\$})
+  foreach 1 .. 6;
+await_tracking($node);
+wait_for_sql($node, "SELECT segments_spilled > 0 FROM ckpx_stat");
+cmp_ok(runner('logtail_bytes'), '<=', 1024 * 1024, 'the memory is bounded');
+my @segments = store_files($node, qr/^seg_/);
+cmp_ok(scalar(@segments), '>', 0, 'there are spilled segments');
+is(runner('checkpointed_lsn'), $checkpointed, 'no checkpoint was finished');
+is( $node->safe_psql('postgres', 'SELECT count(*) FROM ckpx_gaps'),
+	1, 'no history was given up');
+covers_all_oracles($node, $start, wal_position($node),
+	'with spilled segments');
+
+# WAL goes although no entry is finished: two more manifests are enough.
+$node->safe_psql(
+	'postgres', q{
+	ALTER SYSTEM SET ckpx.max_retained_wal = '64MB';
+	SELECT pg_reload_conf()});
+foreach my $round (1 .. 8)
+{
+	$node->safe_psql(
+		'postgres', q{
+		UPDATE load_row SET n = n + 1 WHERE id < 100;
+		SELECT pg_logical_emit_message(false, 'ckpx', repeat('x', 1024 * 1024))
+		FROM generate_series(1, 20)});
+	wait_for_sql($node,
+		'SELECT retained_bytes < 55 * 1024 * 1024 FROM ckpx_runner');
+}
+is( $node->safe_psql('postgres', 'SELECT count(*) FROM ckpx_gaps'),
+	1, 'WAL of three times the limit, and no history was given up');
+is(runner("released_lsn > '$released'"), 't', 'WAL was released');
+is(runner('checkpointed_lsn'), $checkpointed, 'still no checkpoint');
+
+# ---- boot: what was released is known from the segments
+
+crash_and_restart($node);
+await_tracking($node);
+is_one_epoch($node, 'after a crash');
+like(
+	slurp_file($node->logfile),
+	qr/ckpx loaded manifest .* [1-9]\d* spilled segments up to/,
+	'the boot loads spilled segments');
+my $end = wal_position($node);
+sub covers_pages
+{
+	is_covered(
+		missing_by_page_lsn(
+			$node, $start, $end, changed_blocks($node, $start, $end)),
+		"$_[0]: every page with an LSN of the range is in the map");
+}
+covers_pages('after a crash');
+
+# ---- and in the end they become a checkpoint
+
+$node->safe_psql(
+	'postgres', q{
+	ALTER SYSTEM RESET ckpx.max_retained_wal;
+	SELECT pg_reload_conf();
+	SELECT ckpx_checkpoint()});
+covers_pages('after a checkpoint');
+$node->restart;
+await_tracking($node);
+store_is_sound($node, 'in the end', 1);
+is_one_epoch($node, 'in the end');
+is(join(' ', store_files($node, qr/^seg_/)), '', 'no segment is left');
+covers_pages('after a restart');
+
+$node->stop('fast');
+done_testing();

@@ -1,0 +1,168 @@
+# The workers on a hot standby: they follow replay, hold nobody up, and go
+# through promotion in one epoch.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+use Time::HiRes qw(time);
+
+use CkpxHistory;
+use CkpxTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $primary = history_node(
+	'primary', conf => <<'EOC');
+ckpx.global_min_count = 10000
+max_slot_wal_keep_size = '2GB'
+EOC
+$primary->start;
+create_load($primary);
+await_tracking($primary);
+$primary->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
+$primary->backup('base');
+
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($primary, 'base', has_streaming => 1);
+$standby->start;
+
+# A standby that hangs on the standby, with its own slot and history.
+my $cascade = PostgreSQL::Test::Cluster->new('cascade');
+$standby->backup('base');
+$cascade->init_from_backup($standby, 'base', has_streaming => 1);
+$cascade->start;
+
+sub catch_up
+{
+	$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
+	$standby->wait_for_catchup($cascade, 'replay', $standby->lsn('replay'));
+}
+
+my $load = start_load($primary, 300);
+await_tracking($standby);
+await_tracking($cascade);
+foreach my $node ($standby, $cascade)
+{
+	is( $node->safe_psql(
+			'postgres',
+			"SELECT reason FROM ckpx_gaps ORDER BY epoch DESC LIMIT 1"),
+		'replication slot is missing',
+		$node->name . ': the copy has an epoch of its own');
+	is( $node->safe_psql(
+			'postgres',
+			"SELECT active FROM pg_replication_slots WHERE slot_name = 'ckpx'"),
+		't',
+		$node->name . ': it has a slot of its own');
+}
+my $epochs = $standby->safe_psql('postgres', 'SELECT count(*) FROM ckpx_gaps');
+
+# ---- collecting and checkpoints follow replay
+
+my $start = wal_position($standby);
+run_load($primary, 30);
+catch_up();
+
+# What a standby has made durable, its restart points tell, and those come
+# with the primary's checkpoints.
+wait_until(
+	sub {
+		$primary->safe_psql('postgres', 'CHECKPOINT');
+		catch_up();
+		$standby->safe_psql('postgres', 'CHECKPOINT');
+		return $standby->safe_psql('postgres',
+			"SELECT checkpointed_lsn > '$start' FROM ckpx_runner") eq 't';
+	},
+	'the standby finishes checkpoints');
+pass('the standby finishes checkpoints');
+
+# ---- nobody waits for the workers: databases are dropped while they are busy
+
+add_fault($standby, 'object-fsync', 'sleep', undef, 300);
+add_fault($standby, 'cut-before', 'sleep', undef, 50);
+my $before = time;
+foreach my $strategy ('wal_log', 'file_copy')
+{
+	$primary->safe_psql('postgres',
+		"CREATE DATABASE dropped STRATEGY $strategy");
+	$primary->safe_psql('postgres', 'DROP DATABASE dropped');
+}
+$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
+cmp_ok(time - $before, '<', 15, 'replay of DROP DATABASE is not held up');
+remove_fault($standby, 'object-fsync');
+remove_fault($standby, 'cut-before');
+
+# ---- a restart in the middle of replay: one history
+
+$standby->stop('immediate');
+$standby->start;
+await_tracking($standby);
+is($standby->safe_psql('postgres', 'SELECT count(*) FROM ckpx_gaps'),
+	$epochs, 'after a crash of the standby: no epoch is lost');
+$standby->restart;
+await_tracking($standby);
+is($standby->safe_psql('postgres', 'SELECT count(*) FROM ckpx_gaps'),
+	$epochs, 'after a restart of the standby: no epoch is lost');
+
+# ---- promotion under load
+
+$primary->safe_psql('postgres', 'SELECT pg_switch_wal()');
+run_load($primary, 30);
+catch_up();
+stop_load($load);
+$primary->stop('immediate');
+$standby->promote;
+await_tracking($standby);
+run_load($standby, 50);
+await_tracking($standby);
+
+is($standby->safe_psql('postgres', 'SELECT count(*) FROM ckpx_gaps'),
+	$epochs, 'after promotion: no epoch is lost');
+is($standby->safe_psql('postgres', 'SELECT timeline FROM ckpx_runner'),
+	2, 'after promotion: on the new timeline');
+my ($switch) =
+  slurp_file($standby->data_dir . '/pg_wal/00000002.history') =~
+  m{^1\t([0-9A-F]+/[0-9A-F]+)}m;
+$standby->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
+is( $standby->safe_psql(
+		'postgres', qq{
+		SELECT count(*) FROM ckpx_checkpoints
+		WHERE timeline = 1 AND end_lsn > '$switch'
+			OR timeline = 2 AND end_lsn <= '$switch'}),
+	0,
+	'after promotion: what was cut before the switch is of the old timeline');
+
+my $end = wal_position($standby);
+my $map = changed_blocks($standby, $start, $end);
+is_covered(missing_by_page_lsn($standby, $start, $end, $map),
+	'over the promotion: every page with an LSN of the range is in the map');
+is_covered(missing_by_waldump($standby, $start, $switch, $map, timeline => 1),
+	'over the promotion: every block reference before the switch');
+is_covered(missing_by_waldump($standby, $switch, $end, $map, timeline => 2),
+	'over the promotion: every block reference after the switch');
+
+# ---- the cascading standby goes along
+
+$standby->wait_for_catchup($cascade, 'replay', $standby->lsn('insert'));
+await_tracking($cascade);
+is( $cascade->safe_psql(
+		'postgres',
+		'SELECT count(*) = (SELECT max(epoch) FROM ckpx_gaps), max(timeline) FROM ckpx_gaps'
+	),
+	't|1',
+	'cascading standby: no epoch is lost');
+is($cascade->safe_psql('postgres', 'SELECT timeline FROM ckpx_runner'),
+	2, 'cascading standby: on the new timeline');
+my $copy = changed_blocks($cascade, $switch, $end);
+is_covered(missing_by_waldump($standby, $switch, $end, $copy, timeline => 2),
+	'cascading standby: every block reference after the switch');
+
+$cascade->stop('fast');
+$standby->restart;
+await_tracking($standby);
+is($standby->safe_psql('postgres', 'SELECT count(*) FROM ckpx_gaps'),
+	$epochs, 'after a restart on the new timeline: no epoch is lost');
+$standby->stop('fast');
+done_testing();
