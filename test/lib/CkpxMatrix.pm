@@ -12,6 +12,7 @@ The ways:
 
   work    changes, checkpoints and everything else that SQL can ask for
   spill   so much WAL held back that the logtail is written to disk
+  cancel  a checkpoint cancelled while it is written
 
 and, with restart_runner():
 
@@ -63,6 +64,8 @@ sub matrix_node
 	$node->append_conf('postgresql.conf', <<'EOC');
 max_slot_wal_keep_size = '2GB'
 checkpoint_timeout = '1h'
+ckpx.gc_keep_time = 0
+ckpx.post_checkpoint_command = 'true'
 EOC
 	$node->start;
 	create_load($node);
@@ -78,7 +81,7 @@ sub fault_points
 
 sub epochs
 {
-	return $_[0]->safe_psql('postgres', 'SELECT count(*) FROM ckpx_gaps');
+	return $_[0]->safe_psql('postgres', 'SELECT epoch FROM ckpx_runner');
 }
 
 =head2 server_start($node)
@@ -143,7 +146,7 @@ sub count_passed
 		$node, $way,
 		sub {
 			return 1 if time() > $deadline;
-			return ++$rounds > 2 && $way eq 'work';
+			return ++$rounds > 2 && $way ne 'spill';
 		});
 	stop_load($load);
 	settle($node);
@@ -184,7 +187,9 @@ sub provoke_until
 	while (!$done->())
 	{
 		return 0 if time() > $deadline;
-		$way eq 'work' ? work($node) : hold_wal($node);
+		  $way eq 'work' ? work($node)
+		: $way eq 'spill' ? hold_wal($node)
+		: cancel($node);
 	}
 	return 1;
 }
@@ -210,6 +215,23 @@ sub work
 		$calls
 		SELECT count(*) FROM ckpx_changed_blocks(ckpx_low_water_mark());},
 		on_error_stop => 0);
+	return;
+}
+
+# Cancel a checkpoint; it is slow, and who asked for it does not wait long.
+sub cancel
+{
+	my $node = shift;
+
+	$node->psql(
+		'postgres', q{
+		UPDATE load_row SET n = n + 1 WHERE id % 10 = 0;
+		SELECT ckpx_fault_add('object-rename', 'sleep', NULL, '700');
+		SET statement_timeout = '400ms';
+		SELECT ckpx_checkpoint();
+		RESET statement_timeout;
+		SELECT ckpx_cancel_pending();
+		SELECT ckpx_fault_remove('object-rename')}, on_error_stop => 0);
 	return;
 }
 

@@ -40,7 +40,7 @@ $starters[1]{epochs}++;
 
 my @points = fault_points($node);
 my %way;
-foreach my $way (qw(work spill))
+foreach my $way (qw(work spill cancel))
 {
 	my @left = grep { !$way{$_} } @points;
 	while (my @some = splice @left, 0, 60)
@@ -56,6 +56,14 @@ foreach my $way (qw(start fresh))
 		"SELECT passed > 0 FROM ckpx_fault_list() WHERE name = 'boot-loaded'");
 	await_tracking($starter);
 	$way{$_} //= $way foreach end_counting($starter);
+}
+
+# The end of ckpx comes at the end; without globals nothing is collected.
+$way{$_} //= 'uninstall' foreach grep { /^uninstall-/ } @points;
+if (!$node->safe_psql('postgres',
+		"SELECT count(*) FROM pg_proc WHERE proname = 'ckpx_global_checkpoint'"))
+{
+	$way{$_} //= 'not possible' foreach grep { /^gc-/ } @points;
 }
 
 my %points_of;
@@ -117,7 +125,7 @@ sub is_whole
 
 # ---- the matrix
 
-foreach my $way (qw(work spill))
+foreach my $way (qw(work spill cancel))
 {
 	foreach my $point (@{ $points_of{$way} // [] })
 	{
@@ -164,6 +172,27 @@ foreach my $last ($node, map { $_->{node} } @starters)
 	$last->restart;
 	await_tracking($last);
 	store_is_sound($last, $last->name . ' in the end', 1);
+}
+
+# ---- a crash in the middle of uninstalling: a start brings it to its end
+
+my @last = ($node, map { $_->{node} } @starters);
+foreach my $point (@{ $points_of{uninstall} // [] })
+{
+	my $last = shift @last or die 'too few nodes';
+	my $before = server_start($last);
+
+	add_fault($last, $point, 'crash');
+	isnt($last->psql('postgres', 'SELECT ckpx_uninstall()'),
+		0, "crash at $point: it was passed");
+	await_restart($last, $before);
+	wait_for_sql($last,
+		"SELECT problem FROM ckpx_runner", qr/uninstalled/);
+	wait_for_sql($last,
+		"SELECT count(*) = 0 FROM pg_replication_slots WHERE slot_name = 'ckpx'");
+	wait_until(sub { !glob($last->data_dir . '/ckpx/*-*/*') },
+		'the files are gone');
+	pass("crash at $point: it comes to its end");
 }
 
 $_->stop('fast') foreach $node, map { $_->{node} } @starters;
