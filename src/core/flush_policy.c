@@ -38,7 +38,7 @@ reason_by_itself(const CkpxFlushPolicy *policy, int64 now_ms,
 {
 	if (input->forced)
 		return CKPX_FLUSH_FORCED;
-	if (dirty_bytes_of(input) == 0)
+	if (dirty_bytes_of(input) == 0 && !input->unsynced)
 		return CKPX_FLUSH_NONE;
 	if (input->deadline_ms != 0 && input->deadline_ms <= now_ms)
 		return CKPX_FLUSH_DEADLINE;

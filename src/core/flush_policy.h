@@ -52,6 +52,8 @@ typedef struct CkpxFlushPolicy
 typedef struct CkpxFlushInput
 {
 	bool		forced;
+	bool		unsynced;		/* written, but syncing failed: clean is not
+								 * durable, so the deadline holds */
 	int64		deadline_ms;	/* monotonic; 0: none */
 	uint64		append_bytes;
 	uint64		delete_bytes;
@@ -68,6 +70,9 @@ extern double ckpx_flush_pressure(const CkpxFlushPolicy *policy,
 extern void ckpx_flush_decide(const CkpxFlushPolicy *policy, int64 now_ms,
 							  const CkpxFlushInput *inputs, uint32 count,
 							  CkpxFlushReason *reasons);
+
+/* The jitter that makes the latest deadline. */
+#define CKPX_FLUSH_LATEST	20
 
 /*
  * When a relation that is dirty from 'now_ms' on must have been flushed.

@@ -32,14 +32,34 @@
 typedef struct SheetRow
 {
 	CkpxRelKey	key;			/* for dynahash: first */
+	XLogRecPtr	flushed_lsn;	/* as far as this process knows */
 	uint64		dirty_blocks;
-	uint64		inserted;
+	uint64		inserted;		/* rows, since then */
 	uint64		deleted;
 } SheetRow;
 
 /* The checkpoint cycle, as far as this process has seen it. */
 static XLogRecPtr cycle_redo = InvalidXLogRecPtr;
 static uint64 cycle_begun_ms;
+
+static int
+compare_relations(const void *a, const void *b)
+{
+	return ckpx_rel_key_compare(&((const CkpxFlushRelation *) a)->key,
+								&((const CkpxFlushRelation *) b)->key);
+}
+
+static CkpxFlushRelation *
+find_relation(const CkpxRelKey *key)
+{
+	CkpxFlushShared *flush = CkpxShared->flush;
+	CkpxFlushRelation relation;
+
+	relation.key = *key;
+	relation.key.fork = MAIN_FORKNUM;
+	return bsearch(&relation, flush->relations, flush->nrelations,
+				   sizeof(CkpxFlushRelation), compare_relations);
+}
 
 static HTAB *
 create_rows(void)
@@ -58,7 +78,7 @@ create_rows(void)
  * the same relation, so the last row is remembered.
  */
 static HTAB *
-count_dirty(void)
+count_dirty(XLogRecPtr durable)
 {
 	const uint32 flags = BM_DIRTY | BM_VALID | BM_TAG_VALID | BM_PERMANENT;
 	HTAB	   *rows = create_rows();
@@ -90,14 +110,23 @@ count_dirty(void)
 		{
 			row = hash_search(rows, &key, HASH_ENTER, &found);
 			if (!found)
+			{
+				const CkpxFlushRelation *old = find_relation(&key);
+
+				row->flushed_lsn = old != NULL ?
+					Max(old->flushed_lsn, durable) : durable;
 				row->dirty_blocks = row->inserted = row->deleted = 0;
+			}
 		}
 		row->dirty_blocks++;
 	}
 	return rows;
 }
 
-/* Add the rows that the logtail's part in memory counted. */
+/*
+ * Add the rows that the logtail's part in memory counted, in segments that a
+ * relation was not flushed up to the end of.
+ */
 static void
 add_tuples(HTAB *rows)
 {
@@ -123,7 +152,7 @@ add_tuples(HTAB *rows)
 				if (view.key.fork != MAIN_FORKNUM)
 					continue;
 				row = hash_search(rows, &view.key, HASH_FIND, NULL);
-				if (row == NULL)
+				if (row == NULL || refs[i].info.end_lsn <= row->flushed_lsn)
 					continue;
 				row->inserted += view.counters.tuples_inserted;
 				row->deleted += view.counters.tuples_deleted;
@@ -135,13 +164,6 @@ add_tuples(HTAB *rows)
 		ckpx_logtail_unpin(refs, nrefs);
 	}
 	PG_END_TRY();
-}
-
-static int
-compare_relations(const void *a, const void *b)
-{
-	return ckpx_rel_key_compare(&((const CkpxFlushRelation *) a)->key,
-								&((const CkpxFlushRelation *) b)->key);
 }
 
 /* Dirtiest first; of clean ones those with something to tell. */
@@ -158,35 +180,21 @@ compare_weight(const void *a, const void *b)
 	return compare_relations(a, b);
 }
 
-static CkpxFlushRelation *
-find_relation(const CkpxRelKey *key)
-{
-	CkpxFlushShared *flush = CkpxShared->flush;
-	CkpxFlushRelation relation;
-
-	relation.key = *key;
-	relation.key.fork = MAIN_FORKNUM;
-	return bsearch(&relation, flush->relations, flush->nrelations,
-				   sizeof(CkpxFlushRelation), compare_relations);
-}
-
 /*
  * Make the new sheet out of the rows and the old one.
  */
 static CkpxFlushRelation *
-build_sheet(HTAB *rows, uint32 *count)
+build_sheet(HTAB *rows, XLogRecPtr durable, uint32 *count)
 {
 	CkpxFlushShared *flush = CkpxShared->flush;
 	CkpxFlushRelation *sheet;
 	HASH_SEQ_STATUS scan;
 	SheetRow   *row;
 	uint64		now = ckpx_clock_ms();
-	XLogRecPtr	durable;
 	XLogRecPtr	collected;
 	uint32		n = 0;
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	durable = CkpxShared->durable_lsn;
 	collected = CkpxShared->collected_lsn;
 	LWLockRelease(CkpxShared->lock);
 
@@ -205,10 +213,16 @@ build_sheet(HTAB *rows, uint32 *count)
 		ckpx_flush_split(row->dirty_blocks * BLCKSZ, row->inserted,
 						 row->deleted, &relation->append_bytes,
 						 &relation->delete_bytes);
-		relation->flushed_lsn = Max(relation->flushed_lsn, durable);
+		relation->flushed_lsn = row->flushed_lsn;
 
-		/* A pass over everything since then was one over this, too. */
-		if (relation->deadline_ms == 0 || relation->dirty_from <= durable)
+		/*
+		 * A pass over everything since then was one over this, too.  A
+		 * deadline that is too far away is from before the setting changed.
+		 */
+		if (relation->deadline_ms == 0 || relation->dirty_from <= durable ||
+			relation->deadline_ms >
+			ckpx_flush_deadline((int64) now, ckpx_max_flush_interval,
+								CKPX_FLUSH_LATEST))
 		{
 			relation->deadline_ms =
 				ckpx_flush_deadline((int64) now, ckpx_max_flush_interval,
@@ -217,18 +231,25 @@ build_sheet(HTAB *rows, uint32 *count)
 		}
 	}
 
-	/* Clean ones are kept as long as there is something to tell. */
+	/*
+	 * Clean ones are kept as long as there is something to tell, and with
+	 * their deadline where the pass that made them clean has failed.
+	 */
 	for (uint32 i = 0; i < flush->nrelations; i++)
 	{
 		const CkpxFlushRelation *old = &flush->relations[i];
 
+		bool		failed = old->last_error[0] != '\0' &&
+			old->dirty_from > durable;
+
 		if (hash_search(rows, &old->key, HASH_FIND, NULL) != NULL ||
-			old->flushed_lsn <= durable)
+			(old->flushed_lsn <= durable && !failed))
 			continue;
 		sheet[n] = *old;
 		sheet[n].dirty_blocks = 0;
 		sheet[n].append_bytes = sheet[n].delete_bytes = 0;
-		sheet[n].deadline_ms = 0;
+		if (!failed)
+			sheet[n].deadline_ms = 0;
 		n++;
 	}
 
@@ -260,6 +281,7 @@ decide(CkpxFlushRelation *sheet, uint32 count)
 		(uint64) ckpx_table_flush_capacity * 1024;
 	for (uint32 i = 0; i < count; i++)
 	{
+		inputs[i].unsynced = sheet[i].last_error[0] != '\0';
 		inputs[i].deadline_ms = sheet[i].deadline_ms;
 		inputs[i].append_bytes = sheet[i].append_bytes;
 		inputs[i].delete_bytes = sheet[i].delete_bytes;
@@ -309,13 +331,19 @@ void
 ckpx_sheet_update(void)
 {
 	CkpxFlushShared *flush = CkpxShared->flush;
-	HTAB	   *rows = count_dirty();
+	HTAB	   *rows;
 	CkpxFlushRelation *sheet;
+	XLogRecPtr	durable;
 	uint32		count;
 	double		pressure;
 
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	durable = CkpxShared->durable_lsn;
+	LWLockRelease(CkpxShared->lock);
+
+	rows = count_dirty(durable);
 	add_tuples(rows);
-	sheet = build_sheet(rows, &count);
+	sheet = build_sheet(rows, durable, &count);
 	pressure = decide(sheet, count);
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);

@@ -25,26 +25,29 @@ static const struct
 {
 	const char *name;
 	const CkpxFlushPolicy *policy;
-	CkpxFlushInput input;		/* forced, deadline, append, delete */
+	CkpxFlushInput input;		/* forced, unsynced, deadline, append,
+								 * delete */
 	CkpxFlushReason reason;
 }			single[] =
 {
-	{"clean", &usual, {false, 0, 0, 0}, N},
-	{"clean, deadline passed", &usual, {false, NOW - 1, 0, 0}, N},
-	{"clean, forced", &usual, {true, 0, 0, 0}, CKPX_FLUSH_FORCED},
-	{"forced wins", &usual, {true, NOW - 1, 99 * MB, 0}, CKPX_FLUSH_FORCED},
-	{"one page", &usual, {false, 0, 8192, 0}, N},
-	{"deadline, exactly", &usual, {false, NOW, 8192, 0}, CKPX_FLUSH_DEADLINE},
-	{"deadline, not yet", &usual, {false, NOW + 1, 8192, 0}, N},
-	{"deadline is named before capacity", &usual, {false, NOW, 30 * MB, 0}, CKPX_FLUSH_DEADLINE},
-	{"capacity, exactly", &usual, {false, 0, 20 * MB, 0}, N},
-	{"capacity, one more", &usual, {false, 0, 20 * MB, 1}, CKPX_FLUSH_CAPACITY},
-	{"first sight is not skipped", &usual, {false, NOW + 300000, 21 * MB, 0}, CKPX_FLUSH_CAPACITY},
-	{"no capacity", &no_limits, {false, 0, 999 * MB, 0}, N},
-	{"deletes", &usual, {false, 0, 1 * MB - 1, 5 * MB / 2 + 1}, CKPX_FLUSH_DELETES},
-	{"deletes, exactly", &usual, {false, 0, 0, 5 * MB / 2}, N},
-	{"deletes with appends", &usual, {false, 0, 1 * MB, 3 * MB}, N},
-	{"capacity is named before deletes", &usual, {false, 0, 0, 21 * MB}, CKPX_FLUSH_CAPACITY},
+	{"clean", &usual, {false, false, 0, 0, 0}, N},
+	{"clean, deadline passed", &usual, {false, false, NOW - 1, 0, 0}, N},
+	{"clean, its sync failed", &usual, {false, true, NOW - 1, 0, 0}, CKPX_FLUSH_DEADLINE},
+	{"clean, its sync failed, later", &usual, {false, true, NOW + 1, 0, 0}, N},
+	{"clean, forced", &usual, {true, false, 0, 0, 0}, CKPX_FLUSH_FORCED},
+	{"forced wins", &usual, {true, false, NOW - 1, 99 * MB, 0}, CKPX_FLUSH_FORCED},
+	{"one page", &usual, {false, false, 0, 8192, 0}, N},
+	{"deadline, exactly", &usual, {false, false, NOW, 8192, 0}, CKPX_FLUSH_DEADLINE},
+	{"deadline, not yet", &usual, {false, false, NOW + 1, 8192, 0}, N},
+	{"deadline is named before capacity", &usual, {false, false, NOW, 30 * MB, 0}, CKPX_FLUSH_DEADLINE},
+	{"capacity, exactly", &usual, {false, false, 0, 20 * MB, 0}, N},
+	{"capacity, one more", &usual, {false, false, 0, 20 * MB, 1}, CKPX_FLUSH_CAPACITY},
+	{"first sight is not skipped", &usual, {false, false, NOW + 300000, 21 * MB, 0}, CKPX_FLUSH_CAPACITY},
+	{"no capacity", &no_limits, {false, false, 0, 999 * MB, 0}, N},
+	{"deletes", &usual, {false, false, 0, 1 * MB - 1, 5 * MB / 2 + 1}, CKPX_FLUSH_DELETES},
+	{"deletes, exactly", &usual, {false, false, 0, 0, 5 * MB / 2}, N},
+	{"deletes with appends", &usual, {false, false, 0, 1 * MB, 3 * MB}, N},
+	{"capacity is named before deletes", &usual, {false, false, 0, 0, 21 * MB}, CKPX_FLUSH_CAPACITY},
 };
 
 static void
@@ -73,24 +76,24 @@ static const struct
 	CkpxFlushReason reasons[R];
 }			several[] =
 {
-	{"below the cap", {{false, 0, 20 * MB, 0}, {false, 0, 20 * MB, 0}, {false, 0, 20 * MB, 0}}, {N, N, N}},
+	{"below the cap", {{false, false, 0, 20 * MB, 0}, {false, false, 0, 20 * MB, 0}, {false, false, 0, 20 * MB, 0}}, {N, N, N}},
 	{"largest first until under the target",
-	{{false, 0, 10 * MB, 0}, {false, 0, 19 * MB, 0}, {false, 0, 20 * MB, 0}, {false, 0, 18 * MB, 0}},
+	{{false, false, 0, 10 * MB, 0}, {false, false, 0, 19 * MB, 0}, {false, false, 0, 20 * MB, 0}, {false, false, 0, 18 * MB, 0}},
 	{N, N, PRESSURE, N}},
 	{"of equals the first",
-	{{false, 0, 16 * MB, 0}, {false, 0, 16 * MB, 0}, {false, 0, 16 * MB, 0}, {false, 0, 16 * MB, 0}},
+	{{false, false, 0, 16 * MB, 0}, {false, false, 0, 16 * MB, 0}, {false, false, 0, 16 * MB, 0}, {false, false, 0, 16 * MB, 0}},
 	{PRESSURE, N, N, N}},
 	{"two are needed",
-	{{false, 0, 20 * MB, 0}, {false, 0, 20 * MB, 0}, {false, 0, 20 * MB, 0}, {false, 0, 19 * MB, 0}},
+	{{false, false, 0, 20 * MB, 0}, {false, false, 0, 20 * MB, 0}, {false, false, 0, 20 * MB, 0}, {false, false, 0, 19 * MB, 0}},
 	{PRESSURE, PRESSURE, N, N}},
 	{"other reasons relieve first",
-	{{false, 0, 30 * MB, 0}, {false, 0, 20 * MB, 0}, {false, 0, 20 * MB, 0}},
+	{{false, false, 0, 30 * MB, 0}, {false, false, 0, 20 * MB, 0}, {false, false, 0, 20 * MB, 0}},
 	{CKPX_FLUSH_CAPACITY, N, N}},
 	{"small appends are left alone",
-	{{false, 0, 1 * MB, 2 * MB}, {false, 0, 20 * MB, 0}, {false, 0, 20 * MB, 0}, {false, 0, 20 * MB, 0}, {false, NOW, 9 * MB, 0}},
+	{{false, false, 0, 1 * MB, 2 * MB}, {false, false, 0, 20 * MB, 0}, {false, false, 0, 20 * MB, 0}, {false, false, 0, 20 * MB, 0}, {false, false, NOW, 9 * MB, 0}},
 	{N, PRESSURE, N, N, CKPX_FLUSH_DEADLINE}},
 	{"delete bytes count for the size",
-	{{false, 0, 12 * MB, 0}, {false, 0, 11 * MB, 9 * MB}, {false, 0, 19 * MB, 0}, {false, 0, 19 * MB, 0}},
+	{{false, false, 0, 12 * MB, 0}, {false, false, 0, 11 * MB, 9 * MB}, {false, false, 0, 19 * MB, 0}, {false, false, 0, 19 * MB, 0}},
 	{N, PRESSURE, N, N}},
 };
 
@@ -143,6 +146,7 @@ deadlines(void **state)
 	assert_int_equal(low, NOW + 270000);
 	assert_int_equal(high, NOW + 330000);
 	assert_int_equal(ckpx_flush_deadline(NOW, 60000, 10), NOW + 300000);
+	assert_int_equal(ckpx_flush_deadline(NOW, 60000, CKPX_FLUSH_LATEST), high);
 }
 
 static void

@@ -1,0 +1,149 @@
+# What the flusher does by itself, and on a standby.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+use CkpxTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('main', conf => <<'EOC');
+shared_buffers = '32MB'
+checkpoint_timeout = '1h'
+max_wal_size = '4GB'
+bgwriter_lru_maxpages = 0
+ckpx.min_count = 1000000
+ckpx.max_incremental_interval = 0
+ckpx.table_flush_capacity = '2MB'
+EOC
+$node->start;
+$node->safe_psql('postgres', 'CREATE EXTENSION ckpx; CREATE EXTENSION pg_buffercache');
+
+sub sql
+{
+	return $node->safe_psql('postgres', shift);
+}
+
+sub set
+{
+	my ($setting, $value) = @_;
+	sql("ALTER SYSTEM SET $setting = $value");
+	$node->reload;
+	return;
+}
+
+sub dirty
+{
+	my ($rel) = @_;
+	return sql("SELECT count(*) FROM pg_buffercache
+		WHERE isdirty AND relfilenode = pg_relation_filenode('$rel')");
+}
+
+sub flushed_by
+{
+	my ($reason) = @_;
+	return sql("SELECT blocks_written FROM ckpx_flush_stat WHERE reason = '$reason'");
+}
+
+# ---- what is shown, and why
+
+my $of = 'FROM ckpx_dirty_tables WHERE relation = ';
+sql(q{CREATE TABLE small AS SELECT 1 AS id; CREATE TABLE large AS SELECT generate_series(1, 200000) AS id});
+wait_for_sql($node, "SELECT ready, reason $of 'large'::regclass", 't|capacity');
+is(sql("SELECT ready, reason IS NULL, dirty_blocks > 0, append_bytes = dirty_blocks * 8192,
+		deadline BETWEEN now() + '4 min' AND now() + '6 min' $of 'small'::regclass"),
+	'f|t|t|t|t', 'a small table is not ready');
+ok(dirty('large') > 0, 'early in the cycle policy writes nothing');
+is(sql('SELECT pressure > 0 AND pressure <= 1 FROM ckpx_runner'), 't', 'there is pressure');
+
+sql(q{SELECT ckpx_flush(); DELETE FROM large});
+wait_for_sql($node, "SELECT delete_bytes > append_bytes $of 'large'::regclass");
+pass('deletes are told apart');
+
+# ---- late in the cycle, policy writes; once, and without claims
+
+my $fsyncs = sql('SELECT fsyncs FROM ckpx_stat');
+# The cycle's WAL is nearly used up: the checkpoint would come soon.
+set('max_wal_size', q{'48MB'});
+sql(q{INSERT INTO large SELECT generate_series(1, 300000)});
+wait_for_sql($node, q{SELECT sum(blocks_written) > 0 FROM ckpx_flush_stat WHERE reason IN ('capacity', 'deletes', 'pressure')});
+is(sql('SELECT fsyncs FROM ckpx_stat'), $fsyncs, 'policy writes and does not sync');
+set('max_wal_size', q{'4GB'});
+
+# ---- pressure
+
+sql('SELECT ckpx_flush()');
+set('ckpx.table_flush_capacity', q{'1GB'});
+set('ckpx.flush_memory_cap', q{'4MB'});
+my $before = flushed_by('pressure');
+sql(q{CREATE TABLE heavy AS SELECT generate_series(1, 300000) AS id});
+wait_for_sql($node, "SELECT blocks_written > $before FROM ckpx_flush_stat WHERE reason = 'pressure'");
+pass('under pressure the largest is written');
+set('ckpx.flush_memory_cap', q{-1});
+
+# ---- a deadline is a durable pass, and only success resets it
+
+sql('SELECT ckpx_flush()');
+sql(q{SELECT ckpx_fault_add('flush-fsync', 'error', NULL, 'eio')});
+set('ckpx.max_flush_interval', q{'100ms'});
+sql('UPDATE small SET id = 2');
+wait_for_sql($node, "SELECT reason = 'deadline' AND last_error IS NOT NULL $of 'small'::regclass");
+pass('a deadline that passed with an error stays passed');
+is(sql(q{SELECT failures > 0 FROM ckpx_flush_stat WHERE reason = 'deadline'}), 't', 'which is counted');
+sql(q{SELECT ckpx_fault_remove('flush-fsync')});
+wait_for_sql($node, "SELECT passes > failures FROM ckpx_flush_stat WHERE reason = 'deadline'");
+wait_until(sub { dirty('small') == 0 }, 'the deadline is kept');
+wait_for_sql($node, "SELECT coalesce(max(last_error), '') $of 'small'::regclass", '');
+pass('and success clears the error');
+
+# ---- an entry that nobody waits for is flushed when it has stalled
+
+set('ckpx.min_count', 1);
+sql('UPDATE heavy SET id = id WHERE id < 1000');
+my $lsn = wal_position($node);
+is(sql("SELECT ckpx_wait('$lsn', '60s')"), 't', 'a stalled entry is flushed');
+
+# ---- the rate limit
+
+set('ckpx.max_flush_interval', q{'1h'});
+set('ckpx.min_count', 1000000);
+set('ckpx.flush_rate_limit', q{'1MB'});
+sql(q{CREATE TABLE slow AS SELECT generate_series(1, 100000) AS id});
+wait_for_sql($node, 'SHOW ckpx.flush_rate_limit', '1MB');
+is(sql(q{SELECT flushed, blocks_remaining > 0 FROM ckpx_flush_table('slow', NULL, '500ms')}), 'f|t',
+	'a flush that does not come to its end in time says what is left');
+set('ckpx.flush_rate_limit', 0);
+is(sql(q{SELECT flushed FROM ckpx_flush_table('slow')}), 't', 'without the limit it does');
+
+# ---- a standby
+
+$node->backup('b');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'b', has_streaming => 1);
+$standby->append_conf('postgresql.conf', "ckpx.max_flush_interval = '1h'\nckpx.flush = on");
+$standby->start;
+wait_for_sql($standby, 'SELECT collected_lsn IS NOT NULL FROM ckpx_runner');
+sql(q{UPDATE small SET id = 3; UPDATE slow SET id = id});
+$lsn = wal_position($node);
+$node->wait_for_catchup($standby, 'replay', $lsn);
+my $restartpoints = $standby->safe_psql('postgres', 'SELECT redo_lsn FROM pg_control_checkpoint()');
+is( $standby->safe_psql(
+		'postgres', q{SELECT flushed, blocks_written > 100 FROM ckpx_flush_table('slow')}),
+	't|t',
+	'a table can be flushed on a standby');
+is( $standby->safe_psql('postgres', "SELECT ckpx_checkpoint() >= '$lsn'"),
+	't', 'and a checkpoint made there');
+is($standby->safe_psql('postgres', 'SELECT redo_lsn FROM pg_control_checkpoint()'),
+	$restartpoints, 'without a restartpoint');
+is( $standby->safe_psql('postgres', "SELECT count(*) FROM pg_buffercache
+		WHERE isdirty AND relfilenode = pg_relation_filenode('slow')"),
+	0, 'its blocks are clean there');
+$standby->stop('immediate');
+$standby->start;
+is($standby->safe_psql('postgres', 'SELECT id FROM small'), 3, 'nothing is lost in a crash of it');
+$standby->stop;
+
+$node->stop;
+done_testing();
