@@ -29,7 +29,9 @@
 #include "utils/timestamp.h"
 
 #define IDLE_WAIT_MS		1000
+#define LATE_TICK_MS		1000
 
+static uint64 last_tick_ms = 0;
 static uint64 next_tick_ms = 0;
 static bool started = false;
 
@@ -324,6 +326,7 @@ ckpx_flusher_step(void)
 	uint64		now;
 	bool		booted;
 	bool		busy;
+	XLogRecPtr	redo;
 
 	if (!started)
 	{
@@ -345,9 +348,16 @@ ckpx_flusher_step(void)
 		serve_tickets(tickets, ntickets, (CkpxFlushReason) reason);
 	ckpx_dequeue_done(CKPX_QUEUE_DIRTY, ntickets);
 
+	/*
+	 * The end of a checkpoint cycle is short: look every second whether it has
+	 * come, and do not wait for the tick then.
+	 */
 	now = ckpx_clock_ms();
+	if (ckpx_sheet_is_late(&redo))
+		next_tick_ms = Min(next_tick_ms, last_tick_ms + LATE_TICK_MS);
 	if (booted && ntickets == 0 && now >= next_tick_ms)
 	{
+		last_tick_ms = now;
 		next_tick_ms = now + ckpx_collect_interval;
 		ckpx_sheet_update();
 		busy = true;
