@@ -39,7 +39,7 @@ use CkpxTest;
 our @EXPORT = qw(
   matrix_node fault_points epochs server_start
   begin_counting end_counting count_passed
-  restart_runner provoke_until settle
+  restart_runner provoke provoke_until settle
 );
 
 # What backends can ask for; names that do not exist (yet) are left out.
@@ -171,9 +171,9 @@ sub restart_runner
 	return;
 }
 
-=head2 provoke_until($node, $way, $done), settle($node)
+=head2 provoke($node, $way), provoke_until($node, $way, $done), settle($node)
 
-Go a way again and again until $done returns true, for at most 20 s; false if
+Go a way once, or again and again until $done returns true, for at most 20 s; false if
 it never did.  Errors count as news for $done.  settle() undoes what the way
 has set, when the server is back.
 
@@ -187,11 +187,19 @@ sub provoke_until
 	while (!$done->())
 	{
 		return 0 if time() > $deadline;
-		  $way eq 'work' ? work($node)
-		: $way eq 'spill' ? hold_wal($node)
-		: cancel($node);
+		provoke($node, $way);
 	}
 	return 1;
+}
+
+sub provoke
+{
+	my ($node, $way) = @_;
+
+	return
+		$way eq 'work' ? work($node)
+	  : $way eq 'spill' ? hold_wal($node)
+	  : cancel($node);
 }
 
 sub work
