@@ -93,12 +93,12 @@ VACUUM load_row;
 EOS
 );
 
-=head2 create_load($node), start_load($node, $seconds), stop_load($load),
+=head2 create_load($node), start_load($node, $seconds, $rate), stop_load($load),
 run_load($node, $transactions)
 
 Tables and a pgbench that works on them in the background, with two clients
-and 300 transactions a second, until it is stopped, the time is over (60 s) or
-the server goes away; or in the foreground, a number of transactions.
+and $rate (300) transactions a second, until it is stopped, $seconds (60) are
+over or the server goes away; or in the foreground, a number of transactions.
 
 =cut
 
@@ -149,10 +149,13 @@ sub append_once
 
 sub start_load
 {
-	my ($node, $seconds) = @_;
+	my ($node, $seconds, $rate) = @_;
 	my $output = '';
 	my $handle = IPC::Run::start(
-		[ load_command($node, '-c', 2, '-R', 300, '-T', $seconds // 60) ],
+		[
+			load_command(
+				$node, '-c', 2, '-R', $rate // 300, '-T', $seconds // 60)
+		],
 		'<', \undef, '>', \$output, '2>&1');
 	return { handle => $handle, output => \$output };
 }
