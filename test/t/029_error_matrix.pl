@@ -23,7 +23,7 @@ my @nodes = map { { node => matrix_node("node$_"), epochs => 1 } } 1 .. 5;
 foreach my $state (@nodes)
 {
 	$state->{start} = wal_position($state->{node});
-	$state->{load} = start_load($state->{node}, 600, 40);
+	$state->{load} = start_load($state->{node}, 600, 150);
 }
 
 # ---- a disk that stays full: what is seen, and that it is tried less and less
