@@ -27,6 +27,7 @@ PGFILEDESC = "ckpx - incremental maps of changed blocks"
 
 MODULE_big = ckpx
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/core/*.c src/server/*.c src/api/*.c)))
+HEADERS_ckpx = src/ckpx.h
 PG_CPPFLAGS = -Isrc
 PG_CFLAGS = -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-clobbered
 

@@ -22,6 +22,7 @@
 #include "core/names.h"
 #include "miscadmin.h"
 #include "postmaster/bgwriter.h"
+#include "server/fault.h"
 #include "server/flush_shared.h"
 #include "server/options.h"
 #include "server/request.h"
@@ -200,6 +201,7 @@ ckpx_backup_checkpoint(PG_FUNCTION_ARGS)
 
 	ckpx_require_preload();
 	(void) force_checkpoint(ckpx_flush_wal_end(), -1);
+	CKPX_FAULT("backup-incremental");
 
 	request.kind = CKPX_REQUEST_BACKUP;
 	request.lsn = ckpx_flush_wal_end();

@@ -28,8 +28,8 @@ PG_FUNCTION_INFO_V1(ckpx_pending_count);
 
 /*
  * What a location is made of, besides what all have in common or have from
- * the one before: each begins where that ends, and only the first may be a
- * global.
+ * the one before: each begins where that ends, only the first may be a global,
+ * and only the last a backup.
  */
 typedef struct Location
 {
@@ -42,6 +42,7 @@ typedef struct LocationList
 {
 	CkpxCollectResult result;
 	CkpxEntryKind first_kind;
+	CkpxEntryKind last_kind;
 	Location   *locations;		/* result.nchosen */
 } LocationList;
 
@@ -55,6 +56,7 @@ copy_locations(LocationList *list, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 	XLogRecPtr	begin PG_USED_FOR_ASSERTS_ONLY;
 
 	list->first_kind = CKPX_KIND_INCREMENTAL;
+	list->last_kind = CKPX_KIND_INCREMENTAL;
 	list->locations = MemoryContextAllocHuge(CurrentMemoryContext,
 											 sizeof(Location) *
 											 store->max_entries);
@@ -70,8 +72,7 @@ copy_locations(LocationList *list, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 		Assert(entry->epoch == result->epoch && entry->start_lsn == begin);
 		if (i == 0)
 			list->first_kind = entry->kind;
-		else
-			Assert(entry->kind == CKPX_KIND_INCREMENTAL);
+		list->last_kind = entry->kind;
 		location->end_lsn = begin = entry->end_lsn;
 		location->timeline = entry->timeline;
 		location->version = entry->version;
@@ -89,19 +90,20 @@ format_locations(const LocationList *list)
 		(Size) result->nchosen * (CKPX_NAME_MAX + VERSION_TEXT_MAX);
 	text	   *value = palloc(size);
 	char	   *at = VARDATA(value);
-	CkpxEntryKind kind = list->first_kind;
 	XLogRecPtr	start_lsn = result->from_lsn;
 
 	for (uint32 i = 0; i < result->nchosen; i++)
 	{
 		const Location *location = &list->locations[i];
+		CkpxEntryKind kind = i == 0 ? list->first_kind :
+			i == result->nchosen - 1 ? list->last_kind :
+			CKPX_KIND_INCREMENTAL;
 
 		at += ckpx_object_name(at, kind, result->epoch, location->timeline,
 							   start_lsn, location->end_lsn, 0);
 		*at++ = ';';
 		at += pg_ultoa_n(location->version, at);
 		*at++ = ';';
-		kind = CKPX_KIND_INCREMENTAL;
 		start_lsn = location->end_lsn;
 	}
 	if (result->nchosen > 0)

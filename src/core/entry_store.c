@@ -393,11 +393,42 @@ next_damage(const CkpxEntryStore *store, uint32 epoch, XLogRecPtr lsn)
 }
 
 /*
+ * Is the backup at 'index' the longest that begins at 'position', where no
+ * incremental does, and ends by 'stop'?
+ */
+static bool
+continues_epoch(const CkpxEntryStore *store, uint32 index,
+				XLogRecPtr position, XLogRecPtr stop)
+{
+	const CkpxEntry *backup = &store->entries[index];
+
+	if (backup->start_lsn != position || backup->end_lsn > stop ||
+		backup->state != CKPX_ENTRY_FINISHED)
+		return false;
+	for (uint32 i = index + 1;
+		 i < store->nentries && store->entries[i].epoch == backup->epoch;
+		 i++)
+	{
+		const CkpxEntry *other = &store->entries[i];
+
+		if (other->state == CKPX_ENTRY_FINISHED && other->end_lsn <= stop &&
+			(other->kind == CKPX_KIND_INCREMENTAL ?
+			 other->start_lsn <= position :
+			 other->kind == CKPX_KIND_BACKUP && other->start_lsn == position))
+			return false;
+	}
+	return true;
+}
+
+/*
  * Follow the finished incrementals of an epoch from 'position' on while they
  * begin before 'upto', and return where the last one ends.  The first must
  * start at 'position', or, if not 'exactly', hold it; each other one starts
  * where the one before it ends.  Their indexes go to 'chosen' (unless NULL)
  * from *nchosen on.
+ *
+ * In a closed epoch the last one may be followed by a backup that continues
+ * it: where the epoch ended there, its tail is in no incremental.
  */
 static XLogRecPtr
 walk_incrementals(const CkpxEntryStore *store, const EpochView *view,
@@ -415,7 +446,14 @@ walk_incrementals(const CkpxEntryStore *store, const EpochView *view,
 
 		if (entry->epoch != view->epoch)
 			break;
-		if (entry->kind != CKPX_KIND_INCREMENTAL)
+		if (entry->kind == CKPX_KIND_BACKUP)
+		{
+			/* One that ends within an incremental has nothing to add. */
+			if (view->epoch == store->epoch ||
+				!continues_epoch(store, i, position, stop))
+				continue;
+		}
+		else if (entry->kind != CKPX_KIND_INCREMENTAL)
 			continue;
 		if (entry->state != CKPX_ENTRY_FINISHED || entry->end_lsn > stop)
 			break;

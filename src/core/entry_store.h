@@ -18,7 +18,9 @@
  * epoch does not answer.
  *
  * Backups and spilled segments lie in the store so that the manifest lists
- * them.  They belong to nobody's chain: no answer is made of them.
+ * them.  They belong to nobody's chain, and no answer is made of them, but for
+ * one case: when an epoch ended behind a backup that continues its last
+ * incremental, as in a copy of the data directory, the backup is its end.
  *
  * The store is a flat struct in memory that the caller gives (in the server:
  * shared memory, guarded by one lock that the caller holds); it holds no

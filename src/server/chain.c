@@ -162,6 +162,7 @@ set_booted(CkpxRunner *runner, XLogRecPtr collected_lsn)
 	LWLockRelease(CkpxShared->lock);
 	ConditionVariableBroadcast(&CkpxShared->progress);
 	ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
+	ckpx_wake_worker(CKPX_WORKER_OBSERVER);
 
 	runner->chain = CKPX_CHAIN_FOLLOWING;
 	runner->last_read_lsn = collected_lsn;
@@ -313,8 +314,18 @@ resume_chain(CkpxRunner *runner, CkpxSlotState slot, XLogRecPtr restart_lsn)
 		reason = "replication slot is ahead of the manifest";
 
 	if (reason != NULL)
-		want_epoch(runner, reason, proven_end(runner, boot),
-				   InvalidXLogRecPtr);
+	{
+		XLogRecPtr	proven = proven_end(runner, boot);
+
+		/*
+		 * What the old epoch knows behind the new one's start answers nothing
+		 * any more.  A copy that was promoted can begin late enough; a
+		 * standby has to wait for its primary's checkpoints, and begins now.
+		 */
+		want_epoch(runner, reason, proven,
+				   boot->copied && !RecoveryInProgress() ?
+				   proven : InvalidXLogRecPtr);
+	}
 	else if (boot->have_entry)
 		resume_entry(runner);
 	else

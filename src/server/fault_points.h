@@ -41,6 +41,7 @@ CKPX_FAULT_POINT("gc-published", "the newest manifest does not name what goes, m
 CKPX_FAULT_POINT("gc-forgotten", "neither manifest names what goes, the files are there")
 CKPX_FAULT_POINT("publish-memory", "the manifest is durable, memory does not show it yet")
 
+CKPX_FAULT_POINT("backup-incremental", "the backup's incremental is finished, its tail is not asked for yet")
 CKPX_FAULT_POINT("backup-start", "the backup's tail has its entry, nothing is written yet")
 CKPX_FAULT_POINT("backup-published", "the tail and a manifest with it are durable, the entry is still running")
 CKPX_FAULT_POINT("command-started", "the post command runs")

@@ -45,7 +45,7 @@
 #include "storage/ipc.h"
 #include "utils/timestamp.h"
 
-#define CKPX_OBSERVER_IDLE_MS	60000
+#define CKPX_OBSERVER_IDLE_MS	10000
 #define CKPX_COMMAND_POLL_MS	1000	/* if SIGCHLD should get lost */
 #define CKPX_KILL_AFTER_MS		1000
 

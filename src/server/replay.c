@@ -13,6 +13,10 @@
  * it knew, so it is decoded again.  A damaged range further back becomes a
  * gap inside its epoch; what lies on both sides stays.
  *
+ * In a copy of the data directory a backup that continues the last
+ * incremental is the end of what is known.  Its WAL positions are forgotten:
+ * the chain never goes on from a backup, a new epoch begins.
+ *
  * Nothing here writes to the store, so a boot can be repeated at will.
  *
  *-------------------------------------------------------------------------
@@ -401,6 +405,34 @@ segment_info_of_entry(CkpxSegmentInfo *info, const CkpxEntry *entry)
 	info->nparts = entry->nparts;
 }
 
+/*
+ * Let what is known end where the longest backup behind the chain does.
+ */
+static void
+load_backup(CkpxBoot *boot, XLogRecPtr chain_end)
+{
+	CkpxEntryStore *store = CkpxShared->store;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	for (uint32 i = 0; i < store->nentries; i++)
+	{
+		CkpxEntry  *entry = &store->entries[i];
+
+		if (entry->kind != CKPX_KIND_BACKUP || entry->epoch != store->epoch ||
+			entry->start_lsn != chain_end)
+			continue;
+		memset(&entry->last_record, 0, sizeof(entry->last_record));
+		entry->truncate_lsn = InvalidXLogRecPtr;
+		boot->known_end = Max(boot->known_end, entry->end_lsn);
+		boot->have_entry = false;
+	}
+	LWLockRelease(CkpxShared->lock);
+
+	if (boot->break_reason[0] == '\0')
+		strlcpy(boot->break_reason, "data directory is a copy",
+				sizeof(boot->break_reason));
+}
+
 void
 ckpx_replay_load(CkpxBoot *boot)
 {
@@ -512,6 +544,9 @@ ckpx_replay_load(CkpxBoot *boot)
 		}
 	}
 	LWLockRelease(CkpxShared->lock);
+
+	if (boot->copied)
+		load_backup(boot, chain_end);
 
 	/* Spilled segments that continue the chain are part of the logtail. */
 	for (uint32 i = 0; i < manifest.nentries; i++)
