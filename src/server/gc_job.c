@@ -239,6 +239,15 @@ end_removing(void)
 	ConditionVariableBroadcast(&CkpxShared->progress);
 }
 
+/* Forget gaps that explain nothing any more.  Caller holds the lock. */
+static void
+forget_gaps(void)
+{
+	(void) ckpx_entry_store_forget_gaps(CkpxShared->store,
+										GetCurrentTimestamp() -
+										(int64) ckpx_gc_keep_time * USECS_PER_SEC);
+}
+
 static void
 carry_out(const GcPlan *plan)
 {
@@ -256,6 +265,7 @@ carry_out(const GcPlan *plan)
 		(void) ckpx_entry_store_remove(store, victim->kind, victim->epoch,
 									   victim->start_lsn, victim->end_lsn);
 	}
+	forget_gaps();
 	CkpxShared->stat.incrementals_removed += plan->nremoved[CKPX_KIND_INCREMENTAL];
 	CkpxShared->stat.globals_removed += plan->nremoved[CKPX_KIND_GLOBAL];
 	CkpxShared->stat.backups_removed += plan->nremoved[CKPX_KIND_BACKUP];
@@ -305,8 +315,7 @@ forget_the_old(void)
 			CkpxShared->pins[kept++] = *pin;
 	}
 	CkpxShared->npins = kept;
-	(void) ckpx_entry_store_forget_gaps(CkpxShared->store,
-										now - (int64) ckpx_gc_keep_time * USECS_PER_SEC);
+	forget_gaps();
 	LWLockRelease(CkpxShared->lock);
 }
 

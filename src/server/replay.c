@@ -412,6 +412,7 @@ static void
 load_backup(CkpxBoot *boot, XLogRecPtr chain_end)
 {
 	CkpxEntryStore *store = CkpxShared->store;
+	bool		found = false;
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	for (uint32 i = 0; i < store->nentries; i++)
@@ -425,10 +426,11 @@ load_backup(CkpxBoot *boot, XLogRecPtr chain_end)
 		entry->truncate_lsn = InvalidXLogRecPtr;
 		boot->known_end = Max(boot->known_end, entry->end_lsn);
 		boot->have_entry = false;
+		found = true;
 	}
 	LWLockRelease(CkpxShared->lock);
 
-	if (boot->break_reason[0] == '\0')
+	if (found && boot->break_reason[0] == '\0')
 		strlcpy(boot->break_reason, "data directory is a copy",
 				sizeof(boot->break_reason));
 }
