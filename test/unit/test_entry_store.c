@@ -1431,6 +1431,7 @@ model_collect(int start, int end, int *covered_to)
 	while (position < end)
 	{
 		const ModelEntry *next = NULL;
+		const ModelEntry *backup = NULL;
 
 		for (int i = 0; i < model.nentries; i++)
 		{
@@ -1443,10 +1444,26 @@ model_collect(int start, int end, int *covered_to)
 				!model_damaged(epoch, Max(entry->start, position), entry->end))
 				next = entry;
 		}
+
+		/* Where a closed epoch's incrementals end, a backup may go on. */
+		for (int i = 0; next == NULL && epoch < model.nepochs &&
+			 i < model.nentries; i++)
+		{
+			const ModelEntry *entry = &model.entries[i];
+
+			if (entry->kind == B && entry->epoch == epoch &&
+				entry->finished && entry->end <= model_limit(epoch) &&
+				entry->start == position &&
+				!model_damaged(epoch, position, entry->end) &&
+				(backup == NULL || entry->end > backup->end))
+				backup = entry;
+		}
+		if (next == NULL)
+			next = backup;
 		if (next == NULL)
 			break;
-		n += sprintf(text + n, "%sI%d-%d", any ? " " : "", next->start,
-					 next->end);
+		n += sprintf(text + n, "%s%c%d-%d", any ? " " : "",
+					 next == backup ? 'B' : 'I', next->start, next->end);
 		position = next->end;
 		any = true;
 	}
@@ -1619,8 +1636,13 @@ random_noise(void)
 	CkpxEntryKind kind = next_random() % 2 ? S : B;
 	int			start = model.position + (int) (next_random() % 5);
 
-	if (load(kind, store->epoch, start, start + 5) == CKPX_STORE_OK)
-		model_add(kind, model.nepochs, start, start + 5, true);
+	if (load(kind, store->epoch, start, start + 5) != CKPX_STORE_OK)
+		return;
+	model_add(kind, model.nepochs, start, start + 5, true);
+
+	/* A backup is made of WAL that its epoch has read. */
+	for (int lsn = start; kind == B && lsn < Min(start + 5, WORLD + 2); lsn++)
+		model.watched[lsn] = model.nepochs;
 }
 
 /* Ask any range, compare with the model, and judge the answer by the truth. */
