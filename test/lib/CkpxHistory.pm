@@ -38,6 +38,7 @@ our @EXPORT = qw(
   history_node create_load start_load stop_load run_load
   await_tracking worker_pid end_worker crash_worker await_restart
   gap_reasons is_one_epoch has_no_answer finished_range answer
+  covers_after_crashes covers_pages_after_crashes
   store_dir store_files store_is_sound manifests read_manifest
   log_since add_fault remove_fault
 );
@@ -359,6 +360,46 @@ sub answer
 	return $node->safe_psql('postgres',
 		"SELECT * FROM ckpx_changed_blocks('$start', '$end') ORDER BY 1, 2, 3, 4"
 	);
+}
+
+=head2 covers_pages_after_crashes($node, $start, $end, $name),
+covers_after_crashes($node, $start, $end, $name)
+
+The oracles where the server has crashed in the range: by page LSNs only, or
+by pg_waldump too.  An index that was being built then may have left a file
+that belongs to nothing: its pages were written before their WAL, which never
+came to be, so their LSNs mean nothing.
+
+=cut
+
+sub covers_pages_after_crashes
+{
+	my ($node, $start, $end, $name, $map) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my %orphan;
+	my ($missing, $stats) = missing_by_page_lsn($node, $start, $end,
+		$map // changed_blocks($node, $start, $end));
+
+	foreach my $block (@$missing)
+	{
+		my ($spc, $rel) = $block =~ m{^(\d+)/\d+/(\d+) } or next;
+		$orphan{$rel} //= $node->safe_psql('postgres',
+			"SELECT pg_filenode_relation($spc, $rel) IS NULL") eq 't';
+	}
+	my @real = grep { !m{^\d+/5/(\d+) } || !$orphan{$1} } @$missing;
+	return is_covered(\@real, $stats,
+		"$name: every page with an LSN of the range is in the map");
+}
+
+sub covers_after_crashes
+{
+	my ($node, $start, $end, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $map = changed_blocks($node, $start, $end);
+
+	covers_pages_after_crashes($node, $start, $end, $name, $map);
+	return is_covered(missing_by_waldump($node, $start, $end, $map),
+		"$name: every block reference of pg_waldump is in the map");
 }
 
 # ---------------------------------------------------------------------------

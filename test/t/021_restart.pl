@@ -122,7 +122,7 @@ is($node->safe_psql('postgres', 'SELECT ckpx_checkpoint() IS NOT NULL'),
 # ---- the whole of it
 
 my $end = wal_position($node);
-covers_all_oracles($node, $start, $end, 'from before all that');
+covers_after_crashes($node, $start, $end, 'from before all that');
 $node->restart;
 store_is_sound($node, 'in the end', 1);
 

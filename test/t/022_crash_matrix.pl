@@ -150,7 +150,7 @@ foreach my $way (qw(work spill cancel))
 is(answer($node, $old_start, $old_end),
 	$old, 'the old range has the same answer after all these crashes');
 run_load($node, 20);
-covers_all_oracles($node, $start, wal_position($node),
+covers_after_crashes($node, $start, wal_position($node),
 	'after all these crashes');
 
 while (@queue || grep { defined $_->{point} } @starters)
@@ -163,7 +163,7 @@ foreach my $starter (@starters)
 	my $start = wal_position($starter->{node});
 
 	run_load($starter->{node}, 20);
-	covers_all_oracles($starter->{node}, $start,
+	covers_after_crashes($starter->{node}, $start,
 		wal_position($starter->{node}),
 		$starter->{node}->name . ' in the end');
 }

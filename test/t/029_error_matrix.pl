@@ -173,10 +173,7 @@ foreach my $state (@nodes)
 	  : $node->safe_psql('postgres',
 		'SELECT to_lsn FROM ckpx_gaps ORDER BY epoch DESC LIMIT 1');
 	my $end = wal_position($node);
-	is_covered(
-		missing_by_page_lsn(
-			$node, $start, $end, changed_blocks($node, $start, $end)),
-		"$name: every page with an LSN of the range is in the map");
+	covers_pages_after_crashes($node, $start, $end, $name);
 	$node->restart;
 	await_tracking($node);
 	store_is_sound($node, $name, 1);
