@@ -16,10 +16,13 @@
  *	  server, which skips checkpoints, finishes its entries as well.
  *
  * One thing is not in it: files under construction.  Who builds an index or
- * rewrites a table writes outside shared buffers and syncs, or registers the
- * file to be synced, at the end only.  The relation is listed as undurable
- * until durable_lsn has passed the end of the transaction; a pass up to there
- * syncs its files although their blocks may have been in an earlier range.
+ * rewrites a table writes outside shared buffers and syncs, or (from 17 on)
+ * only registers the file to be synced, at the end.  The relation is listed as
+ * undurable until its transaction has ended and, after that, a checkpoint of
+ * PostgreSQL has begun and was completed, or a durable pass was made: each
+ * pass syncs all files of this kind, although their blocks may have been in
+ * an earlier range.  How far that is true says synced_lsn.  It is not enough
+ * that nothing changed since, so it may stay behind durable_lsn.
  *
  *-------------------------------------------------------------------------
  */
@@ -80,15 +83,20 @@ ckpx_durability_request(CkpxRunner *runner, XLogRecPtr upto)
 	uint32		nbuilds;
 	XLogRecPtr	from;
 	XLogRecPtr	to;
+	XLogRecPtr	synced;
 	bool		asked = false;
 
-	nbuilds = ckpx_wal_source_builds(runner->source, CkpxShared->durable_lsn,
-									 &builds, &from, &to);
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	synced = flush->synced_lsn;
+	LWLockRelease(CkpxShared->lock);
+	nbuilds = ckpx_wal_source_builds(runner->source, synced, &builds, &from,
+									 &to);
+
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	if (CkpxShared->workers[CKPX_WORKER_FLUSHER].pid != 0 &&
 		flush->range_request == InvalidXLogRecPtr &&
 		flush->range_retry_ms <= ckpx_clock_ms() &&
-		upto > CkpxShared->durable_lsn &&
+		(upto > CkpxShared->durable_lsn || nbuilds > 0) &&
 		upto <= CkpxShared->collected_lsn &&
 		nbuilds <= CKPX_JOB_LIST)
 	{
@@ -117,7 +125,10 @@ ckpx_durability_step(CkpxRunner *runner)
 	XLogRecPtr	wanted;
 	XLogRecPtr	from;
 	XLogRecPtr	to;
+	XLogRecPtr	synced;
+	XLogRecPtr	final;
 	CkpxRelKey *builds;
+	uint32		nbuilds;
 	bool		changes;
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
@@ -128,20 +139,24 @@ ckpx_durability_step(CkpxRunner *runner)
 		durable = Max(durable, CkpxShared->collected_lsn);
 	CkpxShared->durable_lsn = durable;
 	flush->completed_redo = Max(flush->completed_redo, redo);
+	flush->synced_lsn = Max(flush->synced_lsn, redo);
+	synced = flush->synced_lsn;
 	wanted = Min(flush->range_wanted, CkpxShared->collected_lsn);
 	LWLockRelease(CkpxShared->lock);
 
-	(void) ckpx_wal_source_builds(runner->source, durable, &builds, &from, &to);
+	nbuilds = ckpx_wal_source_builds(runner->source, synced, &builds, &from,
+									 &to);
 	pfree(builds);
+	final = nbuilds > 0 ? synced : durable;
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	changes = durable > before || flush->undurable_at != durable ||
+	changes = durable > before || flush->undurable_at != final ||
 		flush->undurable_from != from || flush->undurable_to != to;
 	flush->undurable_from = from;
 	flush->undurable_to = to;
-	flush->undurable_at = durable;
+	flush->undurable_at = final;
 	LWLockRelease(CkpxShared->lock);
 	if (changes)
 		ConditionVariableBroadcast(&CkpxShared->progress);
-	if (wanted > durable)
+	if (wanted > final)
 		ckpx_durability_request(runner, wanted);
 }

@@ -424,7 +424,8 @@ ckpx_pass_range(XLogRecPtr start, XLogRecPtr upto, const CkpxRelKey *builds,
 {
 	CkpxWriteOptions options = {CKPX_FLUSH_CHECKPOINT, true, NULL, NULL};
 	CkpxDirtyBuffers found;
-	CkpxDirtyTree *tree = read_range(start, upto);
+	CkpxDirtyTree *tree = start < upto ? read_range(start, upto) :
+		ckpx_dirty_tree_create(CurrentMemoryContext);
 	CkpxRelation **relations;
 	uint32		nrelations;
 	List	   *missing = NIL;

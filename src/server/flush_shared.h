@@ -110,9 +110,12 @@ typedef struct CkpxFlushShared
 
 	/* the runner's knowledge */
 	XLogRecPtr	completed_redo; /* of PostgreSQL's last completed checkpoint */
+	XLogRecPtr	synced_lsn;		/* files built by transactions that ended
+								 * before it are synced; the flusher moves it,
+								 * too */
 	XLogRecPtr	undurable_from; /* files under construction: the WAL that */
 	XLogRecPtr	undurable_to;	/* holds their changes; Invalid: none */
-	XLogRecPtr	undurable_at;	/* the durable_lsn that this was found with */
+	XLogRecPtr	undurable_at;	/* how far this, and durable_lsn, are final */
 
 	/* relations */
 	uint64		last_request;

@@ -156,12 +156,15 @@ serve_range(void)
 	begin_pass(CKPX_FLUSH_CHECKPOINT, &start_time);
 	PG_TRY();
 	{
-		bool		proven = upto <= start ||
-			ckpx_pass_range(start, upto, builds, nbuilds, &result);
+		bool		proven = ckpx_pass_range(start, upto, builds, nbuilds,
+											 &result);
 
 		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 		if (proven)
+		{
 			CkpxShared->durable_lsn = Max(CkpxShared->durable_lsn, upto);
+			flush->synced_lsn = Max(flush->synced_lsn, upto);
+		}
 		flush->range_request = InvalidXLogRecPtr;
 		flush->range_failures = 0;
 		flush->range_retry_ms = 0;

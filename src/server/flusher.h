@@ -29,7 +29,8 @@ typedef struct CkpxPassResult
 
 /*
  * Durable pass over everything that changed in [start, upto), which must be
- * collected and in the logtail, and over the files 'builds'.  False where the
+ * collected and in the logtail, and over the files 'builds'; over these alone
+ * where the range is empty.  False where the
  * logtail begins after 'start' by now: it was trimmed, because the range has
  * become durable otherwise.
  */

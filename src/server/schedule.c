@@ -329,6 +329,7 @@ maybe_start(CkpxRunner *runner, const CkpxEntry *pending)
 {
 	char		waiting[64] = "";
 	bool		durable;
+	XLogRecPtr	synced_lsn;
 	CkpxEntry  *entry;
 	CkpxOpenXact *xacts;
 	CkpxRelKey *keys;
@@ -348,8 +349,10 @@ maybe_start(CkpxRunner *runner, const CkpxEntry *pending)
 		goto wait;
 
 	nxacts = ckpx_wal_source_open_xacts(runner->source, &xacts, &complete);
-	nkeys = ckpx_wal_source_undurable(runner->source,
-									  CkpxShared->durable_lsn, &keys);
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	synced_lsn = CkpxShared->flush->synced_lsn;
+	LWLockRelease(CkpxShared->lock);
+	nkeys = ckpx_wal_source_undurable(runner->source, synced_lsn, &keys);
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	entry = ckpx_entry_store_find(CkpxShared->store, pending->kind,

@@ -1,56 +1,29 @@
-#!/usr/bin/env bash
-# Does flushing by policy pay?  pgbench's TPC-B with ckpx.flush on and off, in
-# alternating runs on one server, and the medians of both with their spread.
-# Called through test/private.sh, on an installed build.
+# Does flushing by policy pay?  pgbench TPC-B with ckpx.flush on and off.
 #
-#	BENCH_PAIRS     pairs of runs (10)
-#	BENCH_SECONDS   length of a run (62: two checkpoint cycles)
-#	BENCH_SCALE     pgbench scale (20: 300 MB, more than twice the buffers)
-#	BENCH_BUFFERS   shared_buffers (128MB)
+# The two take turns on one server, each run right behind a checkpoint, so that
+# all cover the same checkpoint cycles.  The data is more than twice as large as
+# shared_buffers and fsync is on.
 #
-# Each run starts right after a checkpoint, so all cover the same cycles.
 # Pages that PostgreSQL's checkpointer wrote, pages that anybody wrote (the
-# flusher's are among buffers_backend) and the time of its syncs come from
-# pg_stat_bgwriter; CPU time from /proc, of the server with all its children.
-set -eu -o pipefail
+# flusher's are among buffers_backend) and the time of the checkpointer's syncs
+# come from pg_stat_bgwriter; CPU time is that of the server with all its
+# children, ckpx's workers included.
+. test/bench/lib.sh
 
-pairs=${BENCH_PAIRS:-10}
-seconds=${BENCH_SECONDS:-62}
-scale=${BENCH_SCALE:-20}
-buffers=${BENCH_BUFFERS:-128MB}
-data=$TMPDIR/bench
-results=${CKPX_OUT:-$TMPDIR}/flush.txt
-export PGHOST=$TMPDIR PGPORT=5432 PGUSER=bench PGDATABASE=postgres
+pairs=${BENCH_FLUSH_PAIRS:-10}
+seconds=${BENCH_FLUSH_SECONDS:-62}
+scale=${BENCH_FLUSH_SCALE:-20}
 
-ask() { psql -XAtqc "$1"; }
+new_cluster "shared_buffers = '128MB'" "checkpoint_timeout = '30s'" "max_wal_size = '8GB'" \
+	"max_slot_wal_keep_size = '4GB'" "autovacuum = off" "shared_preload_libraries = 'ckpx'"
 
-start() {
-	initdb -D "$data" -U bench -A trust >"$TMPDIR/initdb.log"
-	cat >>"$data/postgresql.conf" <<-CONF
-		listen_addresses = ''
-		unix_socket_directories = '$TMPDIR'
-		shared_preload_libraries = 'ckpx'
-		shared_buffers = '$buffers'
-		checkpoint_timeout = 30s
-		max_wal_size = 8GB
-		max_slot_wal_keep_size = 4GB
-		autovacuum = off
-	CONF
-	pg_ctl -s -w -D "$data" -l "$TMPDIR/bench.log" start
-	psql -Xqc 'CREATE EXTENSION ckpx'
-	pgbench -i -q -s "$scale" 2>/dev/null
-}
-
-# CPU seconds so far: the postmaster with its dead children, and the living.
-cpu() {
-	local postmaster ticks
+cpu_of_server() {
+	local postmaster
 	postmaster=$(head -n 1 "$data/postmaster.pid")
-	ticks=$(getconf CLK_TCK)
-	{ cat /proc/[0-9]*/stat 2>/dev/null || true; } | awk -v p="$postmaster" -v t="$ticks" '
-		{ sub(/^[0-9]+ \(.*\) /, $1 " x ") }
-		$1 == p { sum += $14 + $15 + $16 + $17 }
-		$4 == p { sum += $14 + $15 }
-		END { printf "%.2f\n", sum / t }'
+	for pid in $postmaster $(cat "/proc/$postmaster/task/$postmaster/children"); do
+		sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null || true
+	done | awk -v hz="$(getconf CLK_TCK)" '
+		{ sum += $12 + $13; if (NR == 1) sum += $14 + $15 } END { print sum * 1000 / hz }'
 }
 
 counters() {
@@ -58,57 +31,52 @@ counters() {
 			checkpoint_sync_time FROM pg_stat_bgwriter" | tr '|' ' '
 }
 
-run() {							# run on|off
-	local before after cpu0 cpu1 tps xacts p99
-	psql -Xq -c "ALTER SYSTEM SET ckpx.flush = $1" -c 'SELECT pg_reload_conf()' >/dev/null
-	psql -Xqc CHECKPOINT
+# One run: "TPS, CPU ms per transaction, pages per transaction, pages of
+# checkpoints per transaction, ms of their syncs, p99 of the latency in ms".
+run_with_flush() {				# run_with_flush on|off
+	local before cpu
+	ask "ALTER SYSTEM SET ckpx.flush = $1" >/dev/null
+	ask "SELECT pg_reload_conf()" >/dev/null
+	ask CHECKPOINT >/dev/null
 	rm -f "$TMPDIR"/latency.*
 	before=$(counters)
-	cpu0=$(cpu)
-	(cd "$TMPDIR" && pgbench -n -c 4 -j 1 -T "$seconds" -l --log-prefix=latency >pgbench.out 2>&1)
-	cpu1=$(cpu)
-	# Statistics arrive late.
-	psql -Xqc 'SELECT pg_stat_force_next_flush()' >/dev/null
-	after=$(counters)
-	tps=$(awk '/^tps/ { print $3 }' "$TMPDIR/pgbench.out")
-	xacts=$(awk '/actually processed/ { print $NF }' "$TMPDIR/pgbench.out")
-	p99=$(cat "$TMPDIR"/latency.* | awk '{ print $3 }' | sort -n |
-		awk '{ v[NR] = $1 } END { print v[int(NR * 0.99)] / 1000 }')
-	echo "$before $after $cpu0 $cpu1 $xacts $tps $p99" | awk -v f="$1" '{
-		print f, $10, ($8 - $7) / $9 * 1000, ($5 - $2) / $9 * 1000, $4 - $1, $6 - $3, $11 }'
+	cpu=$(cpu_of_server)
+	(cd "$TMPDIR" && pgbench -n -c 4 -T "$seconds" -l --log-prefix=latency) >"$TMPDIR/pgbench.out" 2>&1
+	# The postmaster has the CPU time of a backend only once that has gone.
+	sleep 1
+	cpu=$(calc %.1f "$(cpu_of_server) - $cpu")
+	echo "$before $(counters) $cpu $(awk '/actually processed/ { n = $NF } /^tps/ { print n, $3 }' "$TMPDIR/pgbench.out") \
+		$(sort -n -k3,3 "$TMPDIR"/latency.* | awk '{ v[NR] = $3 } END { print v[int(NR * 0.99)] / 1000 }')" |
+		awk '{ print $9, $7 / $8, ($5 - $2) / $8, ($4 - $1) / $8, $6 - $3, $10 }'
 }
 
-start
-: >"$results.runs"
-run off >/dev/null				# warm up
+start_server
+ask 'CREATE EXTENSION ckpx' >/dev/null
+pgbench -i -q -s "$scale" >"$TMPDIR/pgbench.out" 2>&1
+run_with_flush off >/dev/null
 for ((i = 1; i <= pairs; i++)); do
-	# Who goes first alternates, too.
-	for flush in $([ $((i % 2)) -eq 1 ] && echo off on || echo on off); do
-		run $flush | tee -a "$results.runs" >&2
+	for flush in $([ $((i % 2)) = 1 ] && echo off on || echo on off); do
+		run_with_flush "$flush" >>"$TMPDIR/flush.$flush"
+		say "$flush: $(tail -n 1 "$TMPDIR/flush.$flush")"
 	done
 done
-ask "SELECT * FROM ckpx_flush_stat" >&2
-pg_ctl -s -w -D "$data" -m fast stop
+stop_server
 
-{
-	echo "flushing by policy: $pairs pairs of $seconds s, scale $scale, shared_buffers $buffers"
-	awk '
-	function median(a, n,    i, j, t) {
-		for (i = 2; i <= n; i++)
-			for (j = i; j > 1 && a[j] < a[j - 1]; j--) { t = a[j]; a[j] = a[j - 1]; a[j - 1] = t }
-		low = a[1]; high = a[n]
-		return n % 2 ? a[(n + 1) / 2] : (a[n / 2] + a[n / 2 + 1]) / 2
-	}
-	BEGIN { split("tps|CPU ms per transaction|pages written per 1000 transactions|pages written by checkpoints|checkpoint sync, ms|latency p99, ms", name, "|") }
-	{ n[$1]++; for (c = 2; c <= 7; c++) v[$1, c, n[$1]] = $c }
-	END {
-		printf "%-36s %12s %20s %12s %20s %7s\n", "", "off", "(min - max)", "on", "(min - max)", "ratio"
-		for (c = 2; c <= 7; c++) {
-			for (i = 1; i <= n["off"]; i++) a[i] = v["off", c, i] + 0
-			off = median(a, n["off"]); spread = sprintf("(%.4g - %.4g)", low, high)
-			for (i = 1; i <= n["on"]; i++) b[i] = v["on", c, i] + 0
-			on = median(b, n["on"])
-			printf "%-36s %12.4g %20s %12.4g %20s %7.3f\n", name[c - 1], off, spread, on, sprintf("(%.4g - %.4g)", low, high), off ? on / off : 0
-		}
-	}' "$results.runs"
-} | tee "$results"
+# print_ratio COLUMN NAME TARGET FORMAT: both medians, and of the pairs' ratios the
+# median and the spread
+print_ratio() {
+	local off on ratios
+	off=$(awk -v c="$1" '{ print $c }' "$TMPDIR/flush.off" | median)
+	on=$(awk -v c="$1" '{ print $c }' "$TMPDIR/flush.on" | median)
+	ratios=$(paste -d' ' "$TMPDIR/flush.off" "$TMPDIR/flush.on" |
+		awk -v c="$1" '$c > 0 { print $(c + 6) / $c }')
+	row "$2 (off $(printf "$4" "$off"), on $(printf "$4" "$on"))" \
+		"$(median_of %.2f $ratios)" "$(spread_of %.2f $ratios)" "$3"
+}
+
+print_ratio 1 'TPS with ckpx.flush on / off' '>= 0.97' %.0f
+print_ratio 2 'CPU ms per transaction' '<= 1.05' %.2f
+print_ratio 3 'pages written per transaction, by anybody' '<= 1.10' %.3f
+print_ratio 4 "pages written per transaction, by PostgreSQL's checkpoints" '<= 0.50' %.3f
+print_ratio 5 'time of their syncs, ms' '<= 0.50' %.0f
+print_ratio 6 'latency, 99th percentile, ms' '<= 1' %.1f
