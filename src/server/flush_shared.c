@@ -19,7 +19,7 @@ bool
 ckpx_flush_usable(void)
 {
 	Assert(LWLockHeldByMe(CkpxShared->lock));
-	return ckpx_flush_enabled &&
+	return ckpx_flush_mode != CKPX_FLUSH_MODE_OFF &&
 		CkpxShared->workers[CKPX_WORKER_FLUSHER].pid != 0 &&
 		CkpxShared->flush->range_failures == 0;
 }

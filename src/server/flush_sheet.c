@@ -352,7 +352,7 @@ ckpx_sheet_update(void)
 	flush->pressure = pressure;
 	LWLockRelease(CkpxShared->lock);
 
-	if (ckpx_flush_enabled)
+	if (ckpx_flush_mode == CKPX_FLUSH_MODE_ON)
 		queue_tickets(sheet, count);
 }
 

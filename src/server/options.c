@@ -79,7 +79,7 @@
 bool		ckpx_enabled = true;
 int			ckpx_collect_interval = 5 * SECOND_MS;
 int			ckpx_collect_lag = 0;
-bool		ckpx_flush_enabled = true;
+int			ckpx_flush_mode = CKPX_FLUSH_MODE_DEMAND;
 int			ckpx_max_flush_interval = MINUTE_MS;
 int			ckpx_flush_memory_cap = -1;
 int			ckpx_table_flush_capacity = -1;
@@ -120,6 +120,19 @@ char	   *ckpx_post_checkpoint_command = NULL;
 static const struct config_enum_entry compression_options[] = {
 	{"none", CKPX_COMPRESSION_NONE, false},
 	{"zstd", CKPX_COMPRESSION_ZSTD, HIDE_ZSTD},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry flush_options[] = {
+	{"off", CKPX_FLUSH_MODE_OFF, false},
+	{"demand", CKPX_FLUSH_MODE_DEMAND, false},
+	{"on", CKPX_FLUSH_MODE_ON, false},
+	{"false", CKPX_FLUSH_MODE_OFF, true},
+	{"true", CKPX_FLUSH_MODE_ON, true},
+	{"no", CKPX_FLUSH_MODE_OFF, true},
+	{"yes", CKPX_FLUSH_MODE_ON, true},
+	{"0", CKPX_FLUSH_MODE_OFF, true},
+	{"1", CKPX_FLUSH_MODE_ON, true},
 	{NULL, 0, false}
 };
 
@@ -305,11 +318,14 @@ define_collecting(void)
 static void
 define_flushing(void)
 {
-	DefineCustomBoolVariable("ckpx.flush",
-							 "Writes dirty buffers of changed relations ahead of checkpoints.",
-							 "When off, a checkpoint of ckpx waits for PostgreSQL's own "
-							 "checkpoint.",
-							 &ckpx_flush_enabled, true,
+	DefineCustomEnumVariable("ckpx.flush",
+							 "Sets when dirty buffers of changed relations are written.",
+							 "\"demand\" writes what a checkpoint of ckpx needs to be "
+							 "durable; \"on\" also writes ahead of PostgreSQL's "
+							 "checkpoints; when \"off\", a checkpoint of ckpx waits "
+							 "for one of PostgreSQL.",
+							 &ckpx_flush_mode, CKPX_FLUSH_MODE_DEMAND,
+							 flush_options,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("ckpx.max_flush_interval",
 							"Sets the interval from which a relation's flush deadline follows.",

@@ -17,7 +17,7 @@
 extern bool ckpx_enabled;
 extern int	ckpx_collect_interval;
 extern int	ckpx_collect_lag;
-extern bool ckpx_flush_enabled;
+extern int	ckpx_flush_mode;	/* CKPX_FLUSH_MODE_... */
 extern int	ckpx_max_flush_interval;
 extern int	ckpx_flush_memory_cap;	/* kB, -1: half of shared_buffers */
 extern int	ckpx_table_flush_capacity;	/* kB, -1: 1/8 of shared_buffers */
@@ -46,6 +46,11 @@ extern int	ckpx_max_directory_size;	/* kB, 0: no limit */
 extern int	ckpx_compression;	/* CKPX_COMPRESSION_... */
 extern bool ckpx_log_checkpoints;
 extern char *ckpx_post_checkpoint_command;
+
+/* What the flusher does. */
+#define CKPX_FLUSH_MODE_OFF		0	/* only what ckpx_flush...() ask for */
+#define CKPX_FLUSH_MODE_DEMAND	1	/* and what checkpoints of ckpx need */
+#define CKPX_FLUSH_MODE_ON		2	/* and what policy says */
 
 #define CKPX_GC_QUEUE_SIZE		100
 #define CKPX_POST_QUEUE_SIZE	1000

@@ -9,7 +9,7 @@
  * for whoever reads rows; but at most ckpx.commit_wait, because the block map
  * does not depend on commits.  Durable: the pages that it names are on disk.
  *
- * What is durable, durability.c knows.  While ckpx.flush is on, an entry that
+ * What is durable, durability.c knows.  Unless ckpx.flush is off, an entry that
  * somebody waits for has its own range flushed at once, and any other one when
  * it has waited for two flush intervals, or two minutes: blocks that are
  * written again and again would otherwise keep it waiting for PostgreSQL's
@@ -305,7 +305,7 @@ is_durable(CkpxRunner *runner, const CkpxEntry *entry, char *waiting,
 
 	if (durable_lsn > entry->last_change_lsn)
 		return true;
-	if (error[0] != '\0' && ckpx_flush_enabled)
+	if (error[0] != '\0' && ckpx_flush_mode != CKPX_FLUSH_MODE_OFF)
 		snprintf(waiting, size, "a flush: %s", error);
 	else if (usable)
 		strlcpy(waiting, "a flush of its blocks", size);
@@ -314,7 +314,7 @@ is_durable(CkpxRunner *runner, const CkpxEntry *entry, char *waiting,
 				 "a checkpoint of PostgreSQL that begins after %X/%X",
 				 LSN_FORMAT_ARGS(entry->last_change_lsn));
 
-	if (ckpx_flush_enabled &&
+	if (ckpx_flush_mode != CKPX_FLUSH_MODE_OFF &&
 		(asked_for || entry->clock_ms == 0 ||
 		 now - entry->clock_ms >= stalled_ms))
 		ckpx_durability_request(runner, entry->end_lsn);

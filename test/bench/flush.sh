@@ -1,4 +1,5 @@
-# Does flushing by policy pay?  pgbench TPC-B with ckpx.flush on and off.
+# Does flushing by policy pay?  pgbench TPC-B with ckpx.flush on and off
+# ("demand" writes nothing by itself, either).
 #
 # The two take turns on one server, each run right behind a checkpoint, so that
 # all cover the same checkpoint cycles.  The data is more than twice as large as

@@ -17,6 +17,7 @@ bgwriter_lru_maxpages = 0
 ckpx.min_count = 1000000
 ckpx.max_incremental_interval = 0
 ckpx.table_flush_capacity = '2MB'
+ckpx.flush = on
 EOC
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION ckpx; CREATE EXTENSION pg_buffercache');
