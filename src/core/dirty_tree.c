@@ -30,6 +30,7 @@
 #define OFF_DATABASE		8
 #define OFF_RELATION		12
 #define OFF_FORK			16
+#define OFF_LAYER			18
 #define OFF_FLAGS			20
 #define OFF_LIMIT			24
 #define OFF_LENGTH_HINT		28
@@ -417,6 +418,69 @@ ckpx_dirty_tree_merge_view(CkpxDirtyTree *tree, const CkpxRelationView *view,
 }
 
 bool
+ckpx_relation_is_blank(const CkpxRelation *relation)
+{
+	const CkpxRelCounters *counters = &relation->counters;
+
+	return relation->blocks.nchunks == 0 &&
+		relation->blocks.limit_block == InvalidBlockNumber &&
+		relation->flags == 0 && counters->records == 0 &&
+		counters->wal_bytes == 0 && counters->fpi == 0 &&
+		counters->tuples_inserted == 0 && counters->tuples_deleted == 0;
+}
+
+bool
+ckpx_relation_prepend_view(CkpxRelation *relation,
+						   const CkpxRelationView *view, const char **problem)
+{
+	CkpxRelation earlier;
+	BlockNumber limit;
+	bool		has_blocks = relation->blocks.nchunks > 0;
+	bool		has_limit = relation->blocks.limit_block != InvalidBlockNumber;
+
+	ckpx_relation_init(&earlier, &relation->key, relation->blocks.mem);
+	if (!ckpx_relation_merge_view(&earlier, view, problem))
+		return false;
+
+	if (!ckpx_relation_is_blank(relation))
+		merge_attributes(&earlier, honest_flags(relation->flags, has_blocks),
+						 has_blocks || has_limit, relation->length_hint,
+						 &relation->counters);
+	relation->flags = earlier.flags;
+	relation->length_hint = earlier.length_hint;
+	relation->counters = earlier.counters;
+	relation->last_vm_block = InvalidBlockNumber;
+
+	/*
+	 * Our limit forgets earlier blocks; an earlier limit forgets none of
+	 * ours, so it must not be set in the ordinary way.
+	 */
+	limit = Min(earlier.blocks.limit_block, relation->blocks.limit_block);
+	ckpx_block_set_set_limit(&earlier.blocks, relation->blocks.limit_block);
+	if (has_blocks)
+	{
+		ckpx_block_set_union(&relation->blocks, &earlier.blocks);
+		ckpx_block_set_reset(&earlier.blocks);
+	}
+	else
+	{
+		ckpx_block_set_reset(&relation->blocks);
+		relation->blocks = earlier.blocks;
+	}
+	relation->blocks.limit_block = limit;
+	return true;
+}
+
+bool
+ckpx_dirty_tree_prepend_view(CkpxDirtyTree *tree,
+							 const CkpxRelationView *view,
+							 const char **problem)
+{
+	return ckpx_relation_prepend_view(ckpx_dirty_tree_get(tree, &view->key),
+									  view, problem);
+}
+
+bool
 ckpx_dirty_tree_merge_bytes(CkpxDirtyTree *tree, const char *bytes,
 							Size length, const char **problem)
 {
@@ -445,6 +509,13 @@ ckpx_relation_encoded_size(const CkpxRelation *relation)
 void
 ckpx_relation_encode(StringInfo buf, const CkpxRelation *relation)
 {
+	ckpx_relation_encode_layer(buf, relation, 0);
+}
+
+void
+ckpx_relation_encode_layer(StringInfo buf, const CkpxRelation *relation,
+						   uint32 layer)
+{
 	Size		size = ckpx_relation_encoded_size(relation);
 	uint32		flags = honest_flags(relation->flags,
 									 relation->blocks.nchunks > 0);
@@ -457,7 +528,8 @@ ckpx_relation_encode(StringInfo buf, const CkpxRelation *relation)
 	ckpx_put_u32(record + OFF_TABLESPACE, relation->key.tablespace);
 	ckpx_put_u32(record + OFF_DATABASE, relation->key.database);
 	ckpx_put_u32(record + OFF_RELATION, relation->key.relation);
-	ckpx_put_u32(record + OFF_FORK, relation->key.fork);
+	ckpx_put_u16(record + OFF_FORK, (uint16) relation->key.fork);
+	ckpx_put_u16(record + OFF_LAYER, (uint16) layer);
 	ckpx_put_u32(record + OFF_FLAGS, flags);
 	ckpx_put_u32(record + OFF_LIMIT, relation->blocks.limit_block);
 	ckpx_put_u32(record + OFF_LENGTH_HINT, relation->length_hint);
@@ -519,7 +591,8 @@ ckpx_relation_view_next(const char *bytes, Size length, Size *offset,
 	view->key.tablespace = ckpx_get_u32(record + OFF_TABLESPACE);
 	view->key.database = ckpx_get_u32(record + OFF_DATABASE);
 	view->key.relation = ckpx_get_u32(record + OFF_RELATION);
-	view->key.fork = ckpx_get_u32(record + OFF_FORK);
+	view->key.fork = ckpx_get_u16(record + OFF_FORK);
+	view->layer = ckpx_get_u16(record + OFF_LAYER);
 	view->flags = ckpx_get_u32(record + OFF_FLAGS);
 	view->limit_block = ckpx_get_u32(record + OFF_LIMIT);
 	view->length_hint = ckpx_get_u32(record + OFF_LENGTH_HINT);

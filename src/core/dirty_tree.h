@@ -138,7 +138,8 @@ extern CkpxRelation **ckpx_dirty_tree_sorted(const CkpxDirtyTree *tree,
  *		 4		 4		tablespace
  *		 8		 4		database; 0 for a shared relation
  *		12		 4		relation (relfilenode); 0: the whole database
- *		16		 4		fork: 0 main, 1 fsm, 2 vm, 3 init; 0 for relation 0
+ *		16		 2		fork: 0 main, 1 fsm, 2 vm, 3 init; 0 for relation 0
+ *		18		 2		layer, in the object of a global (layers.h); else 0
  *		20		 4		flags, CKPX_REL_...; others must be 0
  *		24		 4		limit block; 4294967295: never shrank
  *		28		 4		length hint in blocks; 4294967295: unknown
@@ -159,6 +160,7 @@ extern CkpxRelation **ckpx_dirty_tree_sorted(const CkpxDirtyTree *tree,
 typedef struct CkpxRelationView
 {
 	CkpxRelKey	key;
+	uint32		layer;
 	uint32		flags;
 	BlockNumber limit_block;
 	BlockNumber length_hint;
@@ -174,6 +176,11 @@ typedef struct CkpxRelationView
  * encode looks at ckpx_relation_encoded_size() and empties 'buf' in time.
  */
 extern void ckpx_relation_encode(StringInfo buf, const CkpxRelation *relation);
+
+/* The same with a layer's number, at most PG_UINT16_MAX. */
+extern void ckpx_relation_encode_layer(StringInfo buf,
+									   const CkpxRelation *relation,
+									   uint32 layer);
 
 /* Size that ckpx_relation_encode() will append. */
 extern Size ckpx_relation_encoded_size(const CkpxRelation *relation);
@@ -202,6 +209,22 @@ extern bool ckpx_relation_merge_view(CkpxRelation *relation,
 extern bool ckpx_dirty_tree_merge_view(CkpxDirtyTree *tree,
 									   const CkpxRelationView *view,
 									   const char **problem);
+
+/*
+ * The same for a record of an *earlier* range, which is put before what the
+ * relation, or the tree, holds: the result is what appending in the order of
+ * the ranges would have given.  A relation that holds nothing at all is taken
+ * for one that has no row.
+ */
+extern bool ckpx_relation_prepend_view(CkpxRelation *relation,
+									   const CkpxRelationView *view,
+									   const char **problem);
+extern bool ckpx_dirty_tree_prepend_view(CkpxDirtyTree *tree,
+										 const CkpxRelationView *view,
+										 const char **problem);
+
+/* Does the relation hold nothing: no block, limit, flag or counter? */
+extern bool ckpx_relation_is_blank(const CkpxRelation *relation);
 
 /*
  * Append all records of 'bytes', which belong to one later range.  On damage

@@ -37,12 +37,14 @@ static const char footer_magic[8] = {'C', 'K', 'P', 'X', 'E', 'N', 'D', '\n'};
 
 #define HEADER_FIXED_BYTES	192 /* up to the open transactions */
 #define OPEN_XACT_BYTES		12
+#define LAYER_BYTES			16
 #define CRC_BYTES			4
 #define MAX_HEADER_BYTES \
-	(HEADER_FIXED_BYTES + CKPX_MAX_OPEN_XACTS * OPEN_XACT_BYTES + CRC_BYTES)
+	(HEADER_FIXED_BYTES + CKPX_MAX_OPEN_XACTS * OPEN_XACT_BYTES + \
+	 CKPX_MAX_LAYERS * LAYER_BYTES + CRC_BYTES)
 #define TOC_ENTRY_BYTES		40
-#define FOOTER_BYTES		64
-#define FOOTER_CRC_OFFSET	52
+#define FOOTER_BYTES		72
+#define FOOTER_CRC_OFFSET	60
 
 #define FOOTER_LAST_PART	0x0001
 
@@ -54,6 +56,7 @@ static const char footer_magic[8] = {'C', 'K', 'P', 'X', 'E', 'N', 'D', '\n'};
 typedef struct TocEntry
 {
 	CkpxRelKey	first_key;
+	uint32		first_layer;
 	uint64		offset;
 	uint32		stored_length;	/* in the file */
 	uint32		raw_length;		/* the same: not compressed */
@@ -75,7 +78,10 @@ struct CkpxObjectWriter
 	StringInfoData section;		/* being gathered */
 	uint32		section_records;
 	CkpxRelKey	section_first_key;
+	uint32		section_first_layer;
 	CkpxRelKey	last_key;		/* if there is a record */
+	uint32		last_layer;
+	uint32		nlayers;		/* at least 1 */
 	char	   *packed;			/* room for a compressed section */
 	Size		packed_size;
 	CkpxObjectTotals totals;
@@ -119,13 +125,16 @@ put_u64(char *at, uint64 value)
 	return at + 8;
 }
 
+/* A record's place in the order of the file, as the record has it. */
 static char *
-put_key(char *at, const CkpxRelKey *key)
+put_place(char *at, const CkpxRelKey *key, uint32 layer)
 {
 	at = put_u32(at, key->tablespace);
 	at = put_u32(at, key->database);
 	at = put_u32(at, key->relation);
-	return put_u32(at, key->fork);
+	ckpx_put_u16(at, (uint16) key->fork);
+	ckpx_put_u16(at + 2, (uint16) layer);
+	return at + 4;
 }
 
 static uint32
@@ -143,12 +152,25 @@ take_u64(const char **at)
 }
 
 static void
-take_key(const char **at, CkpxRelKey *key)
+take_place(const char **at, CkpxRelKey *key, uint32 *layer)
 {
 	key->tablespace = take_u32(at);
 	key->database = take_u32(at);
 	key->relation = take_u32(at);
-	key->fork = take_u32(at);
+	key->fork = ckpx_get_u16(*at);
+	*layer = ckpx_get_u16(*at + 2);
+	*at += 4;
+}
+
+static int
+compare_places(const CkpxRelKey *a, uint32 a_layer, const CkpxRelKey *b,
+			   uint32 b_layer)
+{
+	int			order = ckpx_rel_key_compare(a, b);
+
+	if (order != 0)
+		return order;
+	return a_layer < b_layer ? -1 : a_layer > b_layer ? 1 : 0;
 }
 
 static uint32
@@ -202,7 +224,7 @@ write_header(CkpxObjectWriter *writer, const CkpxObjectHeader *header)
 	const CkpxIdentity *identity = &header->identity;
 	uint32		nopen = header->nopen_xacts;
 	Size		length = HEADER_FIXED_BYTES + (Size) nopen * OPEN_XACT_BYTES +
-		CRC_BYTES;
+		(Size) header->nlayers * LAYER_BYTES + CRC_BYTES;
 	char	   *bytes = ckpx_alloc(writer->mem, length);
 	char	   *at = bytes;
 
@@ -236,7 +258,7 @@ write_header(CkpxObjectWriter *writer, const CkpxObjectHeader *header)
 	memcpy(at, header->custom_rmgrs, CKPX_RMGR_BITMAP_BYTES);
 	at += CKPX_RMGR_BITMAP_BYTES;
 	at = put_u32(at, nopen);
-	at = put_u32(at, 0);
+	at = put_u32(at, header->nlayers);
 	Assert(at == bytes + HEADER_FIXED_BYTES);
 
 	if (nopen > 0)
@@ -252,6 +274,11 @@ write_header(CkpxObjectWriter *writer, const CkpxObjectHeader *header)
 			at = put_u64(at, sorted[i].first_lsn);
 		}
 		pfree(sorted);
+	}
+	for (uint32 i = 0; i < header->nlayers; i++)
+	{
+		at = put_u64(at, header->layers[i].end_lsn);
+		at = put_u64(at, (uint64) header->layers[i].end_time);
 	}
 	writer->header_crc = bytes_crc(bytes, (Size) (at - bytes));
 	at = put_u32(at, writer->header_crc);
@@ -317,6 +344,7 @@ close_section(CkpxObjectWriter *writer)
 	}
 	entry = &writer->toc[writer->nsections++];
 	entry->first_key = writer->section_first_key;
+	entry->first_layer = writer->section_first_layer;
 	entry->offset = writer->offset;
 	entry->stored_length = (uint32) length;
 	entry->raw_length = (uint32) writer->section.len;
@@ -356,8 +384,11 @@ ckpx_object_begin(CkpxMemory mem, const CkpxObjectHeader *header,
 	Assert(header->start_lsn < header->end_lsn);
 	Assert(header->epoch != 0 && header->timeline != 0);
 	Assert(header->nopen_xacts <= CKPX_MAX_OPEN_XACTS);
+	Assert(header->nlayers <= CKPX_MAX_LAYERS);
+	Assert((header->nlayers > 0) == (header->kind == CKPX_KIND_GLOBAL));
 
 	writer->mem = mem;
+	writer->nlayers = Max(header->nlayers, 1);
 	writer->options = *options;
 	writer->options.section_bytes = Min(options->section_bytes,
 										CKPX_MAX_SECTION_BYTES);
@@ -381,16 +412,29 @@ ckpx_object_begin(CkpxMemory mem, const CkpxObjectHeader *header,
 void
 ckpx_object_add(CkpxObjectWriter *writer, const CkpxRelation *relation)
 {
+	ckpx_object_add_layer(writer, relation, 0);
+}
+
+void
+ckpx_object_add_layer(CkpxObjectWriter *writer, const CkpxRelation *relation,
+					  uint32 layer)
+{
+	Assert(layer < writer->nlayers);
 	Assert(writer->totals.nrelations == 0 ||
-		   ckpx_rel_key_compare(&writer->last_key, &relation->key) < 0);
+		   compare_places(&writer->last_key, writer->last_layer,
+						  &relation->key, layer) < 0);
 
 	if (section_is_full(writer, ckpx_relation_encoded_size(relation)))
 		close_section(writer);
 	if (writer->section_records == 0)
+	{
 		writer->section_first_key = relation->key;
-	ckpx_relation_encode(&writer->section, relation);
+		writer->section_first_layer = layer;
+	}
+	ckpx_relation_encode_layer(&writer->section, relation, layer);
 	writer->section_records++;
 	writer->last_key = relation->key;
+	writer->last_layer = layer;
 
 	writer->totals.nrelations++;
 	writer->totals.nblocks += ckpx_block_set_count(&relation->blocks);
@@ -417,6 +461,7 @@ ckpx_object_end(CkpxObjectWriter *writer, CkpxObjectTotals *totals)
 	if (writer->section_records > 0)
 		close_section(writer);
 	writer->totals.last_part = totals->last_part;
+	writer->totals.tombstones_from = totals->tombstones_from;
 	*totals = writer->totals;
 
 	/* the table of contents and, behind it in the same memory, the footer */
@@ -428,7 +473,7 @@ ckpx_object_end(CkpxObjectWriter *writer, CkpxObjectTotals *totals)
 	{
 		const TocEntry *entry = &writer->toc[i];
 
-		at = put_key(at, &entry->first_key);
+		at = put_place(at, &entry->first_key, entry->first_layer);
 		at = put_u64(at, entry->offset);
 		at = put_u32(at, entry->stored_length);
 		at = put_u32(at, entry->raw_length);
@@ -447,6 +492,7 @@ ckpx_object_end(CkpxObjectWriter *writer, CkpxObjectTotals *totals)
 	at = put_u32(at, totals->last_part ? FOOTER_LAST_PART : 0);
 	at = put_u32(at, writer->header_crc);
 	at = put_u32(at, toc_crc);
+	at = put_u64(at, totals->tombstones_from);
 	at = put_u32(at, 0);
 	Assert(at == bytes + toc_length + FOOTER_CRC_OFFSET);
 	at = put_u32(at, bytes_crc(bytes + toc_length, FOOTER_CRC_OFFSET));
@@ -478,6 +524,27 @@ read_bytes(CkpxObjectReader *reader, uint64 offset, char *bytes, Size length,
 }
 
 /*
+ * Take the ends of the layers, which must lie within the range one before the
+ * other, the first at its end.
+ */
+static const char *
+take_layers(CkpxObjectHeader *header, const char *at)
+{
+	for (uint32 i = 0; i < header->nlayers; i++)
+	{
+		CkpxLayer  *layer = &header->layers[i];
+
+		layer->end_lsn = take_u64(&at);
+		layer->end_time = (int64) take_u64(&at);
+		if (i == 0 ? layer->end_lsn != header->end_lsn
+			: layer->end_lsn >= header->layers[i - 1].end_lsn ||
+			layer->end_lsn <= header->start_lsn)
+			return "object header has its layers out of order";
+	}
+	return NULL;
+}
+
+/*
  * Take the fields behind magic, version and length; the CRC was verified.
  */
 static const char *
@@ -486,7 +553,6 @@ take_header(CkpxObjectReader *reader, const char *at)
 	CkpxObjectHeader *header = &reader->header;
 	CkpxIdentity *identity = &header->identity;
 	uint32		kind;
-	uint32		zero;
 
 	kind = take_u32(&at);
 	reader->compression = take_u32(&at);
@@ -514,7 +580,7 @@ take_header(CkpxObjectReader *reader, const char *at)
 	memcpy(header->custom_rmgrs, at, CKPX_RMGR_BITMAP_BYTES);
 	at += CKPX_RMGR_BITMAP_BYTES;
 	header->nopen_xacts = take_u32(&at);
-	zero = take_u32(&at);
+	header->nlayers = take_u32(&at);
 
 	if (kind == CKPX_KIND_NONE || kind > CKPX_KIND_SEGMENT)
 		return "object is of an unknown kind";
@@ -525,15 +591,17 @@ take_header(CkpxObjectReader *reader, const char *at)
 		return "object's range is empty";
 	if (header->epoch == 0 || header->timeline == 0)
 		return "object has no epoch or no timeline";
-	if (zero != 0)
-		return "object header has something in a reserved place";
+	if (header->nlayers > CKPX_MAX_LAYERS ||
+		(header->nlayers > 0) != (header->kind == CKPX_KIND_GLOBAL))
+		return "object header has an impossible number of layers";
 	if (header->nopen_xacts > CKPX_MAX_OPEN_XACTS ||
 		reader->header_length != HEADER_FIXED_BYTES +
-		header->nopen_xacts * OPEN_XACT_BYTES + CRC_BYTES)
+		header->nopen_xacts * OPEN_XACT_BYTES +
+		header->nlayers * LAYER_BYTES + CRC_BYTES)
 		return "object header has an impossible number of transactions";
 
 	if (header->nopen_xacts == 0)
-		return NULL;
+		return take_layers(header, at);
 	header->open_xacts = ckpx_alloc(reader->mem,
 									header->nopen_xacts * sizeof(CkpxOpenXact));
 	for (uint32 i = 0; i < header->nopen_xacts; i++)
@@ -543,7 +611,7 @@ take_header(CkpxObjectReader *reader, const char *at)
 		if (i > 0 && header->open_xacts[i].xid < header->open_xacts[i - 1].xid)
 			return "object header has its transactions out of order";
 	}
-	return NULL;
+	return take_layers(header, at);
 }
 
 static bool
@@ -640,6 +708,7 @@ read_footer(CkpxObjectReader *reader, uint64 *toc_offset, uint32 *toc_crc,
 	flags = take_u32(&at);
 	header_crc = take_u32(&at);
 	*toc_crc = take_u32(&at);
+	reader->totals.tombstones_from = take_u64(&at);
 	zero = take_u32(&at);
 
 	reader->totals.last_part = (flags & FOOTER_LAST_PART) != 0;
@@ -660,6 +729,11 @@ read_footer(CkpxObjectReader *reader, uint64 *toc_offset, uint32 *toc_crc,
 			 reader->totals.nblocks / CKPX_MAX_BLOCKS >
 			 reader->totals.nrelations)
 		*problem = "object footer has impossible totals";
+	else if (reader->totals.tombstones_from != InvalidXLogRecPtr &&
+			 (reader->header.kind != CKPX_KIND_GLOBAL ||
+			  reader->totals.tombstones_from <= reader->header.start_lsn ||
+			  reader->totals.tombstones_from > reader->header.end_lsn))
+		*problem = "object footer has an impossible end of tombstones";
 	return *problem == NULL;
 }
 
@@ -676,7 +750,7 @@ take_toc(CkpxObjectReader *reader, const char *at, uint64 toc_offset)
 	{
 		TocEntry   *entry = &reader->toc[i];
 
-		take_key(&at, &entry->first_key);
+		take_place(&at, &entry->first_key, &entry->first_layer);
 		entry->offset = take_u64(&at);
 		entry->stored_length = take_u32(&at);
 		entry->raw_length = take_u32(&at);
@@ -701,8 +775,9 @@ take_toc(CkpxObjectReader *reader, const char *at, uint64 toc_offset)
 			return "object is compressed with zstd, which is not built in";
 #endif
 		}
-		if (i > 0 && ckpx_rel_key_compare(&reader->toc[i - 1].first_key,
-										  &entry->first_key) >= 0)
+		if (i > 0 && compare_places(&entry[-1].first_key, entry[-1].first_layer,
+									&entry->first_key,
+									entry->first_layer) >= 0)
 			return "object's table of contents is out of order";
 	}
 	if (offset != toc_offset)
@@ -804,6 +879,7 @@ check_section(const CkpxObjectReader *reader, uint32 section,
 	const TocEntry *entry = &reader->toc[section];
 	CkpxRelationView view;
 	CkpxRelKey	last = {0};
+	uint32		last_layer = 0;
 	Size		offset = 0;
 	uint32		nrecords = 0;
 	const char *problem = NULL;
@@ -812,10 +888,14 @@ check_section(const CkpxObjectReader *reader, uint32 section,
 								   &problem))
 	{
 		if (nrecords == 0
-			? !ckpx_rel_key_equal(&view.key, &entry->first_key)
-			: ckpx_rel_key_compare(&last, &view.key) >= 0)
+			? compare_places(&view.key, view.layer, &entry->first_key,
+							 entry->first_layer) != 0
+			: compare_places(&last, last_layer, &view.key, view.layer) >= 0)
 			return "object has a section with its relations out of order";
+		if (view.layer >= Max(reader->header.nlayers, 1))
+			return "object has a relation in a layer that is not there";
 		last = view.key;
+		last_layer = view.layer;
 		nrecords++;
 	}
 	if (problem != NULL)
@@ -823,7 +903,8 @@ check_section(const CkpxObjectReader *reader, uint32 section,
 	if (nrecords != entry->nrecords)
 		return "object has a section with another number of relations";
 	if (section + 1 < reader->nsections &&
-		ckpx_rel_key_compare(&last, &entry[1].first_key) >= 0)
+		compare_places(&last, last_layer, &entry[1].first_key,
+					   entry[1].first_layer) >= 0)
 		return "object's sections overlap";
 	return NULL;
 }
@@ -866,48 +947,126 @@ load_section(CkpxObjectReader *reader, uint32 section, const char **problem)
 	return true;
 }
 
-bool
-ckpx_object_find(CkpxObjectReader *reader, const CkpxRelKey *key,
-				 CkpxRelation *relation, bool *found, const char **problem)
+/*
+ * Append the records of 'key' with a layer below 'nlayers' to 'relation'.
+ *
+ * A relation's layers may go on over several sections.  They come newest
+ * first, so they are put together apart, each before what is there, and the
+ * whole is appended.
+ */
+static bool
+find_layers(CkpxObjectReader *reader, const CkpxRelKey *key, uint32 nlayers,
+			CkpxRelation *relation, bool *found, const char **problem)
 {
 	uint32		low = 0;
 	uint32		high = reader->nsections;
-	CkpxRelationView view;
-	Size		offset = 0;
+	CkpxRelation gathered;
+	bool		layered = reader->header.nlayers > 0;
 
-	*found = false;
-	*problem = NULL;
-
-	/* the number of sections that begin at or before the key */
+	/* the number of sections that begin at or before the key's layer 0 */
 	while (low < high)
 	{
 		uint32		middle = low + (high - low) / 2;
+		const TocEntry *entry = &reader->toc[middle];
 
-		if (ckpx_rel_key_compare(&reader->toc[middle].first_key, key) <= 0)
+		if (compare_places(&entry->first_key, entry->first_layer, key, 0) <= 0)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	if (low == 0)
-		return true;
-	if (!load_section(reader, low - 1, problem))
-		return false;
 
-	while (ckpx_relation_view_next(reader->loaded,
-								   reader->toc[low - 1].raw_length, &offset,
-								   &view, problem))
+	ckpx_relation_init(&gathered, key, relation->blocks.mem);
+	for (uint32 section = low > 0 ? low - 1 : 0;
+		 section < reader->nsections && *problem == NULL; section++)
 	{
-		int			order = ckpx_rel_key_compare(&view.key, key);
+		const TocEntry *entry = &reader->toc[section];
+		CkpxRelationView view;
+		Size		offset = 0;
 
-		if (order > 0)
-			return true;
-		if (order == 0)
+		if (compare_places(&entry->first_key, entry->first_layer, key,
+						   nlayers) >= 0 ||
+			!load_section(reader, section, problem))
+			break;
+		while (ckpx_relation_view_next(reader->loaded, entry->raw_length,
+									   &offset, &view, problem))
 		{
+			int			order = ckpx_rel_key_compare(&view.key, key);
+
+			if (order > 0 || (order == 0 && view.layer >= nlayers))
+				break;
+			if (order < 0)
+				continue;
 			*found = true;
-			return ckpx_relation_merge_view(relation, &view, problem);
+			if (!layered)
+				return ckpx_relation_merge_view(relation, &view, problem);
+			if (!ckpx_relation_prepend_view(&gathered, &view, problem))
+				break;
 		}
 	}
+	if (*problem == NULL && *found)
+		ckpx_relation_merge(relation, &gathered);
+	ckpx_block_set_reset(&gathered.blocks);
 	return *problem == NULL;
+}
+
+bool
+ckpx_object_find_since(CkpxObjectReader *reader, const CkpxRelKey *key,
+					   XLogRecPtr lsn, CkpxRelation *relation, bool *found,
+					   const char **problem)
+{
+	const CkpxObjectHeader *header = &reader->header;
+	uint32		nlayers = 1;
+
+	*found = false;
+	*problem = NULL;
+	if (header->nlayers > 0)
+		nlayers = ckpx_layers_since(header->layers, header->nlayers, lsn);
+	return find_layers(reader, key, nlayers, relation, found, problem);
+}
+
+bool
+ckpx_object_find(CkpxObjectReader *reader, const CkpxRelKey *key,
+				 CkpxRelation *relation, bool *found, const char **problem)
+{
+	return ckpx_object_find_since(reader, key, InvalidXLogRecPtr, relation,
+								  found, problem);
+}
+
+bool
+ckpx_object_peek(CkpxObjectReader *reader, CkpxRelKey *key)
+{
+	Size		offset = reader->next_offset;
+
+	if (reader->next_section >= reader->nsections)
+		return false;
+
+	if (offset > 0 && offset < reader->toc[reader->next_section].raw_length)
+	{
+		CkpxRelationView view;
+		const char *problem = NULL;
+
+		/* Damage is _next's to report. */
+		if (!load_section(reader, reader->next_section, &problem) ||
+			!ckpx_relation_view_next(reader->loaded,
+									 reader->toc[reader->next_section].raw_length,
+									 &offset, &view, &problem))
+			return false;
+		*key = view.key;
+		return true;
+	}
+
+	if (offset > 0)
+	{
+		reader->next_section++;
+		reader->next_offset = 0;
+		if (reader->loaded != NULL)
+			pfree(reader->loaded);
+		reader->loaded = NULL;
+		if (reader->next_section >= reader->nsections)
+			return false;
+	}
+	*key = reader->toc[reader->next_section].first_key;
+	return true;
 }
 
 bool

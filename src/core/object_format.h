@@ -10,11 +10,16 @@
  * relation is read through the table of contents without the rest.  Each part
  * has its own CRC-32C.  Everything is little endian.
  *
+ * A global's records belong to layers (layers.h), whose ends are in the
+ * header: a relation has a record for each layer that has something to say
+ * about it, one behind the other, newest first.  All other objects have one
+ * record for each relation.
+ *
  * A large object is split into parts, each a complete file of this format
  * with its number in the header, totals of its own, and the same numbers
  * about the range in each header; key order continues over parts, which the
  * reader of several parts must check.  Only the last part's footer has
- * last_part set.
+ * last_part set.  All records of a relation lie in the same part.
  *
  * Writing goes through a callback that takes the next bytes, reading through
  * one that reads at an offset, so nothing here knows a file.  Both may raise
@@ -25,7 +30,7 @@
 #ifndef CKPX_OBJECT_FORMAT_H
 #define CKPX_OBJECT_FORMAT_H
 
-#include "core/dirty_tree.h"
+#include "core/layers.h"
 
 #define CKPX_OBJECT_VERSION		1
 
@@ -70,15 +75,19 @@ typedef struct CkpxObjectHeader
 	uint32		nopen_xacts;	/* at most CKPX_MAX_OPEN_XACTS */
 	CkpxOpenXact *open_xacts;	/* read: by xid, from the reader's memory;
 								 * to write: in any order */
+	uint32		nlayers;		/* of a global, newest first; else 0 */
+	CkpxLayer	layers[CKPX_MAX_LAYERS];
 } CkpxObjectHeader;
 
 /* Of one file, that is, of one part. */
 typedef struct CkpxObjectTotals
 {
-	uint32		nrelations;
+	uint32		nrelations;		/* records: in a global, one for each layer */
 	uint64		nblocks;
-	uint32		undurable;		/* relations with CKPX_REL_UNDURABLE */
+	uint32		undurable;		/* records with CKPX_REL_UNDURABLE */
 	bool		last_part;
+	XLogRecPtr	tombstones_from;	/* of a global: no answer that ends before
+									 * this; Invalid: none was removed */
 } CkpxObjectTotals;
 
 typedef struct CkpxObjectOptions
@@ -91,7 +100,7 @@ typedef struct CkpxObjectOptions
 } CkpxObjectOptions;
 
 /*
- * Writing: begin, add in key order, end.  Memory: one section, its compressed
+ * Writing: begin, add in order of key and layer, end.  Memory: one section, its compressed
  * form, and 40 bytes for each section so far.  After the greater half of
  * CKPX_MAX_SECTIONS a file's sections become larger than asked for, so that
  * their number stays within the bound.
@@ -105,6 +114,8 @@ extern CkpxObjectWriter *ckpx_object_begin(CkpxMemory mem,
 										   CkpxObjectWrite write, void *arg);
 extern void ckpx_object_add(CkpxObjectWriter *writer,
 							const CkpxRelation *relation);
+extern void ckpx_object_add_layer(CkpxObjectWriter *writer,
+								  const CkpxRelation *relation, uint32 layer);
 
 /*
  * About the size of the file if it ended now: bytes handed to the callback so
@@ -112,7 +123,10 @@ extern void ckpx_object_add(CkpxObjectWriter *writer,
  */
 extern uint64 ckpx_object_written(const CkpxObjectWriter *writer);
 
-/* Write the rest, fill *totals (last_part is input), free the writer. */
+/*
+ * Write the rest, fill *totals (last_part and tombstones_from are input), free
+ * the writer.
+ */
 extern void ckpx_object_end(CkpxObjectWriter *writer,
 							CkpxObjectTotals *totals);
 
@@ -121,11 +135,16 @@ extern void ckpx_object_end(CkpxObjectWriter *writer,
  * false (a short file, which becomes a problem "file is too short").
  *
  * _open reads and verifies header, footer and table of contents of a file of
- * 'size' bytes.  _find merges the record of one key into 'relation' (made
- * with ckpx_relation_init), reading one section; *found tells whether it was
- * there.  _next visits every record in key order, section by section, and at
- * the end compares the totals; the view is good until the next call of _next
- * or _find, which may be mixed.  All return false (_open: NULL) with *problem
+ * 'size' bytes.  _find appends what the object has of one key to 'relation'
+ * (made with ckpx_relation_init), reading only the sections that hold it;
+ * *found tells whether it was there.  _find_since leaves out the layers that
+ * end at or before an LSN.  _next visits every record in order of key and
+ * layer, section by section, and at the end compares the totals; the view is
+ * good until the next call for this reader; calls may be mixed.  _peek tells
+ * the key of the record that _next will visit, or false where there is none,
+ * without reading a section for it, and frees the section before it if that
+ * is through: a merge of many objects holds no more than it looks at.
+ * _next and _find return false (_open: NULL) with *problem
  * set where the bytes are not what they must be, and _next returns false with
  * *problem NULL at the end.
  */
@@ -141,8 +160,13 @@ extern const CkpxObjectTotals *ckpx_object_totals(const CkpxObjectReader *reader
 extern bool ckpx_object_find(CkpxObjectReader *reader, const CkpxRelKey *key,
 							 CkpxRelation *relation, bool *found,
 							 const char **problem);
+extern bool ckpx_object_find_since(CkpxObjectReader *reader,
+								   const CkpxRelKey *key, XLogRecPtr lsn,
+								   CkpxRelation *relation, bool *found,
+								   const char **problem);
 extern bool ckpx_object_next(CkpxObjectReader *reader, CkpxRelationView *view,
 							 const char **problem);
+extern bool ckpx_object_peek(CkpxObjectReader *reader, CkpxRelKey *key);
 
 /* Let _next begin again at the first record. */
 extern void ckpx_object_rewind(CkpxObjectReader *reader);

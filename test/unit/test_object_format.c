@@ -24,7 +24,7 @@
 #define HEADER_START		72
 #define HEADER_END			80
 #define HEADER_NOPEN		184
-#define HEADER_RESERVED		188
+#define HEADER_NLAYERS		188
 #define HEADER_FIXED		192
 #define TOC_ENTRY			40
 #define TOC_OFFSET			16
@@ -32,7 +32,7 @@
 #define TOC_RAW				28
 #define TOC_NRECORDS		32
 #define TOC_CRC				36
-#define FOOTER				64
+#define FOOTER				72
 #define FOOTER_NBLOCKS		16
 #define FOOTER_NSECTIONS	24
 #define FOOTER_NRELATIONS	28
@@ -40,8 +40,9 @@
 #define FOOTER_FLAGS		36
 #define FOOTER_HEADER_CRC	40
 #define FOOTER_TOC_CRC		44
-#define FOOTER_RESERVED		48
-#define FOOTER_CRC			52
+#define FOOTER_TOMBSTONES	48
+#define FOOTER_RESERVED		56
+#define FOOTER_CRC			60
 
 static uint64 seed = UINT64CONST(0x9E3779B97F4A7C15);
 
@@ -187,7 +188,7 @@ any_header(CkpxObjectHeader *h, uint32 nopen)
 	h->epoch = 1 + (uint32) (next_random() >> 33);
 	h->timeline = 1 + (uint32) (next_random() >> 33);
 	h->start_lsn = next_random() >> 2;
-	h->end_lsn = h->start_lsn + 1 + (next_random() >> 3);
+	h->end_lsn = h->start_lsn + 4 + (next_random() >> 3);
 	h->last_record.start = next_random();
 	h->last_record.length = (uint32) next_random();
 	h->last_record.crc = (uint32) next_random();
@@ -200,6 +201,15 @@ any_header(CkpxObjectHeader *h, uint32 nopen)
 	h->wal_bytes = next_random();
 	for (int i = 0; i < CKPX_RMGR_BITMAP_BYTES; i++)
 		h->custom_rmgrs[i] = (uint8) next_random();
+	if (h->kind == CKPX_KIND_GLOBAL)
+	{
+		h->nlayers = 1 + next_random() % 3;
+		for (uint32 i = 0; i < h->nlayers; i++)
+		{
+			h->layers[i].end_lsn = h->end_lsn - i;
+			h->layers[i].end_time = (int64) next_random();
+		}
+	}
 	h->nopen_xacts = nopen;
 	h->open_xacts = palloc0((nopen + 1) * sizeof(CkpxOpenXact));
 	for (uint32 i = 0; i < nopen; i++)
@@ -292,6 +302,7 @@ write_object(File *file, const CkpxObjectHeader *header,
 	for (uint32 i = 0; i < count; i++)
 		ckpx_object_add(writer, sorted[i]);
 	totals->last_part = true;
+	totals->tombstones_from = InvalidXLogRecPtr;
 	ckpx_object_end(writer, totals);
 	assert_true(totals->last_part);
 	pfree(sorted);
@@ -452,7 +463,8 @@ empty_object(void **state)
 
 	any_header(&header, 0);
 	write_object(&file, &header, tree, &options, &totals);
-	assert_int_equal(file.length, HEADER_FIXED + 4 + FOOTER);
+	assert_int_equal(file.length,
+					 HEADER_FIXED + 16 * header.nlayers + 4 + FOOTER);
 	assert_object(&file, &header, tree, &totals);
 
 	reader = must_open(&file);
@@ -812,6 +824,8 @@ small_file(File *file, int compression)
 	CkpxDirtyTree *tree = any_tree(6, 12);
 
 	any_header(&header, 2);
+	header.kind = CKPX_KIND_INCREMENTAL;
+	header.nlayers = 0;
 	write_object(file, &header, tree, &options, &totals);
 	assert_null(read_problem(file));
 	ckpx_dirty_tree_free(tree);
@@ -846,11 +860,11 @@ truncated_anywhere(void **state)
 		}
 
 		/* something behind the end */
-		cut.bytes = calloc(1, file.length + 64);
+		cut.bytes = calloc(1, file.length + FOOTER);
 		memcpy(cut.bytes, file.bytes, file.length);
 		cut.length = file.length + 1;
 		assert_non_null(read_problem(&cut));
-		cut.length = file.length + 64;
+		cut.length = file.length + FOOTER;
 		memcpy(cut.bytes + file.length, footer_of(&file), FOOTER);
 		expect_problem(&cut, "object footer has another file size");
 		free(cut.bytes);
@@ -954,8 +968,8 @@ header_checked(void **state)
 				"object has no epoch or no timeline");
 	expect_edit(&file, h + HEADER_START + 4, PG_UINT32_MAX,
 				"object's range is empty");
-	expect_edit(&file, h + HEADER_RESERVED, 1,
-				"object header has something in a reserved place");
+	expect_edit(&file, h + HEADER_NLAYERS, 1,
+				"object header has an impossible number of layers");
 	expect_edit(&file, h + HEADER_NOPEN, 1,
 				"object header has an impossible number of transactions");
 	expect_edit(&file, h + HEADER_NOPEN, 3,
@@ -1015,6 +1029,8 @@ footer_checked(void **state)
 				"object's relations do not add up to its totals");
 	expect_edit(&file, f + FOOTER_FLAGS, 2,
 				"object footer has something in a reserved place");
+	expect_edit(&file, f + FOOTER_TOMBSTONES, 1,
+				"object footer has an impossible end of tombstones");
 	expect_edit(&file, f + FOOTER_RESERVED, 1,
 				"object footer has something in a reserved place");
 
@@ -1025,6 +1041,62 @@ footer_checked(void **state)
 	f[0] ^= 1;
 	expect_problem(&file, "object footer does not match its checksum");
 	free(file.bytes);
+}
+
+/* What only a global has. */
+static void
+layers_checked(void **state)
+{
+	CkpxObjectOptions options = {2, 65536, CKPX_COMPRESSION_NONE};
+	CkpxObjectTotals totals = {0};
+	CkpxObjectHeader header;
+	CkpxDirtyTree *tree = any_tree(6, 12);
+	const char *number = "object header has an impossible number of layers";
+	const char *order = "object header has its layers out of order";
+	const char *tombstones = "object footer has an impossible end of tombstones";
+	File		file;
+	char	   *layers;
+	char	   *first;
+
+	any_header(&header, 2);
+	header.kind = CKPX_KIND_GLOBAL;
+	header.start_lsn = 100;
+	header.end_lsn = 200;
+	header.nlayers = 3;
+	for (int i = 0; i < 3; i++)
+		header.layers[i].end_lsn = 200 - 10 * i;
+	write_object(&file, &header, tree, &options, &totals);
+	assert_object(&file, &header, tree, &totals);
+
+	layers = file.bytes + HEADER_FIXED + 2 * 12;
+	assert_int_equal(get_u32(layers), 200);
+	expect_edit(&file, file.bytes + HEADER_KIND, CKPX_KIND_INCREMENTAL,
+				number);
+	expect_edit(&file, file.bytes + HEADER_NLAYERS, 0, number);
+	expect_edit(&file, file.bytes + HEADER_NLAYERS, CKPX_MAX_LAYERS + 1,
+				number);
+	expect_edit(&file, file.bytes + HEADER_NLAYERS, 2,
+				"object header has an impossible number of transactions");
+	expect_edit(&file, layers, 201, order);
+	expect_edit(&file, layers, 199, order);
+	expect_edit(&file, layers + 16, 200, order);
+	expect_edit(&file, layers + 32, 190, order);
+	expect_edit(&file, layers + 32, 100, order);
+
+	expect_edit(&file, footer_of(&file) + FOOTER_TOMBSTONES, 100, tombstones);
+	expect_edit(&file, footer_of(&file) + FOOTER_TOMBSTONES, 201, tombstones);
+
+	/* a record's layer stands in its bytes 18 and 19 */
+	first = file.bytes + get_u32(toc_of(&file) + TOC_OFFSET);
+	expect_edit(&file, first + 16, 1 << 16,
+				"object has a section with its relations out of order");
+	first += get_u32(first);
+	expect_edit(&file, first + 16, get_u32(first + 16) | 3 << 16,
+				"object has a relation in a layer that is not there");
+
+	free(file.bytes);
+	ckpx_dirty_tree_free(tree);
+	pfree(header.open_xacts);
 }
 
 static void
@@ -1163,7 +1235,7 @@ random_bytes(void **state)
 		set_u32(file.bytes + HEADER_LENGTH, 196);
 		set_u32(file.bytes + HEADER_KIND, 1);
 		set_u32(file.bytes + HEADER_NOPEN, 0);
-		set_u32(file.bytes + HEADER_RESERVED, 0);
+		set_u32(file.bytes + HEADER_NLAYERS, 0);
 		memcpy(file.bytes + length - 8, "CKPXEND\n", 8);
 		set_u64(footer_of(&file), 196);
 		set_u64(footer_of(&file) + 8, length);
@@ -1192,6 +1264,7 @@ main(void)
 		cmocka_unit_test(every_bit_flipped),
 		cmocka_unit_test(every_byte_changed_and_sealed),
 		cmocka_unit_test(header_checked),
+		cmocka_unit_test(layers_checked),
 		cmocka_unit_test(footer_checked),
 		cmocka_unit_test(toc_checked),
 		cmocka_unit_test(toc_sum_checked),
