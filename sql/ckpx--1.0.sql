@@ -549,6 +549,16 @@ COMMENT ON FUNCTION ckpx_flush(pg_lsn, interval) IS
 REVOKE ALL ON FUNCTION ckpx_flush(pg_lsn, interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_flush(pg_lsn, interval) TO pg_checkpoint;
 
+CREATE FUNCTION ckpx_global_checkpoint(
+    timeout interval DEFAULT NULL)
+RETURNS pg_lsn
+AS 'MODULE_PATHNAME', 'ckpx_global_checkpoint'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ckpx_global_checkpoint(interval) IS
+'finish a global checkpoint of all that incremental ones hold, with a new one of these if there is none to take in; returns the LSN reached';
+REVOKE ALL ON FUNCTION ckpx_global_checkpoint(interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_global_checkpoint(interval) TO pg_checkpoint;
+
 CREATE FUNCTION ckpx_enable()
 RETURNS void
 AS 'MODULE_PATHNAME', 'ckpx_enable'

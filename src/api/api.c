@@ -114,6 +114,37 @@ ckpx_wait_for_collect(XLogRecPtr target)
 	(void) ckpx_wait_until(collect_reached, &target, -1, CKPX_WORKER_RUNNER);
 }
 
+static bool
+is_booted(void *arg)
+{
+	return CkpxShared->booted;
+}
+
+void
+ckpx_wait_for_boot(void)
+{
+	bool		booted;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	booted = is_booted(NULL);
+	LWLockRelease(CkpxShared->lock);
+	if (!booted)
+		(void) ckpx_wait_until(is_booted, NULL, -1, CKPX_WORKER_RUNNER);
+}
+
+void
+ckpx_lock_history(void)
+{
+	for (;;)
+	{
+		ckpx_wait_for_boot();
+		LWLockAcquire(CkpxShared->lock, LW_SHARED);
+		if (is_booted(NULL))
+			return;
+		LWLockRelease(CkpxShared->lock);
+	}
+}
+
 long
 ckpx_timeout_argument(FunctionCallInfo fcinfo, int argument)
 {

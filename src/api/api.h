@@ -45,6 +45,22 @@ extern void ckpx_check_past(const char *argument, XLogRecPtr lsn);
 extern void ckpx_request_collect(XLogRecPtr target);
 extern void ckpx_wait_for_collect(XLogRecPtr target);
 
+/*
+ * Wait until the history is loaded: while the runner starts anew, the store
+ * may be empty or half filled.  To be called before the store is read.
+ */
+extern void ckpx_wait_for_boot(void);
+
+/* The same, and take CkpxShared->lock shared: what is read then is loaded. */
+extern void ckpx_lock_history(void);
+
+/*
+ * Wait until finished incrementals reach 'target', having asked for one; the
+ * end reached.  Errors as ckpx_checkpoint() has them.
+ */
+extern XLogRecPtr ckpx_checkpoint_upto(XLogRecPtr target, long timeout_ms);
+extern void ckpx_report_disabled(void);
+
 /* A timeout in milliseconds from an interval argument; -1 for NULL. */
 extern long ckpx_timeout_argument(FunctionCallInfo fcinfo, int argument);
 

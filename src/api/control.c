@@ -77,8 +77,8 @@ checkpoint_news(void *arg)
 		wait->cancelled || wait->waiting_end != InvalidXLogRecPtr;
 }
 
-static void
-report_disabled(void)
+void
+ckpx_report_disabled(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -121,7 +121,7 @@ wait_for_checkpoint(CheckpointWait *wait, long timeout_ms)
 		if (wait->checkpointed >= wait->target)
 			return true;
 		if (!wait->enabled)
-			report_disabled();
+			ckpx_report_disabled();
 		if (wait->cancelled)
 			ereport(ERROR,
 					(errcode(ERRCODE_QUERY_CANCELED),
@@ -138,8 +138,8 @@ wait_for_checkpoint(CheckpointWait *wait, long timeout_ms)
  * Finish an incremental that reaches 'target', which is flushed; returns the
  * LSN reached.
  */
-static XLogRecPtr
-force_checkpoint(XLogRecPtr target, long timeout_ms)
+XLogRecPtr
+ckpx_checkpoint_upto(XLogRecPtr target, long timeout_ms)
 {
 	CheckpointWait wait = {0};
 	bool		done;
@@ -159,7 +159,7 @@ force_checkpoint(XLogRecPtr target, long timeout_ms)
 	if (done)
 		return wait.checkpointed;
 	if (!wait.enabled)
-		report_disabled();
+		ckpx_report_disabled();
 
 	ckpx_wake_worker(CKPX_WORKER_RUNNER);
 	if (!wait_for_checkpoint(&wait, timeout_ms))
@@ -187,7 +187,8 @@ ckpx_checkpoint(PG_FUNCTION_ARGS)
 	target = ckpx_flush_wal_end();
 	if (!PG_ARGISNULL(0))
 		target = ckpx_normalize_lsn(end_lsn);
-	PG_RETURN_LSN(force_checkpoint(target, timeout_ms));
+	ckpx_wait_for_boot();
+	PG_RETURN_LSN(ckpx_checkpoint_upto(target, timeout_ms));
 }
 
 /*
@@ -200,7 +201,7 @@ ckpx_backup_checkpoint(PG_FUNCTION_ARGS)
 	CkpxRequest request = {0};
 
 	ckpx_require_preload();
-	(void) force_checkpoint(ckpx_flush_wal_end(), -1);
+	(void) ckpx_checkpoint_upto(ckpx_flush_wal_end(), -1);
 	CKPX_FAULT("backup-incremental");
 
 	request.kind = CKPX_REQUEST_BACKUP;
@@ -288,6 +289,7 @@ ckpx_cancel_pending(PG_FUNCTION_ARGS)
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	CkpxShared->cancels++;
 	CkpxShared->checkpoint_request = InvalidXLogRecPtr;
+	CkpxShared->global_request = InvalidXLogRecPtr;
 	for (uint32 i = 0; i < store->nentries;)
 	{
 		CkpxEntry  *entry = &store->entries[i];

@@ -87,6 +87,18 @@ alloc_entries(void)
 								  CkpxShared->store->max_entries);
 }
 
+/*
+ * Is the history loaded, or is there a reason why it cannot be?  A view for
+ * people must not hang or fail when something is wrong.
+ */
+static bool
+is_shown(void *arg)
+{
+	return CkpxShared->booted || CkpxShared->problem[0] != '\0' ||
+		CkpxShared->uninstalled ||
+		CkpxShared->workers[CKPX_WORKER_RUNNER].pid == 0;
+}
+
 Datum
 ckpx_get_checkpoints(PG_FUNCTION_ARGS)
 {
@@ -99,6 +111,7 @@ ckpx_get_checkpoints(PG_FUNCTION_ARGS)
 	entries = alloc_entries();
 
 	store = CkpxShared->store;
+	(void) ckpx_wait_until(is_shown, NULL, -1, CKPX_WORKER_RUNNER);
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	for (uint32 i = 0; i < store->nentries; i++)
 		if (store->entries[i].kind != CKPX_KIND_SEGMENT)
@@ -134,7 +147,7 @@ ckpx_checkpoints_after(PG_FUNCTION_ARGS)
 	chosen = palloc(sizeof(uint32) * Max(count, 1));
 	entries = alloc_entries();
 
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	ckpx_lock_history();
 	nchosen = ckpx_entry_store_after(CkpxShared->store, lsn, (uint32) count,
 									 chosen);
 	for (uint32 i = 0; i < nchosen; i++)

@@ -4,7 +4,8 @@
  *		The map of any range, from objects and the logtail.
  *
  * Why nothing is missed.  Inputs are chosen while the shared lock is held:
- * first the contiguous finished incrementals from the start on, then, with
+ * first the contiguous finished incrementals from the start on, or, where they
+ * are gone, a global that holds the start and those after it, then, with
  * the lock still held, the segments from the end of the last one on are
  * pinned.  The runner forgets a segment only after the incremental that holds
  * its range is finished, which it learns under the same lock; so at the
@@ -50,7 +51,6 @@ typedef struct MapInputs
 	CkpxSegmentRef *segments;
 	XLogRecPtr	reached;		/* end of the cover */
 	XLogRecPtr	missing;		/* first LSN not covered, or Invalid */
-	bool		unreadable;		/* only a global covers the range */
 	bool		gap_found;		/* 'gap' explains what is missing */
 	CkpxGap		gap;
 } MapInputs;
@@ -135,9 +135,9 @@ follow_segments(const CkpxSegmentRef *segments, uint32 nsegments,
 /*
  * Choose what answers [start_lsn, end_lsn), and pin the segments among it.
  *
- * Changes are told apart only by incrementals: a global holds them by layers,
- * whose reader does not exist yet, so a range that nothing else covers is
- * marked unreadable rather than answered.
+ * Incrementals tell changes apart best, so as long as they are there they
+ * answer.  Otherwise it is the newest global that holds the start, by its
+ * layers, and the incrementals after it.
  */
 static void
 choose_inputs(MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
@@ -145,22 +145,31 @@ choose_inputs(MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 	CkpxEntryStore *store = CkpxShared->store;
 	CkpxCollectResult result;
 	uint32	   *chosen = palloc(sizeof(uint32) * store->max_entries);
+	uint32	   *finer = palloc(sizeof(uint32) * store->max_entries);
 	uint32		nchosen;
 	bool		open_epoch;
 
 	memset(inputs, 0, sizeof(MapInputs));
 
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	ckpx_lock_history();
 	ckpx_entry_store_collect(store, start_lsn, end_lsn, chosen, &result);
 	nchosen = result.nchosen;
 	inputs->reached = nchosen > 0 ? result.checkpointed : start_lsn;
 	if (nchosen > 0 &&
 		store->entries[chosen[0]].kind == CKPX_KIND_GLOBAL)
 	{
-		nchosen = walk_incrementals(result.epoch, start_lsn, end_lsn, chosen,
-									&inputs->reached);
-		inputs->unreadable = inputs->reached < Min(end_lsn,
-												   result.checkpointed);
+		/* no further than the objects of this epoch may be used */
+		XLogRecPtr	upto = Min(end_lsn, result.checkpointed);
+		XLogRecPtr	reached;
+		uint32		n = walk_incrementals(result.epoch, start_lsn, upto,
+										  finer, &reached);
+
+		if (reached >= upto)
+		{
+			memcpy(chosen, finer, sizeof(uint32) * n);
+			nchosen = n;
+			inputs->reached = reached;
+		}
 	}
 
 	if (nchosen > 0)
@@ -177,7 +186,7 @@ choose_inputs(MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 	 * written twice, an older epoch's answer must not run on into it.
 	 */
 	open_epoch = result.epoch != 0 && result.epoch == store->epoch;
-	if (inputs->reached < end_lsn && open_epoch && !inputs->unreadable)
+	if (inputs->reached < end_lsn && open_epoch)
 	{
 		inputs->segments = ckpx_logtail_pin(inputs->reached, end_lsn,
 											&inputs->nsegments);
@@ -194,6 +203,7 @@ choose_inputs(MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 	LWLockRelease(CkpxShared->lock);
 
 	pfree(chosen);
+	pfree(finer);
 }
 
 static void
@@ -208,13 +218,6 @@ release_inputs(MapInputs *inputs)
 static void
 report_hole(const MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 {
-	if (inputs->unreadable)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("no block map for %X/%X - %X/%X",
-						LSN_FORMAT_ARGS(start_lsn), LSN_FORMAT_ARGS(end_lsn)),
-				 errdetail("From %X/%X on only a global checkpoint holds it.",
-						   LSN_FORMAT_ARGS(inputs->missing))));
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("no block map for %X/%X - %X/%X",
@@ -241,24 +244,54 @@ report_damage(XLogRecPtr start_lsn, XLogRecPtr end_lsn, const char *problem)
 					problem)));
 }
 
-/* Append an object to the tree, or to the one relation. */
+/*
+ * A global that has forgotten dropped relations does not know which blocks
+ * they had changed by an end at which they were still there.
+ */
+static void
+check_tombstones(CkpxObjectFile *file, XLogRecPtr start_lsn,
+				 XLogRecPtr end_lsn)
+{
+	XLogRecPtr	oldest = ckpx_object_file_tombstones_from(file);
+
+	if (end_lsn < oldest)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("range %X/%X - %X/%X is stale",
+						LSN_FORMAT_ARGS(start_lsn), LSN_FORMAT_ARGS(end_lsn)),
+				 errdetail("The oldest end that can be answered is %X/%X.",
+						   LSN_FORMAT_ARGS(oldest)),
+				 errhint("Ask for a later end.")));
+}
+
+/*
+ * Append an object to the tree, or to the one relation: what it says of
+ * changes in [start_lsn, end_lsn).  A global is always the first object, so
+ * its layers may go into the tree one before the other, as they are read.
+ */
 static bool
-merge_object(const CkpxEntry *entry, bool missing_ok, CkpxDirtyTree *tree,
-			 OneRelation *one)
+merge_object(const CkpxEntry *entry, bool missing_ok, XLogRecPtr start_lsn,
+			 XLogRecPtr end_lsn, CkpxDirtyTree *tree, OneRelation *one)
 {
 	CkpxObjectFile *file = ckpx_object_file_open(entry, missing_ok);
+	const CkpxObjectHeader *header;
 	CkpxRelationView view;
 	const char *problem = NULL;
+	uint32		nlayers;
 
 	if (file == NULL)
 		return false;
+	header = ckpx_object_file_header(file);
+	nlayers = ckpx_layers_since(header->layers, header->nlayers, start_lsn);
+	if (header->nlayers > 0)
+		check_tombstones(file, start_lsn, end_lsn);
 	if (one != NULL)
 	{
 		for (int i = 0; i < MAX_ONE_RELATION; i++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			if (ckpx_object_file_find(file, &one->forks[i].key,
-									  &one->forks[i]))
+			if (ckpx_object_file_find_since(file, &one->forks[i].key,
+											start_lsn, &one->forks[i]))
 				one->found[i] = true;
 		}
 	}
@@ -267,7 +300,11 @@ merge_object(const CkpxEntry *entry, bool missing_ok, CkpxDirtyTree *tree,
 		while (ckpx_object_file_next(file, &view))
 		{
 			CHECK_FOR_INTERRUPTS();
-			if (!ckpx_dirty_tree_merge_view(tree, &view, &problem))
+			if (header->nlayers > 0 && view.layer >= nlayers)
+				continue;
+			if (header->nlayers > 0 ?
+				!ckpx_dirty_tree_prepend_view(tree, &view, &problem) :
+				!ckpx_dirty_tree_merge_view(tree, &view, &problem))
 				report_damage(entry->start_lsn, entry->end_lsn, problem);
 		}
 	}
@@ -311,11 +348,12 @@ merge_segment(const CkpxSegmentRef *segment, CkpxDirtyTree *tree,
 
 /* Merge all inputs in order; false when an object has gone meanwhile. */
 static bool
-merge_inputs(const MapInputs *inputs, bool missing_ok, CkpxDirtyTree *tree,
-			 OneRelation *one)
+merge_inputs(const MapInputs *inputs, bool missing_ok, XLogRecPtr start_lsn,
+			 XLogRecPtr end_lsn, CkpxDirtyTree *tree, OneRelation *one)
 {
 	for (uint32 i = 0; i < inputs->nentries; i++)
-		if (!merge_object(&inputs->entries[i], missing_ok, tree, one))
+		if (!merge_object(&inputs->entries[i], missing_ok, start_lsn, end_lsn,
+						  tree, one))
 			return false;
 	for (uint32 i = 0; i < inputs->nsegments; i++)
 	{
@@ -328,7 +366,7 @@ merge_inputs(const MapInputs *inputs, bool missing_ok, CkpxDirtyTree *tree,
 			continue;
 		}
 		ckpx_segment_entry(&entry, &segment->info);
-		if (!merge_object(&entry, missing_ok, tree, one))
+		if (!merge_object(&entry, missing_ok, start_lsn, end_lsn, tree, one))
 			return false;
 	}
 	return true;
@@ -403,7 +441,8 @@ ckpx_map_read(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 				report_hole(&inputs, start_lsn, end_lsn);
 			CKPX_FAULT("map-chosen");
 			choices++;
-			done = merge_inputs(&inputs, choices < MAX_CHOICES, tree, one);
+			done = merge_inputs(&inputs, choices < MAX_CHOICES, start_lsn,
+								end_lsn, tree, one);
 		}
 		PG_FINALLY();
 		{
@@ -475,7 +514,7 @@ ckpx_map_read_logtail(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 							LSN_FORMAT_ARGS(start_lsn)),
 					 errdetail("It begins at %X/%X.", LSN_FORMAT_ARGS(begin)),
 					 errhint("Use ckpx_changed_blocks() for older changes.")));
-		(void) merge_inputs(&inputs, false, tree, NULL);
+		(void) merge_inputs(&inputs, false, start_lsn, end_lsn, tree, NULL);
 	}
 	PG_FINALLY();
 	{

@@ -61,7 +61,7 @@ copy_locations(LocationList *list, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 											 sizeof(Location) *
 											 store->max_entries);
 
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	ckpx_lock_history();
 	ckpx_entry_store_collect(store, start_lsn, end_lsn, chosen, result);
 	begin = result->from_lsn;
 	for (uint32 i = 0; i < result->nchosen; i++)
@@ -177,7 +177,7 @@ ckpx_low_water_mark(PG_FUNCTION_ARGS)
 	XLogRecPtr	lsn;
 
 	ckpx_require_preload();
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	ckpx_lock_history();
 	lsn = ckpx_entry_store_low_water_mark(CkpxShared->store);
 	LWLockRelease(CkpxShared->lock);
 
@@ -192,7 +192,7 @@ ckpx_pending_count(PG_FUNCTION_ARGS)
 	uint32		count;
 
 	ckpx_require_preload();
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	ckpx_lock_history();
 	count = ckpx_entry_store_uncovered(CkpxShared->store);
 	LWLockRelease(CkpxShared->lock);
 

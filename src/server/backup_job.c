@@ -262,7 +262,7 @@ ckpx_backup_step(void)
 		}
 		PG_CATCH();
 		{
-			ErrorData  *error = ckpx_worker_catch(context);
+			ErrorData  *error = ckpx_job_catch(context);
 
 			if (!ckpx_error_is_external(error) &&
 				error->sqlerrcode != ERRCODE_QUERY_CANCELED)

@@ -39,7 +39,6 @@
 #include "utils/timestamp.h"
 
 #define CKPX_IDLE_WAIT_MS		10000
-#define CKPX_SECTION_BYTES		(64 * 1024)
 
 /* This process has looked at what the one before it left. */
 static bool recovered = false;
@@ -283,11 +282,8 @@ note_lengths(CkpxDirtyTree *tree)
 	pfree(relations);
 }
 
-/*
- * Copy the entry that a ticket names, if it is there and RUNNING.
- */
-static bool
-copy_running(const CkpxEntryTicket *ticket, CkpxEntry *entry)
+bool
+ckpx_job_copy_running(const CkpxEntryTicket *ticket, CkpxEntry *entry)
 {
 	CkpxEntry  *found;
 	bool		ok;
@@ -303,8 +299,8 @@ copy_running(const CkpxEntryTicket *ticket, CkpxEntry *entry)
 	return ok;
 }
 
-static void
-log_finished(const CkpxEntry *entry)
+void
+ckpx_job_log_finished(const CkpxEntry *entry)
 {
 	char		text[CKPX_ENTRY_TEXT_MAX];
 
@@ -332,6 +328,7 @@ run_incremental(CkpxEntry *entry, CkpxPhase *phase)
 	CkpxEntry  *shared_entry;
 	bool		had_segments = false;
 	CkpxWaitTicket release;
+	CkpxEntryTicket next;
 
 	*phase = CKPX_PHASE_COLLECT;
 	CKPX_FAULT("job-start");
@@ -408,7 +405,7 @@ run_incremental(CkpxEntry *entry, CkpxPhase *phase)
 	LWLockRelease(CkpxShared->lock);
 	ConditionVariableBroadcast(&CkpxShared->progress);
 
-	log_finished(entry);
+	ckpx_job_log_finished(entry);
 
 	/*
 	 * A refused ticket is no loss: the runner moves the slot to the newest
@@ -418,17 +415,20 @@ run_incremental(CkpxEntry *entry, CkpxPhase *phase)
 	ckpx_announce(entry, CKPX_CHECKPOINT_FINISHED);
 	ckpx_wake_worker(CKPX_WORKER_RUNNER);
 
+	/* Perhaps it is time for a global: whether it is, is looked at then. */
+	next.kind = CKPX_KIND_GLOBAL;
+	next.epoch = entry->epoch;
+	next.start_lsn = entry->start_lsn;
+	next.end_lsn = entry->end_lsn;
+	(void) ckpx_enqueue(CKPX_QUEUE_GLOBAL, &next);
+
 	if (had_segments)
 		ckpx_sweep();
 }
 
-/*
- * Write the failure on the entry.  Logged when the text changes, so that a
- * disk that stays full says so once.
- */
-static void
-note_failure(const CkpxEntryTicket *ticket, CkpxPhase phase,
-			 const ErrorData *error)
+void
+ckpx_job_note_failure(const CkpxEntryTicket *ticket, CkpxPhase phase,
+					  const ErrorData *error)
 {
 	CkpxEntry  *entry;
 	CkpxEntry	copy;
@@ -560,6 +560,15 @@ remove_cancelled(void)
 	ConditionVariableBroadcast(&CkpxShared->progress);
 }
 
+ErrorData *
+ckpx_job_catch(MemoryContext context)
+{
+	ErrorData  *error = ckpx_worker_catch(context);
+
+	ckpx_global_forget();
+	return error;
+}
+
 static void
 job_incremental(const CkpxEntryTicket *ticket)
 {
@@ -569,7 +578,7 @@ job_incremental(const CkpxEntryTicket *ticket)
 
 	if (!ckpx_job_begin(true))
 		return;
-	if (!copy_running(ticket, entry))
+	if (!ckpx_job_copy_running(ticket, entry))
 	{
 		ckpx_job_end();
 		return;
@@ -591,12 +600,12 @@ job_incremental(const CkpxEntryTicket *ticket)
 		 * writes it anew; if that never happens, a sweep decides by what the
 		 * manifests on disk say.
 		 */
-		error = ckpx_worker_catch(context);
+		error = ckpx_job_catch(context);
 		if (error->sqlerrcode != ERRCODE_QUERY_CANCELED)
 		{
 			if (!ckpx_error_is_external(error))
 				ReThrowError(error);
-			note_failure(ticket, phase, error);
+			ckpx_job_note_failure(ticket, phase, error);
 		}
 	}
 	PG_END_TRY();
@@ -695,7 +704,7 @@ job_spill(XLogRecPtr upto)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error = ckpx_worker_catch(context);
+		ErrorData  *error = ckpx_job_catch(context);
 
 		for (uint32 i = 0; i < ninfos; i++)
 			(void) ckpx_logtail_mark_spilling(infos[i].start_lsn,
@@ -734,7 +743,7 @@ job_publish(void)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error = ckpx_worker_catch(context);
+		ErrorData  *error = ckpx_job_catch(context);
 
 		if (!ckpx_error_is_external(error))
 			ReThrowError(error);
@@ -802,7 +811,7 @@ recover(void)
 }
 
 /*
- * Find an entry whose time to be tried has come; else say when the next
+ * Find an incremental whose time to be tried has come; else say when the next
  * one's comes.
  */
 static bool
@@ -819,7 +828,8 @@ due_entry(CkpxEntryTicket *ticket, long *wait_ms)
 	{
 		const CkpxEntry *entry = &CkpxShared->store->entries[i];
 
-		if (entry->state != CKPX_ENTRY_RUNNING)
+		if (entry->kind != CKPX_KIND_INCREMENTAL ||
+			entry->state != CKPX_ENTRY_RUNNING)
 			continue;
 		if (entry->retry_clock_ms > now)
 		{
@@ -890,6 +900,8 @@ ckpx_checkpointer_step(void)
 	ckpx_dequeue_done(CKPX_QUEUE_INCREMENTAL, ntickets);
 	remove_cancelled();
 	ckpx_backup_step();
+	ckpx_global_step(&wait_ms);
+	remove_cancelled();
 	ckpx_gc_step(&wait_ms);
 
 	ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_IDLE, "");

@@ -1070,8 +1070,8 @@ ckpx_object_file_next(CkpxObjectFile *file, CkpxRelationView *view)
  * and nothing can be missed.
  */
 bool
-ckpx_object_file_find(CkpxObjectFile *file, const CkpxRelKey *key,
-					  CkpxRelation *relation)
+ckpx_object_file_find_since(CkpxObjectFile *file, const CkpxRelKey *key,
+							XLogRecPtr lsn, CkpxRelation *relation)
 {
 	bool		found = false;
 
@@ -1081,11 +1081,56 @@ ckpx_object_file_find(CkpxObjectFile *file, const CkpxRelKey *key,
 		const char *problem = NULL;
 		bool		here = false;
 
-		if (!ckpx_object_find(part->reader, key, relation, &here, &problem))
+		if (!ckpx_object_find_since(part->reader, key, lsn, relation, &here,
+									&problem))
 			damaged(part->name, part_problem(part, problem));
 		found = found || here;
 	}
 	return found;
+}
+
+bool
+ckpx_object_file_find(CkpxObjectFile *file, const CkpxRelKey *key,
+					  CkpxRelation *relation)
+{
+	return ckpx_object_file_find_since(file, key, InvalidXLogRecPtr,
+									   relation);
+}
+
+/*
+ * At the end of a part _next is asked all the same: that is where its totals
+ * are verified, and it goes on to the next part.
+ */
+bool
+ckpx_object_file_peek(CkpxObjectFile *file, CkpxRelKey *key)
+{
+	while (file->current < file->nparts)
+	{
+		ObjectPart *part = file->parts[file->current];
+		CkpxRelationView view;
+		const char *problem = NULL;
+
+		if (ckpx_object_peek(part->reader, key))
+			return true;
+		if (ckpx_object_next(part->reader, &view, &problem))
+			problem = "a record came from nowhere";
+		if (problem != NULL)
+			damaged(part->name, part_problem(part, problem));
+		file->current++;
+		file->part_begun = false;
+	}
+	return false;
+}
+
+XLogRecPtr
+ckpx_object_file_tombstones_from(CkpxObjectFile *file)
+{
+	XLogRecPtr	lsn = InvalidXLogRecPtr;
+
+	for (uint32 i = 0; i < file->nparts; i++)
+		lsn = Max(lsn,
+				  ckpx_object_totals(file->parts[i]->reader)->tombstones_from);
+	return lsn;
 }
 
 /*

@@ -90,7 +90,9 @@ extern uint64 ckpx_node_identity(bool *is_copy);
  * entry; system identifier, major and block sizes those of this cluster.  All
  * parts of an object must have the same header but for the part's number.
  * All lives in the memory context of _open, with one descriptor per part.
- * _find leaves 'relation' as it is where the key is not there.
+ * _find leaves 'relation' as it is where the key is not there; _find_since
+ * leaves out a global's layers that end at or before 'lsn'.  _peek tells the
+ * key of the record that _next will visit, see object_format.h.
  */
 typedef struct CkpxObjectFile CkpxObjectFile;
 
@@ -101,6 +103,13 @@ extern bool ckpx_object_file_next(CkpxObjectFile *file,
 								  CkpxRelationView *view);
 extern bool ckpx_object_file_find(CkpxObjectFile *file, const CkpxRelKey *key,
 								  CkpxRelation *relation);
+extern bool ckpx_object_file_find_since(CkpxObjectFile *file,
+										const CkpxRelKey *key, XLogRecPtr lsn,
+										CkpxRelation *relation);
+extern bool ckpx_object_file_peek(CkpxObjectFile *file, CkpxRelKey *key);
+
+/* No range that ends before this is answered by the global; Invalid: any is. */
+extern XLogRecPtr ckpx_object_file_tombstones_from(CkpxObjectFile *file);
 extern void ckpx_object_file_close(CkpxObjectFile *file);
 
 /*

@@ -377,16 +377,6 @@ is_under_pressure(const char **cap)
 }
 
 /*
- * Ask for a global that covers what is uncovered; false when there is none to
- * be had.
- */
-static bool
-force_global(void)
-{
-	return false;
-}
-
-/*
  * Make room: first what is covered whatever its age, then, with a global that
  * covers the rest, that too, and last what waits for its command.
  */
@@ -416,7 +406,7 @@ relieve_pressure(void)
 
 	rules.ignore_age = true;
 	(void) run_round(&rules);
-	if (is_under_pressure(&cap) && !force_global())
+	if (is_under_pressure(&cap) && !ckpx_global_force())
 	{
 		rules.ignore_commands = true;
 		(void) run_round(&rules);
@@ -467,7 +457,7 @@ guarded(void (*work) (void *arg), void *arg, ErrorData **error)
 	}
 	PG_CATCH();
 	{
-		*error = ckpx_worker_catch(context);
+		*error = ckpx_job_catch(context);
 		if (!ckpx_error_is_external(*error))
 			ReThrowError(*error);
 		ok = false;

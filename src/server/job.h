@@ -20,6 +20,9 @@
 #include "core/dirty_tree.h"
 #include "server/shared_state.h"
 
+/* Bytes of a section of an object before it is compressed, about. */
+#define CKPX_SECTION_BYTES		(64 * 1024)
+
 /* False: not now.  'checkpoint': this job makes a checkpoint entry. */
 extern bool ckpx_job_begin(bool checkpoint);
 extern void ckpx_job_end(void);
@@ -59,5 +62,39 @@ extern void ckpx_gc_step(long *wait_ms);
 
 /* backup_job.c: serve the requests of ckpx_backup_checkpoint(). */
 extern void ckpx_backup_step(void);
+
+/*
+ * Clean up after an error that was caught around a job and return it, as
+ * ckpx_worker_catch() does.  All files of the process are closed then, so a
+ * global in work loses its own and is begun anew.
+ */
+extern ErrorData *ckpx_job_catch(MemoryContext context);
+
+/* Copy the entry that a ticket names, if it is there and RUNNING. */
+extern bool ckpx_job_copy_running(const CkpxEntryTicket *ticket,
+								  CkpxEntry *entry);
+
+/*
+ * Write the failure on the entry.  Logged when the text changes, so that a
+ * disk that stays full says so once.
+ */
+extern void ckpx_job_note_failure(const CkpxEntryTicket *ticket,
+								  CkpxPhase phase, const ErrorData *error);
+extern void ckpx_job_log_finished(const CkpxEntry *entry);
+
+/*
+ * global_job.c: begin a global if one is due, or go on with the one in work
+ * for a while.  *wait_ms is lowered to when it wants to be called again.
+ */
+extern void ckpx_global_step(long *wait_ms);
+
+/*
+ * global_job.c: have a global made of all incrementals that are in none, by
+ * the next steps; false where there are none, or an attempt has failed.
+ */
+extern bool ckpx_global_force(void);
+
+/* global_job.c: the files of the global in work are closed; forget it. */
+extern void ckpx_global_forget(void);
 
 #endif							/* CKPX_JOB_H */

@@ -109,6 +109,7 @@ ckpx_release_point(const CkpxManifest *manifest)
 		if (entry->epoch != manifest->epoch || entry->end_lsn <= end_lsn)
 			continue;
 		if (entry->kind != CKPX_KIND_INCREMENTAL &&
+			entry->kind != CKPX_KIND_GLOBAL &&
 			entry->kind != CKPX_KIND_SEGMENT)
 			continue;
 		if (entry->last_record.start == InvalidXLogRecPtr)
@@ -191,6 +192,24 @@ is_kept(const CkpxSweep *sweep, const CkpxName *name)
 	return false;
 }
 
+/*
+ * Is the file being written by a job that has not published it yet?  A global
+ * is in work over many steps of the checkpointer.
+ */
+static bool
+is_in_work(const CkpxName *name)
+{
+	const CkpxEntry *entry;
+	bool		in_work;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	entry = ckpx_entry_store_find(CkpxShared->store, name->kind, name->epoch,
+								  name->start_lsn, name->end_lsn);
+	in_work = entry != NULL && entry->state == CKPX_ENTRY_RUNNING;
+	LWLockRelease(CkpxShared->lock);
+	return in_work;
+}
+
 static void
 sweep_file(const char *file, void *arg)
 {
@@ -204,7 +223,7 @@ sweep_file(const char *file, void *arg)
 		case CKPX_NAME_UNKNOWN:
 			break;
 		case CKPX_NAME_TEMPORARY:
-			keep = !sweep->objects_too;
+			keep = !sweep->objects_too || is_in_work(&name);
 			break;
 		case CKPX_NAME_MANIFEST:
 			keep = name.sequence >= sweep->oldest_manifest;
@@ -212,7 +231,7 @@ sweep_file(const char *file, void *arg)
 		case CKPX_NAME_OBJECT:
 			if (!sweep->objects_too)
 				break;
-			keep = is_kept(sweep, &name);
+			keep = is_kept(sweep, &name) || is_in_work(&name);
 			break;
 	}
 	if (!keep)

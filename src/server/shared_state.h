@@ -278,6 +278,18 @@ typedef struct CkpxSharedState
 
 	struct CkpxFlushShared *flush;	/* under lock, see flush_shared.h */
 
+	/*
+	 * Globals, under lock.  A requester raises global_request, notes
+	 * global_started, wakes the checkpointer and waits on 'progress' until a
+	 * finished global reaches the LSN (done) or global_failed is higher than
+	 * what it noted (failed, with global_error): only an attempt that began
+	 * after the request counts as its own.
+	 */
+	XLogRecPtr	global_request; /* finish a global that reaches it */
+	uint64		global_started; /* attempts begun so far */
+	uint64		global_failed;	/* number of the last one that failed */
+	char		global_error[CKPX_ERROR_TEXT_MAX];
+
 	CkpxStat	stat;
 } CkpxSharedState;
 

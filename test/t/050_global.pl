@@ -1,0 +1,239 @@
+# Globals: when they are made, what they answer, how they fail and start again.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use CkpxTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node(
+	'main',
+	conf => "ckpx.min_incremental_interval = '1h'\n"
+	  . "ckpx.min_count = 1000000\n"
+	  . "ckpx.max_incremental_interval = 0\n"
+	  . "ckpx.global_min_count = 3\n"
+	  . "max_prepared_transactions = 0\n");
+$node->start;
+$node->safe_psql('postgres', 'CREATE EXTENSION ckpx');
+
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+
+# The newest finished global's end, or an empty text.
+sub global_end
+{
+	return sql("SELECT coalesce(max(end_lsn)::text, '') FROM ckpx_checkpoints"
+		  . " WHERE kind = 'global' AND state = 'finished'");
+}
+
+# What changed since an LSN and before another, as one text; counters aside.
+sub answer
+{
+	my ($start, $end, $rel) = @_;
+	$rel = defined $rel ? "'$rel'" : 'NULL';
+	return sql(
+		"SELECT tablespace, database, relfilenode, fork, limit_block, blocks"
+		  . " FROM ckpx_changed_blocks('$start', '$end', $rel)"
+		  . ' WHERE relfilenode IS NOT NULL ORDER BY 1, 2, 3, 4');
+}
+
+# Some work, and an incremental that ends behind it; returns its end.
+my $round = 0;
+
+sub work_and_checkpoint
+{
+	$round++;
+	sql("UPDATE t SET x = x + 1 WHERE id % 7 = $round % 7;"
+		  . " CREATE TABLE made_$round AS SELECT generate_series(1, 500) AS y;"
+		  . ($round > 2
+			? ' DROP TABLE made_' . ($round - 2) . ';'
+			: '')
+		  . ($round % 3 == 0
+			? ' DELETE FROM t WHERE id > 2900; VACUUM t;'
+			: ''));
+	return sql('SELECT ckpx_checkpoint()');
+}
+
+#
+# After enough incrementals, by itself
+#
+
+sql('CREATE TABLE t (id int PRIMARY KEY, x int);'
+	  . ' INSERT INTO t SELECT i, 0 FROM generate_series(1, 3000) i');
+my @ends = (work_and_checkpoint());
+push @ends, work_and_checkpoint();
+is(global_end(), '', 'no global before there are enough incrementals');
+push @ends, work_and_checkpoint();
+wait_for_sql($node,
+	"SELECT count(*) = 1 FROM ckpx_checkpoints"
+	  . " WHERE kind = 'global' AND state = 'finished'");
+is(global_end(), $ends[2], 'a global ends where its newest incremental does');
+is( sql("SELECT g.start_lsn = min(i.start_lsn) FROM ckpx_checkpoints g, ckpx_checkpoints i"
+		  . " WHERE g.kind = 'global' AND i.kind = 'incremental' GROUP BY g.start_lsn"),
+	't',
+	'and begins where the epoch does');
+is(sql('SELECT ckpx_pending_count()'), '0', 'nothing is left over');
+is(sql('SELECT globals_done FROM ckpx_stat'), '1', 'counted');
+
+#
+# By force
+#
+
+push @ends, work_and_checkpoint();
+is(sql('SELECT ckpx_global_checkpoint()'),
+	$ends[3], 'a forced one takes what there is');
+is(global_end(), $ends[3], 'and is finished then');
+
+sql('UPDATE t SET x = 0 WHERE id = 5');
+my $forced = sql('SELECT ckpx_global_checkpoint()');
+push @ends, $forced;
+is(sql("SELECT '$forced'::pg_lsn > '$ends[3]'::pg_lsn"),
+	't', 'with nothing to take in it makes an incremental first');
+is( sql("SELECT count(*) FROM ckpx_checkpoints WHERE kind = 'incremental' AND end_lsn = '$forced'"
+	),
+	'1',
+	'which is there');
+
+# Two at once are one.
+my $before = sql('SELECT globals_done FROM ckpx_stat');
+push @ends, work_and_checkpoint();
+my @sessions = map { $node->background_psql_sql('SELECT ckpx_global_checkpoint()') } 1 .. 2
+  if $node->can('background_psql_sql');
+sql('SELECT ckpx_global_checkpoint()');
+is(sql('SELECT globals_done FROM ckpx_stat') - $before,
+	1, 'one global for what was there');
+
+#
+# Answers: whole and by one relation, through globals alone and through
+# incrementals alone, from a copy of the folder of each
+#
+
+my $folder = sql(
+	"SELECT 'ckpx/' || name FROM pg_ls_dir('ckpx') name WHERE name !~ '[.]'");
+my $last = $ends[-1];
+my %expected;
+foreach my $start (@ends[ 0 .. $#ends - 1 ])
+{
+	$expected{$start} = answer($start, $last);
+	$expected{"$start t"} = answer($start, $last, 't');
+}
+my $inside = answer($ends[1], $ends[3]);
+
+# Without its incrementals: their objects are gone and the manifest, too, so
+# that the start finds what it can.
+$node->stop;
+my $path = $node->data_dir . "/$folder";
+my $copy = $node->data_dir . '/kept';
+mkdir $copy or die $!;
+my @incrementals = glob("$path/inc_*");
+cmp_ok(scalar(@incrementals), '>', 4, 'there are incrementals to lose');
+system_or_bail('cp', '-a', "$path/.", $copy);
+unlink @incrementals;
+$node->start;
+is(global_end(), $last, 'the global survives the loss of its incrementals');
+foreach my $start (@ends[ 0 .. $#ends - 1 ])
+{
+	is(answer($start, $last), $expected{$start},
+		"changes since $start are the same by its layers");
+	is(answer($start, $last, 't'),
+		$expected{"$start t"}, "those of one relation too");
+}
+
+# An end within the global: every layer counts, so there may be more.
+my %got = map { $_ => 1 } split /\n/, answer($ends[1], $ends[3]);
+my @keys = map { join '|', (split /\|/)[ 0 .. 3 ] } split /\n/, $inside;
+my $all = answer($ends[1], $ends[3]);
+is(scalar(grep { index($all, $_) < 0 } @keys),
+	0, 'an end within the global lacks no relation');
+
+# New checkpoints go on from it.
+push @ends, work_and_checkpoint();
+is(sql('SELECT ckpx_global_checkpoint()'),
+	$ends[-1], 'the next global is made of it');
+is(answer($ends[-2], $ends[-1]) ne '', 1, 'and answers');
+
+#
+# Failures
+#
+
+push @ends, work_and_checkpoint();
+sql("SELECT ckpx_fault_add('global-write', 'error', NULL, 'enospc')");
+my ($ret, $stdout, $stderr) =
+  $node->psql('postgres', 'SELECT ckpx_global_checkpoint()');
+isnt($ret, 0, 'a full disk is an error');
+like($stderr, qr/global checkpoint of ckpx .* failed/, 'of the caller');
+like($stderr, qr/No space left on device/, 'which tells why');
+is( sql("SELECT state || ' ' || (attempts > 0) || ' ' || failed_phase FROM ckpx_checkpoints"
+		  . " WHERE kind = 'global' AND state <> 'finished'"),
+	'running true write',
+	'the entry shows it');
+my @left = glob("$path/glo_*.tmp");
+is(scalar(@left), 0, 'no temporary file is left');
+
+# Meanwhile incrementals go on.
+push @ends, work_and_checkpoint();
+sql("SELECT ckpx_fault_remove('global-write')");
+is(sql('SELECT ckpx_global_checkpoint()'),
+	$ends[-1], 'with room again it succeeds');
+
+# An incremental does not wait for a merge.
+push @ends, work_and_checkpoint();
+sql("SELECT ckpx_fault_add('global-relation', 'sleep', NULL, '20')");
+my $merge = IPC::Run::start(
+	[
+		'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
+		'SELECT ckpx_global_checkpoint()'
+	],
+	'>',
+	\my $merged,
+	'2>',
+	\my $merge_error);
+wait_for_sql($node,
+	"SELECT count(*) = 1 FROM ckpx_checkpoints WHERE kind = 'global' AND state = 'running'"
+);
+push @ends, work_and_checkpoint();
+is( sql("SELECT count(*) FROM ckpx_checkpoints WHERE kind = 'global' AND state = 'running'"
+	),
+	'1',
+	'an incremental is finished while a global is in work');
+sql("SELECT ckpx_fault_remove('global-relation')");
+$merge->finish;
+chomp $merged;
+is($merged, $ends[-2], 'and that ends where it was to end');
+
+# A crash in the middle.
+foreach my $point ('global-start', 'global-rename', 'global-renamed',
+	'global-published')
+{
+	push @ends, work_and_checkpoint();
+	sql("SELECT ckpx_fault_add('$point', 'exit')");
+	$node->psql('postgres', 'SELECT ckpx_global_checkpoint()');
+	crash_and_restart($node);
+	wait_for_sql($node, 'SELECT ckpx_global_checkpoint() IS NOT NULL');
+	is(sql("SELECT '" . global_end() . "'::pg_lsn >= '$ends[-1]'::pg_lsn"),
+		't', "after a death at $point it is made again");
+	my $named = sql('SELECT count(*) FROM ckpx_checkpoints'
+		  . " WHERE kind = 'global' AND state = 'finished'");
+	is(scalar(glob("$path/glo_*.tmp")) // '', '', "no rest of it after $point");
+}
+
+# A damaged global is not used, and the incrementals still answer.
+my $damaged = answer($ends[-2], $ends[-1]);
+$node->stop;
+foreach my $file (glob("$path/glo_*"))
+{
+	open my $handle, '+<', $file or die $!;
+	seek $handle, 100, 0;
+	print $handle 'xxxx';
+	close $handle;
+}
+$node->start;
+is(global_end(), '', 'damaged globals are not loaded');
+is(answer($ends[-2], $ends[-1]),
+	$damaged, 'the incrementals answer in their place');
+
+$node->stop;
+done_testing();
