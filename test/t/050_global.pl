@@ -7,6 +7,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
 use CkpxTest;
+use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -16,7 +17,7 @@ my $node = new_node(
 	  . "ckpx.min_count = 1000000\n"
 	  . "ckpx.max_incremental_interval = 0\n"
 	  . "ckpx.global_min_count = 3\n"
-	  . "max_prepared_transactions = 0\n");
+	  . "restart_after_crash = on\n");
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION ckpx');
 
@@ -97,22 +98,33 @@ is( sql("SELECT count(*) FROM ckpx_checkpoints WHERE kind = 'incremental' AND en
 	'1',
 	'which is there');
 
-# Two at once are one.
+# Several at once are one.
 my $before = sql('SELECT globals_done FROM ckpx_stat');
 push @ends, work_and_checkpoint();
-my @sessions = map { $node->background_psql_sql('SELECT ckpx_global_checkpoint()') } 1 .. 2
-  if $node->can('background_psql_sql');
-sql('SELECT ckpx_global_checkpoint()');
+my @sessions;
+foreach my $i (1 .. 3)
+{
+	push @sessions,
+	  IPC::Run::start(
+		[
+			'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
+			'SELECT ckpx_global_checkpoint()'
+		],
+		'>',
+		\my $out,
+		'2>',
+		\my $err);
+}
+$_->finish foreach @sessions;
 is(sql('SELECT globals_done FROM ckpx_stat') - $before,
 	1, 'one global for what was there');
 
 #
-# Answers: whole and by one relation, through globals alone and through
-# incrementals alone, from a copy of the folder of each
+# Answers: the same from incrementals and, when these are gone, from layers
 #
 
-my $folder = sql(
-	"SELECT 'ckpx/' || name FROM pg_ls_dir('ckpx') name WHERE name !~ '[.]'");
+my $path = $node->data_dir . '/'
+  . sql("SELECT 'ckpx/' || name FROM pg_ls_dir('ckpx') name WHERE name !~ '[.]'");
 my $last = $ends[-1];
 my %expected;
 foreach my $start (@ends[ 0 .. $#ends - 1 ])
@@ -122,18 +134,12 @@ foreach my $start (@ends[ 0 .. $#ends - 1 ])
 }
 my $inside = answer($ends[1], $ends[3]);
 
-# Without its incrementals: their objects are gone and the manifest, too, so
-# that the start finds what it can.
-$node->stop;
-my $path = $node->data_dir . "/$folder";
-my $copy = $node->data_dir . '/kept';
-mkdir $copy or die $!;
-my @incrementals = glob("$path/inc_*");
-cmp_ok(scalar(@incrementals), '>', 4, 'there are incrementals to lose');
-system_or_bail('cp', '-a', "$path/.", $copy);
-unlink @incrementals;
-$node->start;
-is(global_end(), $last, 'the global survives the loss of its incrementals');
+cmp_ok(sql('SELECT ckpx_gc()'), '>', 4, 'there are incrementals to lose');
+is( sql("SELECT count(*) FROM ckpx_checkpoints WHERE kind = 'incremental'"),
+	'0',
+	'only the global is left');
+$node->restart;
+is(global_end(), $last, 'and is loaded again');
 foreach my $start (@ends[ 0 .. $#ends - 1 ])
 {
 	is(answer($start, $last), $expected{$start},
@@ -204,23 +210,35 @@ $merge->finish;
 chomp $merged;
 is($merged, $ends[-2], 'and that ends where it was to end');
 
-# A crash in the middle.
+# Deaths in the middle: the next process makes it anew.
+my %action = ('global-renamed' => 'crash', 'global-published' => 'crash');
 foreach my $point ('global-start', 'global-rename', 'global-renamed',
 	'global-published')
 {
+	my $action = $action{$point} // 'exit';
 	push @ends, work_and_checkpoint();
-	sql("SELECT ckpx_fault_add('$point', 'exit')");
+	my $wanted = answer($ends[-2], $ends[-1]);
+	sql("SELECT ckpx_fault_add('$point', '$action', '1:1')");
 	$node->psql('postgres', 'SELECT ckpx_global_checkpoint()');
-	crash_and_restart($node);
-	wait_for_sql($node, 'SELECT ckpx_global_checkpoint() IS NOT NULL');
-	is(sql("SELECT '" . global_end() . "'::pg_lsn >= '$ends[-1]'::pg_lsn"),
-		't', "after a death at $point it is made again");
-	my $named = sql('SELECT count(*) FROM ckpx_checkpoints'
-		  . " WHERE kind = 'global' AND state = 'finished'");
-	is(scalar(glob("$path/glo_*.tmp")) // '', '', "no rest of it after $point");
+	wait_for_sql($node,
+		"SELECT ckpx_global_checkpoint() >= '$ends[-1]'::pg_lsn");
+	sql("SELECT ckpx_fault_remove('$point')") if $action eq 'exit';
+	is(answer($ends[-2], $ends[-1]),
+		$wanted, "the same answer after a death at $point");
+	my @temporary = glob("$path/glo_*.tmp");
+	is(scalar(@temporary), 0, 'and no rest of it');
 }
 
+# Disabled: no global, and no waiting for one.
+push @ends, work_and_checkpoint();
+sql('SELECT ckpx_disable()');
+($ret, $stdout, $stderr) =
+  $node->psql('postgres', 'SELECT ckpx_global_checkpoint()');
+like($stderr, qr/disabled/, 'disabled is told');
+sql('SELECT ckpx_enable()');
+
 # A damaged global is not used, and the incrementals still answer.
+push @ends, work_and_checkpoint();
 my $damaged = answer($ends[-2], $ends[-1]);
 $node->stop;
 foreach my $file (glob("$path/glo_*"))
