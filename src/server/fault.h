@@ -48,7 +48,7 @@ extern void ckpx_fault_fire(const char *name);
 extern Size ckpx_fault_shmem_size(void);
 extern void ckpx_fault_shmem_init(void *place, bool found);
 
-#define CKPX_MAX_FAULTS			64	/* set at the same time */
+#define CKPX_MAX_FAULTS			128	/* set at the same time */
 #define CKPX_FAULT_NAME_MAX		48
 #define CKPX_FAULT_ARGUMENT_MAX 64
 
