@@ -44,6 +44,13 @@
 static bool recovered = false;
 
 /*
+ * The older manifest that was found may name what a garbage collection, cut
+ * off by a crash, was about to remove: when the first manifest of our own has
+ * replaced it, with this sequence, its objects are looked at again.
+ */
+static uint64 sweep_again_at = 0;
+
+/*
  * Length of a relation fork in blocks, from the sizes of its files;
  * InvalidBlockNumber when it is not there.  Only a hint: the relation may
  * change at any moment.
@@ -855,6 +862,7 @@ ckpx_checkpointer_step(void)
 	long		wait_ms = CKPX_IDLE_WAIT_MS;
 	bool		booted;
 	bool		publish;
+	bool		sweep;
 	XLogRecPtr	spill;
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
@@ -871,14 +879,24 @@ ckpx_checkpointer_step(void)
 	{
 		recover();
 		ckpx_sweep();
+		LWLockAcquire(CkpxShared->lock, LW_SHARED);
+		sweep_again_at = CkpxShared->manifest_sequence + 1;
+		LWLockRelease(CkpxShared->lock);
 		recovered = true;
 	}
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	sweep = sweep_again_at != 0 &&
+		CkpxShared->manifest_sequence >= sweep_again_at;
 	publish = CkpxShared->publish_requested > CkpxShared->publish_done;
 	spill = CkpxShared->spill_request;
 	LWLockRelease(CkpxShared->lock);
 
+	if (sweep)
+	{
+		ckpx_sweep();
+		sweep_again_at = 0;
+	}
 	if (publish && !job_publish())
 		wait_ms = 1000;
 	if (spill != InvalidXLogRecPtr)

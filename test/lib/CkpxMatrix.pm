@@ -115,7 +115,7 @@ sub begin_counting
 
 	# No more than the number of faults that can be set at a time.
 	$node->safe_psql('postgres',
-		"SELECT ckpx_fault_add(name, 'sleep', NULL, '0') FROM ckpx_fault_list() WHERE name IN ($names) LIMIT 64"
+		"SELECT ckpx_fault_add(name, 'sleep', NULL, '0') FROM ckpx_fault_list() WHERE name IN ($names) LIMIT 128"
 	);
 	return;
 }

@@ -45,7 +45,7 @@ my %way;
 foreach my $way (qw(work spill cancel))
 {
 	my @left = grep { !$way{$_} } @points;
-	while (my @some = splice @left, 0, 60)
+	while (my @some = splice @left, 0, 120)
 	{
 		$way{$_} //= $way foreach count_passed($node, $way, @some);
 	}
