@@ -175,6 +175,11 @@ sub run_load
 	my ($node, $transactions) = @_;
 	my ($output, $errors);
 
+	# The backends of a load that was killed may still be at their last
+	# statement, and would be in the way.
+	wait_for_sql($node, q{
+		SELECT count(*) FROM pg_stat_activity
+		WHERE pid <> pg_backend_pid() AND query ~ '\mload_'}, 0);
 	IPC::Run::run([ load_command($node, '-c', 1, '-t', $transactions) ],
 		'<', \undef, '>', \$output, '2>', \$errors)
 	  or croak "pgbench failed: $errors";

@@ -38,7 +38,10 @@ sub dirty
 
 sub checkpoints
 {
-	return sql('SELECT checkpoints_timed + checkpoints_req FROM pg_stat_bgwriter');
+	return sql(
+		$node->pg_version >= 17
+		? 'SELECT num_timed + num_requested FROM pg_stat_checkpointer'
+		: 'SELECT checkpoints_timed + checkpoints_req FROM pg_stat_bgwriter');
 }
 
 # Start a statement in a session of its own; ->() waits for its result.
