@@ -268,10 +268,12 @@ check_tombstones(CkpxObjectFile *file, XLogRecPtr start_lsn,
  * Append an object to the tree, or to the one relation: what it says of
  * changes in [start_lsn, end_lsn).  A global is always the first object, so
  * its layers may go into the tree one before the other, as they are read.
+ * *incomplete is set where it has removed tombstones of the range.
  */
 static bool
 merge_object(const CkpxEntry *entry, bool missing_ok, XLogRecPtr start_lsn,
-			 XLogRecPtr end_lsn, CkpxDirtyTree *tree, OneRelation *one)
+			 XLogRecPtr end_lsn, CkpxDirtyTree *tree, OneRelation *one,
+			 bool *incomplete)
 {
 	CkpxObjectFile *file = ckpx_object_file_open(entry, missing_ok);
 	const CkpxObjectHeader *header;
@@ -308,6 +310,8 @@ merge_object(const CkpxEntry *entry, bool missing_ok, XLogRecPtr start_lsn,
 				report_damage(entry->start_lsn, entry->end_lsn, problem);
 		}
 	}
+	*incomplete = *incomplete ||
+		start_lsn < ckpx_object_file_tombstones_from(file);
 	ckpx_object_file_close(file);
 	return true;
 }
@@ -346,14 +350,42 @@ merge_segment(const CkpxSegmentRef *segment, CkpxDirtyTree *tree,
 		report_damage(segment->info.start_lsn, segment->info.end_lsn, problem);
 }
 
+/* ckpx_layers_complete() for one relation's forks. */
+static void
+complete_one(OneRelation *one)
+{
+	CkpxDirtyTree *tree = ckpx_dirty_tree_create(CurrentMemoryContext);
+
+	for (int i = 0; i < MAX_ONE_RELATION; i++)
+	{
+		if (one->found[i])
+			ckpx_relation_merge(ckpx_dirty_tree_get(tree, &one->forks[i].key),
+								&one->forks[i]);
+	}
+	ckpx_layers_complete(tree);
+	for (int i = 0; i < MAX_ONE_RELATION; i++)
+	{
+		const CkpxRelation *whole = ckpx_dirty_tree_find(tree,
+														 &one->forks[i].key);
+
+		if (whole == NULL)
+			continue;
+		one->found[i] = true;
+		one->forks[i].blocks.limit_block = whole->blocks.limit_block;
+	}
+	ckpx_dirty_tree_free(tree);
+}
+
 /* Merge all inputs in order; false when an object has gone meanwhile. */
 static bool
 merge_inputs(const MapInputs *inputs, bool missing_ok, XLogRecPtr start_lsn,
 			 XLogRecPtr end_lsn, CkpxDirtyTree *tree, OneRelation *one)
 {
+	bool		incomplete = false;
+
 	for (uint32 i = 0; i < inputs->nentries; i++)
 		if (!merge_object(&inputs->entries[i], missing_ok, start_lsn, end_lsn,
-						  tree, one))
+						  tree, one, &incomplete))
 			return false;
 	for (uint32 i = 0; i < inputs->nsegments; i++)
 	{
@@ -366,9 +398,14 @@ merge_inputs(const MapInputs *inputs, bool missing_ok, XLogRecPtr start_lsn,
 			continue;
 		}
 		ckpx_segment_entry(&entry, &segment->info);
-		if (!merge_object(&entry, missing_ok, start_lsn, end_lsn, tree, one))
+		if (!merge_object(&entry, missing_ok, start_lsn, end_lsn, tree, one,
+						  &incomplete))
 			return false;
 	}
+	if (incomplete && tree != NULL)
+		ckpx_layers_complete(tree);
+	else if (incomplete)
+		complete_one(one);
 	return true;
 }
 

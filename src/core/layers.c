@@ -16,9 +16,10 @@
  * the relation is not there at the end, and nothing about it is needed.
  * Should its number be used again, a later record says that it was created,
  * which has limit 0.  A relation with a newer record keeps everything.  The
- * forks of a relation hang together: a fork may come to life again without a
- * record of its own creation, so its tombstone stays while another fork's
- * record does.
+ * forks of a relation hang together: a visibility map may come to life again
+ * without a record of its own creation, so its tombstone stays while the main
+ * fork's record does, and where it was removed before the relation was created
+ * again, the answer is completed by ckpx_layers_complete().
  *
  * With a database's tombstone go its relations, which have none of their own.
  * But only those of which the last was heard in an older source: a database
@@ -125,6 +126,27 @@ ckpx_layers_since(const CkpxLayer *layers, uint32 nlayers, XLogRecPtr lsn)
 	while (n < nlayers && layers[n].end_lsn > lsn)
 		n++;
 	return n;
+}
+
+void
+ckpx_layers_complete(CkpxDirtyTree *tree)
+{
+	uint32		nrelations;
+	CkpxRelation **relations = ckpx_dirty_tree_sorted(tree, &nrelations);
+
+	for (uint32 i = 0; i < nrelations; i++)
+	{
+		CkpxRelKey	key = relations[i]->key;
+
+		if (key.relation == CKPX_DATABASE_WIDE || key.fork != MAIN_FORKNUM ||
+			(relations[i]->flags & CKPX_REL_CREATED) == 0)
+			continue;
+
+		/* What is listed stays: it was written after the creation. */
+		key.fork = VISIBILITYMAP_FORKNUM;
+		ckpx_dirty_tree_get(tree, &key)->blocks.limit_block = 0;
+	}
+	pfree(relations);
 }
 
 /*

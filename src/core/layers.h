@@ -78,6 +78,14 @@ extern uint32 ckpx_layers_since(const CkpxLayer *layers, uint32 nlayers,
 								XLogRecPtr lsn);
 
 /*
+ * To be called for an answer that begins before tombstones_from, when all of
+ * it is merged into 'tree': a visibility map may come to life without a record
+ * about it, so where the relation was created in the range, and a tombstone
+ * of its map may have been removed, all of the map counts as changed.
+ */
+extern void ckpx_layers_complete(CkpxDirtyTree *tree);
+
+/*
  * Merging, with what _plan made.  Records are added in the order of their
  * keys, those of one key newest first, with the source that they come from;
  * 'emit' gets what each layer is to hold, in the same order.  After _finish, tombstones_from tells up to

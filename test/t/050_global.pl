@@ -162,6 +162,27 @@ is(sql('SELECT ckpx_global_checkpoint()'),
 is(answer($ends[-2], $ends[-1]) ne '', 1, 'and answers');
 
 #
+# Tombstones
+#
+
+sql('CREATE TABLE gone AS SELECT generate_series(1, 100) AS y');
+my $alive = sql('SELECT ckpx_checkpoint()');
+sql('DROP TABLE gone');
+my $dropped = sql('SELECT ckpx_checkpoint()');
+sql("ALTER SYSTEM SET ckpx.global_version_interval = 0");
+$node->reload;
+wait_for_sql($node, "SELECT setting = '0' FROM pg_settings WHERE name = 'ckpx.global_version_interval'");
+push @ends, work_and_checkpoint();
+sql('SELECT ckpx_global_checkpoint(); SELECT ckpx_gc()');
+my ($status, $output, $error) = $node->psql('postgres',
+	"SELECT * FROM ckpx_changed_blocks('$ends[0]', '$alive')");
+like($error, qr/is stale/, 'an end at which a forgotten relation was there');
+like($error, qr/oldest end that can be answered is/, 'with what can be answered');
+isnt(answer($ends[0], $ends[-1]), '', 'a later end is answered');
+sql("ALTER SYSTEM RESET ckpx.global_version_interval");
+$node->reload;
+
+#
 # Failures
 #
 

@@ -39,7 +39,8 @@ typedef enum Variant
 	LAST_LIMIT_ONLY,			/* limits are kept in the newest layer only */
 	CREATION_KEEPS_DROPPED,		/* creating again does not clear DROPPED */
 	NO_DATABASE_ROW,			/* one relation read without its database's */
-	TOMBSTONES_FORGOTTEN		/* tombstones_from is not looked at */
+	TOMBSTONES_FORGOTTEN,		/* tombstones_from is not looked at */
+	NOT_COMPLETED				/* ckpx_layers_complete() is not called */
 } Variant;
 
 typedef struct ModelFork
@@ -193,7 +194,6 @@ relation_event(History *h, Model *m, CkpxDirtyTree *tree, uint32 database,
 			return;
 		m->forks[main_index].exists = true;
 		create_fork(h, m, tree, main_index);
-		create_fork(h, m, tree, main_index + 1);
 		return;
 	}
 	if (what < 2)
@@ -400,6 +400,8 @@ answer_layers(const History *h, XLogRecPtr lsn, XLogRecPtr end_lsn)
 		assert_true(ckpx_dirty_tree_prepend_view(tree, &view, &problem));
 	}
 	assert_null(problem);
+	if (lsn < global->tombstones_from && h->variant != NOT_COMPLETED)
+		ckpx_layers_complete(tree);
 	return tree;
 }
 
@@ -583,7 +585,7 @@ nothing_is_lost(void **state)
 static void
 every_rule_matters(void **state)
 {
-	for (Variant variant = OVERLAPPING_ONLY; variant <= TOMBSTONES_FORGOTTEN;
+	for (Variant variant = OVERLAPPING_ONLY; variant <= NOT_COMPLETED;
 		 variant++)
 	{
 		uint32		histories = 0;
@@ -939,6 +941,7 @@ object_answers(void **state)
 		const char *problem;
 
 		test_random_seed(&h->r, seed);
+		h->variant = NOT_COMPLETED; /* what the object itself says */
 		h->interval = (int64) below(h, 15) * MINUTE;
 		while (h->nsteps < 20)
 		{
