@@ -80,11 +80,11 @@ SELECT nextval('load_seq');
 END;
 EOS
 	define => <<'EOS',
-DROP TABLE IF EXISTS load_new:client_id;
-CREATE TABLE load_new:client_id AS SELECT g AS id FROM generate_series(1, 400) g;
-CREATE INDEX ON load_new:client_id (id);
-DELETE FROM load_new:client_id WHERE id % 3 = 0;
-VACUUM load_new:client_id;
+DROP TABLE IF EXISTS load_new:load:client_id;
+CREATE TABLE load_new:load:client_id AS SELECT g AS id FROM generate_series(1, 400) g;
+CREATE INDEX ON load_new:load:client_id (id);
+DELETE FROM load_new:load:client_id WHERE id % 3 = 0;
+VACUUM load_new:load:client_id;
 EOS
 	empty => <<'EOS',
 BEGIN;
@@ -117,12 +117,17 @@ sub create_load
 	return;
 }
 
+my $nloads = 100;
+
 sub load_command
 {
 	my ($node, @options) = @_;
+
+	# Several may run at a time: each makes and drops tables of its own.
+	$nloads++;
 	my @command = (
 		'pgbench', '--no-vacuum', '-h', $node->host, '-p', $node->port,
-		@options);
+		'-D', "load=${nloads}0", @options);
 
 	my %weight = (change => 30, define => 2, empty => 1);
 	my $folder = tempdir_of($node);
@@ -175,11 +180,6 @@ sub run_load
 	my ($node, $transactions) = @_;
 	my ($output, $errors);
 
-	# The backends of a load that was killed may still be at their last
-	# statement, and would be in the way.
-	wait_for_sql($node, q{
-		SELECT count(*) FROM pg_stat_activity
-		WHERE pid <> pg_backend_pid() AND query ~ '\mload_'}, 0);
 	IPC::Run::run([ load_command($node, '-c', 1, '-t', $transactions) ],
 		'<', \undef, '>', \$output, '2>', \$errors)
 	  or croak "pgbench failed: $errors";

@@ -115,7 +115,9 @@ sub begin_counting
 
 	# No more than the number of faults that can be set at a time.
 	$node->safe_psql('postgres',
-		"SELECT ckpx_fault_add(name, 'sleep', NULL, '0') FROM ckpx_fault_list() WHERE name IN ($names) LIMIT 128"
+		# A moment between a backup's incremental and its tail, so that the load
+		# makes a tail.
+		"SELECT ckpx_fault_add(name, 'sleep', NULL, CASE name WHEN 'backup-incremental' THEN '200' ELSE '0' END) FROM ckpx_fault_list() WHERE name IN ($names) LIMIT 128"
 	);
 	return;
 }
@@ -216,8 +218,12 @@ sub work
 		my ($name, $arguments) = @$call;
 		$calls .= "SELECT $name($arguments);\n" if $names && $names =~ /\b$name\b/;
 	}
+	# Unless that point is what is tested: the load makes a tail for a backup.
 	$node->psql(
 		'postgres', qq{
+		SELECT ckpx_fault_add('backup-incremental', 'sleep', NULL, '100')
+			WHERE NOT EXISTS (SELECT FROM ckpx_fault_list()
+				WHERE name = 'backup-incremental' AND passed IS NOT NULL);
 		SET statement_timeout = '10s';
 		UPDATE load_row SET n = n + 1 WHERE id % 10 = 0;
 		$calls
