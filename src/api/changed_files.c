@@ -7,8 +7,8 @@
  * before the limit block become block numbers within their segment.  From the
  * limit block on every block counts as changed, listed or not, up to a length
  * that WAL does not tell: the rest of the limit's segment is put out, and of
- * the segments behind it those that exist now.  One that comes into being later was made by WAL after the
- * range, which the next range names.
+ * the segments behind it those that exist now.  One that comes into being
+ * later was made by WAL after the range, which the next range names.
  *
  * A file that is named and does not exist was dropped or cut off; a copy must
  * not have it either.
