@@ -1,0 +1,260 @@
+/*-------------------------------------------------------------------------
+ *
+ * entry_store_answers.c
+ *		What is asked of the history: where it ends, what answers a range, what
+ *		is covered by something newer.
+ *
+ * Only finished incrementals and globals answer (and, at the end of a closed
+ * epoch, the backup that continues it), and only within the limit of their
+ * epoch: entry_store_epochs.c finds them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "core/entry_store_internal.h"
+
+XLogRecPtr
+ckpx_entry_store_checkpointed(const CkpxEntryStore *store)
+{
+	XLogRecPtr	lsn = store->epoch_start;
+	const CkpxEntry *entry;
+
+	if (store->epoch == 0)
+		return InvalidXLogRecPtr;
+
+	entry = ckpx_store_newest_of(store, store->epoch, CKPX_KIND_INCREMENTAL,
+								 true);
+	if (entry)
+		lsn = Max(lsn, entry->end_lsn);
+	entry = ckpx_store_newest_of(store, store->epoch, CKPX_KIND_GLOBAL, true);
+	if (entry)
+		lsn = Max(lsn, entry->end_lsn);
+	for (uint32 i = 0; i < store->ngaps; i++)
+	{
+		if (store->gaps[i].damaged && store->gaps[i].epoch == store->epoch)
+			lsn = Max(lsn, store->gaps[i].to_lsn);
+	}
+	return lsn;
+}
+
+uint32
+ckpx_entry_store_uncovered(const CkpxEntryStore *store)
+{
+	uint32		count = 0;
+
+	/* A global sorts behind the incremental that ends where it does. */
+	for (uint32 i = epoch_end(store, store->epoch); i-- > 0;)
+	{
+		const CkpxEntry *entry = &store->entries[i];
+
+		if (entry->epoch != store->epoch)
+			break;
+		if (entry->state != CKPX_ENTRY_FINISHED)
+			continue;
+		if (entry->kind == CKPX_KIND_GLOBAL)
+			break;
+		if (entry->kind == CKPX_KIND_INCREMENTAL)
+			count++;
+	}
+	return count;
+}
+
+XLogRecPtr
+ckpx_entry_store_low_water_mark(const CkpxEntryStore *store)
+{
+	const CkpxEntry *global = ckpx_store_newest_of(store, store->epoch,
+												   CKPX_KIND_GLOBAL, true);
+	XLogRecPtr	lsn = PG_UINT64_MAX;
+
+	if (global)
+		lsn = global->start_lsn;
+	for (uint32 i = epoch_begin(store, store->epoch); i < store->nentries; i++)
+	{
+		const CkpxEntry *entry = &store->entries[i];
+
+		if (entry->kind == CKPX_KIND_INCREMENTAL &&
+			entry->state == CKPX_ENTRY_FINISHED)
+		{
+			lsn = Min(lsn, entry->start_lsn);
+			break;				/* the oldest */
+		}
+	}
+	return lsn != PG_UINT64_MAX ? lsn : store->epoch_start;
+}
+
+/*
+ * Nothing answered: find out what the oldest kept epoch is, and whether the
+ * question lies before it.
+ */
+static void
+judge_age(const CkpxEntryStore *store, XLogRecPtr end_lsn,
+		  CkpxCollectResult *result)
+{
+	CkpxEpochView	view;
+	XLogRecPtr	kept_from = PG_UINT64_MAX;
+	XLogRecPtr	oldest = PG_UINT64_MAX;
+
+	for (bool more = ckpx_epoch_newest(store, &view); more;
+		 more = ckpx_epoch_older(store, &view))
+	{
+		bool		kept = (view.epoch == store->epoch);
+
+		for (uint32 i = epoch_begin(store, view.epoch);
+			 i < store->nentries && store->entries[i].epoch == view.epoch &&
+			 store->entries[i].end_lsn <= view.limit; i++)
+		{
+			const CkpxEntry *entry = &store->entries[i];
+
+			if (entry->state == CKPX_ENTRY_FINISHED &&
+				(entry->kind == CKPX_KIND_INCREMENTAL ||
+				 entry->kind == CKPX_KIND_GLOBAL))
+			{
+				kept = true;
+				oldest = Min(oldest, entry->start_lsn);
+			}
+		}
+		if (kept && view.start < kept_from)
+		{
+			kept_from = view.start;
+			result->oldest_epoch = view.epoch;
+		}
+	}
+	if (result->oldest_epoch == 0)
+		return;					/* no epoch yet */
+
+	result->oldest = oldest != PG_UINT64_MAX ? oldest : kept_from;
+	result->stale = end_lsn <= kept_from;
+}
+
+/*
+ * The newest finished global that holds 'start_lsn'; the index, or nentries.
+ * All globals of an epoch begin where it does, so where the newest one ends
+ * too early, older ones do as well.
+ */
+static uint32
+find_global(const CkpxEntryStore *store, const CkpxEpochView *view,
+			XLogRecPtr start_lsn)
+{
+	for (uint32 i = ckpx_store_ending_after(store, view->epoch, view->limit);
+		 i-- > 0;)
+	{
+		const CkpxEntry *entry = &store->entries[i];
+
+		if (entry->epoch != view->epoch || entry->end_lsn <= start_lsn)
+			break;
+		if (entry->kind == CKPX_KIND_GLOBAL &&
+			entry->state == CKPX_ENTRY_FINISHED &&
+			entry->start_lsn <= start_lsn)
+			return i;
+	}
+	return store->nentries;
+}
+
+bool
+ckpx_entry_store_is_covered(const CkpxEntryStore *store,
+							const CkpxEntry *entry)
+{
+	CkpxEpochView	view;
+	uint32		global;
+
+	if (entry->state != CKPX_ENTRY_FINISHED ||
+		(entry->kind != CKPX_KIND_INCREMENTAL &&
+		 entry->kind != CKPX_KIND_GLOBAL))
+		return false;
+
+	/* A global beyond its epoch's limit answers nothing, so covers nothing. */
+	for (bool more = ckpx_epoch_newest(store, &view); more;
+		 more = ckpx_epoch_older(store, &view))
+	{
+		if (view.epoch != entry->epoch)
+			continue;
+		global = find_global(store, &view, entry->start_lsn);
+		if (global == store->nentries)
+			return false;
+		return entry->kind == CKPX_KIND_INCREMENTAL ?
+			store->entries[global].end_lsn >= entry->end_lsn :
+			store->entries[global].end_lsn > entry->end_lsn;
+	}
+	return false;
+}
+
+void
+ckpx_entry_store_collect(const CkpxEntryStore *store, XLogRecPtr start_lsn,
+						 XLogRecPtr end_lsn, uint32 *chosen,
+						 CkpxCollectResult *result)
+{
+	CkpxEpochView	view;
+	bool		found = false;
+
+	memset(result, 0, sizeof(CkpxCollectResult));
+
+	for (bool more = ckpx_epoch_newest(store, &view); more && !found;)
+	{
+		if (start_lsn == InvalidXLogRecPtr)
+			found = view.start <= end_lsn;
+		else
+			found = view.start <= start_lsn && start_lsn < view.limit;
+		if (!found)
+			more = ckpx_epoch_older(store, &view);
+	}
+	if (found)
+	{
+		result->epoch = view.epoch;
+		if (start_lsn == InvalidXLogRecPtr)
+			start_lsn = view.start;
+	}
+
+	if (start_lsn == end_lsn)
+	{
+		result->complete = true;
+		return;
+	}
+
+	if (found && start_lsn < end_lsn)
+	{
+		XLogRecPtr	position = start_lsn;
+		uint32		global = find_global(store, &view, start_lsn);
+
+		if (global < store->nentries)
+		{
+			chosen[result->nchosen++] = global;
+			position = store->entries[global].end_lsn;
+		}
+		position = ckpx_epoch_walk(store, &view, position,
+								   result->nchosen > 0, end_lsn,
+								   chosen, &result->nchosen);
+		if (result->nchosen > 0)
+		{
+			result->from_lsn = store->entries[chosen[0]].start_lsn;
+			result->checkpointed = position;
+			result->complete = position >= end_lsn;
+			if (!result->complete)
+				result->missing_from = position;
+			return;
+		}
+	}
+
+	result->missing_from = start_lsn;
+	judge_age(store, end_lsn, result);
+}
+
+uint32
+ckpx_entry_store_after(const CkpxEntryStore *store, XLogRecPtr lsn,
+					   uint32 count, uint32 *chosen)
+{
+	uint32		nchosen = 0;
+
+	/* What starts at or after 'lsn' ends after it. */
+	for (uint32 i = ckpx_store_ending_after(store, store->epoch, lsn);
+		 i < store->nentries && nchosen < count; i++)
+	{
+		const CkpxEntry *entry = &store->entries[i];
+
+		if (entry->kind != CKPX_KIND_INCREMENTAL)
+			continue;
+		if (entry->state != CKPX_ENTRY_FINISHED)
+			break;
+		if (entry->start_lsn >= lsn)
+			chosen[nchosen++] = i;
+	}
+	return nchosen;
+}

@@ -1,0 +1,154 @@
+/*-------------------------------------------------------------------------
+ *
+ * entry_store_check.c
+ *		The invariants of the entry store, looked at one by one.
+ *
+ * This is the other way to see what ckpx_entry_store_insert() guarantees: it
+ * trusts nothing that the store's own functions did, so that a manifest
+ * written by a faulty version, or by a hand, is found out before it answers.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "core/entry_store_internal.h"
+
+static const char *
+check_gaps(const CkpxEntryStore *store)
+{
+	uint32		last_epoch = 0;
+
+	if (store->ngaps > CKPX_MAX_GAPS)
+		return "too many gaps";
+	for (uint32 i = 0; i < store->ngaps; i++)
+	{
+		const CkpxGap *gap = &store->gaps[i];
+
+		if (gap->epoch == 0 || gap->epoch > store->epoch)
+			return "a gap belongs to no epoch";
+		if (memchr(gap->reason, '\0', CKPX_GAP_REASON_MAX) == NULL)
+			return "a gap's reason does not end";
+		if (gap->damaged)
+		{
+			if (gap->from_lsn >= gap->to_lsn)
+				return "a damaged range is empty";
+			continue;
+		}
+		if (gap->epoch <= last_epoch)
+			return "the gaps are not in the order of their epochs";
+		last_epoch = gap->epoch;
+		if (gap->epoch == store->epoch && gap->to_lsn != store->epoch_start)
+			return "the open epoch does not begin where its gap ends";
+	}
+	return NULL;
+}
+
+/* Is [from, to) of 'epoch' without incrementals for a known reason? */
+static bool
+hole_is_known(const CkpxEntryStore *store, uint32 epoch, XLogRecPtr from,
+			  XLogRecPtr to)
+{
+	const CkpxEntry *global = ckpx_store_newest_of(store, epoch,
+												   CKPX_KIND_GLOBAL, true);
+	bool		moved = true;
+
+	if (global && global->start_lsn <= from)
+		from = Max(from, global->end_lsn);
+
+	/* Several damaged objects may lie side by side, in any order. */
+	while (from < to && moved)
+	{
+		moved = false;
+		for (uint32 i = 0; i < store->ngaps; i++)
+		{
+			const CkpxGap *gap = &store->gaps[i];
+
+			if (gap->damaged && gap->epoch == epoch &&
+				gap->from_lsn <= from && gap->to_lsn > from)
+			{
+				from = gap->to_lsn;
+				moved = true;
+			}
+		}
+	}
+	return from >= to;
+}
+
+static const char *
+check_entry(const CkpxEntryStore *store, const CkpxEntry *entry)
+{
+	if (entry->kind < CKPX_KIND_INCREMENTAL ||
+		entry->kind > CKPX_KIND_SEGMENT)
+		return "an entry has an unknown kind";
+	if (entry->state < CKPX_ENTRY_PENDING ||
+		entry->state > CKPX_ENTRY_FINISHED)
+		return "an entry has an unknown state";
+	if (entry->epoch == 0 || entry->epoch > store->epoch)
+		return "an entry belongs to no epoch";
+	if (entry->start_lsn >= entry->end_lsn)
+		return "an entry's range is empty";
+	if (entry->epoch < store->epoch && entry->state != CKPX_ENTRY_FINISHED)
+		return "a closed epoch has an unfinished entry";
+	if (entry->epoch == store->epoch && entry->start_lsn < store->epoch_start)
+		return "an entry begins before its epoch";
+	return NULL;
+}
+
+const char *
+ckpx_entry_store_check(const CkpxEntryStore *store)
+{
+	const char *problem;
+	const CkpxEntry *incremental = NULL;	/* the one before, in the epoch */
+	const CkpxEntry *global = NULL;
+
+	if (store->nentries > store->max_entries)
+		return "too many entries";
+	if ((problem = check_gaps(store)) != NULL)
+		return problem;
+
+	for (uint32 i = 0; i < store->nentries; i++)
+	{
+		const CkpxEntry *entry = &store->entries[i];
+		bool		open = (entry->epoch == store->epoch);
+
+		if ((problem = check_entry(store, entry)) != NULL)
+			return problem;
+		if (i > 0 && ckpx_store_compare(entry - 1, entry) >= 0)
+			return "the entries are not in order";
+		if (i > 0 && entry[-1].epoch != entry->epoch)
+			incremental = global = NULL;
+
+		if (entry->kind == CKPX_KIND_INCREMENTAL)
+		{
+			XLogRecPtr	previous_end = open ? store->epoch_start : 0;
+
+			if (incremental)
+			{
+				if (incremental->state != CKPX_ENTRY_FINISHED)
+					return "an unfinished incremental is not the newest";
+				previous_end = incremental->end_lsn;
+			}
+			if (entry->start_lsn < previous_end)
+				return "two incrementals overlap";
+			if (global && entry->start_lsn < global->end_lsn)
+				return "a global ends within an incremental";
+			if (open && entry->start_lsn > previous_end &&
+				!hole_is_known(store, entry->epoch, previous_end,
+							   entry->start_lsn))
+				return "an incremental is missing";
+			incremental = entry;
+		}
+		else if (entry->kind == CKPX_KIND_GLOBAL)
+		{
+			if (open && entry->start_lsn != store->epoch_start)
+				return "a global does not begin where its epoch does";
+			if (global)
+			{
+				if (global->state != CKPX_ENTRY_FINISHED)
+					return "an unfinished global is not the newest";
+				if (global->end_lsn == entry->end_lsn)
+					return "two globals end at the same place";
+			}
+			global = entry;
+		}
+	}
+	return NULL;
+}
