@@ -60,6 +60,19 @@ extern bool ckpx_post_command_is_set(void);
  */
 extern void ckpx_gc_step(long *wait_ms);
 
+/*
+ * incremental_job.c: serve the incremental queue: write the incremental whose
+ * time to be tried has come.  *wait_ms is lowered to when the next one's
+ * comes.
+ */
+extern void ckpx_incremental_step(long *wait_ms);
+
+/*
+ * spill_job.c: write the segments that end at or before 'upto' to disk, as
+ * the runner wants it.  Whatever happens, the request ends.
+ */
+extern void ckpx_spill_step(XLogRecPtr upto);
+
 /* backup_job.c: serve the requests of ckpx_backup_checkpoint(). */
 extern void ckpx_backup_step(void);
 

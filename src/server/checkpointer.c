@@ -1,0 +1,216 @@
+/*-------------------------------------------------------------------------
+ *
+ * checkpointer.c
+ *		The ckpx checkpointer: one round of its work.
+ *
+ * It is the only process that writes objects and manifests, and it does one
+ * thing at a time, in the order of what waits for it: a manifest that
+ * somebody asked for, the spilling that the runner needs to read on,
+ * incrementals, backups, a short turn of the global in work, and garbage
+ * collection.
+ *
+ * What a process that died had in work is nobody's: the first round of a new
+ * one takes it over, and sweeps away the files that no manifest names.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "server/compat.h"
+
+#include "miscadmin.h"
+#include "server/fault.h"
+#include "server/job.h"
+#include "server/logtail.h"
+#include "server/publish.h"
+#include "server/request.h"
+#include "server/workers.h"
+#include "utils/memutils.h"
+
+#define CKPX_IDLE_WAIT_MS		10000
+
+/* This process has looked at what the one before it left. */
+static bool recovered = false;
+
+/*
+ * The older manifest that was found may name what a garbage collection, cut
+ * off by a crash, was about to remove: when the first manifest of our own has
+ * replaced it, with this sequence, its objects are looked at again.
+ */
+static uint64 sweep_again_at = 0;
+
+/*
+ * Take away the running entries that ckpx_cancel_pending() has marked.  No
+ * job runs here, so they are nobody's.  Their objects go with the sweep, as
+ * far as no manifest on disk names them: a failed attempt may have got that
+ * far.
+ */
+static void
+remove_cancelled(void)
+{
+	bool		any = false;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	for (uint32 i = 0; i < CkpxShared->store->nentries;)
+	{
+		CkpxEntry  *entry = &CkpxShared->store->entries[i];
+
+		if (entry->state == CKPX_ENTRY_RUNNING && entry->cancelled &&
+			ckpx_entry_transition(entry, CKPX_EVENT_ABANDON) &&
+			ckpx_entry_store_remove(CkpxShared->store, entry->kind,
+									entry->epoch, entry->start_lsn,
+									entry->end_lsn))
+			any = true;
+		else
+			i++;
+	}
+	LWLockRelease(CkpxShared->lock);
+
+	if (!any)
+		return;
+	CKPX_FAULT("cancel-removed");
+	ckpx_sweep();
+	ConditionVariableBroadcast(&CkpxShared->progress);
+}
+
+/*
+ * Write a manifest because somebody asked for one: a new epoch, a pin.
+ */
+static bool
+job_publish(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool ok = false;
+
+	if (!ckpx_job_begin(false))
+		return false;
+	PG_TRY();
+	{
+		ckpx_publish(NULL);
+		ok = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error = ckpx_job_catch(context);
+
+		if (!ckpx_error_is_external(error))
+			ReThrowError(error);
+		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+		CkpxShared->publish_failures++;
+		strlcpy(CkpxShared->publish_error, error->message,
+				CKPX_ERROR_TEXT_MAX);
+		LWLockRelease(CkpxShared->lock);
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("ckpx could not write a manifest: %s",
+						error->message)));
+	}
+	PG_END_TRY();
+	ckpx_job_end();
+	if (ok)
+		ckpx_wake_worker(CKPX_WORKER_RUNNER);
+	return ok;
+}
+
+/*
+ * Take over from a process that died: its job is nobody's now.
+ */
+static void
+recover(void)
+{
+	CkpxSegmentInfo *infos;
+	uint32		ninfos;
+
+	infos = ckpx_logtail_copy(&ninfos);
+	for (uint32 i = 0; i < ninfos; i++)
+	{
+		if (infos[i].spilling)
+			(void) ckpx_logtail_mark_spilling(infos[i].start_lsn,
+											  infos[i].end_lsn, false);
+	}
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->job_running = false;
+	CkpxShared->removing = false;
+	CkpxShared->spill_request = InvalidXLogRecPtr;
+	for (uint32 i = 0; i < CkpxShared->store->nentries;)
+	{
+		CkpxEntry  *entry = &CkpxShared->store->entries[i];
+
+		if (entry->state == CKPX_ENTRY_RUNNING)
+			(void) ckpx_entry_transition(entry, CKPX_EVENT_ABANDON);
+
+		/*
+		 * A backup's request is taken up anew, with another range.  Who
+		 * cancelled an entry waits for it to go.
+		 */
+		if ((entry->kind == CKPX_KIND_BACKUP || entry->cancelled) &&
+			entry->state == CKPX_ENTRY_PENDING &&
+			ckpx_entry_store_remove(CkpxShared->store, entry->kind,
+									entry->epoch, entry->start_lsn,
+									entry->end_lsn))
+			continue;
+		i++;
+	}
+	LWLockRelease(CkpxShared->lock);
+	ckpx_request_recover();
+	ConditionVariableBroadcast(&CkpxShared->progress);
+	ckpx_wake_worker(CKPX_WORKER_RUNNER);
+}
+
+long
+ckpx_checkpointer_step(void)
+{
+	long		wait_ms = CKPX_IDLE_WAIT_MS;
+	bool		booted;
+	bool		publish;
+	bool		sweep;
+	XLogRecPtr	spill;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	booted = CkpxShared->booted;
+	LWLockRelease(CkpxShared->lock);
+
+	if (!booted)
+	{
+		ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_IDLE,
+						   "waiting for the runner");
+		return CKPX_IDLE_WAIT_MS;
+	}
+	if (!recovered)
+	{
+		recover();
+		ckpx_sweep();
+		LWLockAcquire(CkpxShared->lock, LW_SHARED);
+		sweep_again_at = CkpxShared->manifest_sequence + 1;
+		LWLockRelease(CkpxShared->lock);
+		recovered = true;
+	}
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	sweep = sweep_again_at != 0 &&
+		CkpxShared->manifest_sequence >= sweep_again_at;
+	publish = CkpxShared->publish_requested > CkpxShared->publish_done;
+	spill = CkpxShared->spill_request;
+	LWLockRelease(CkpxShared->lock);
+
+	if (sweep)
+	{
+		ckpx_sweep();
+		sweep_again_at = 0;
+	}
+	if (publish && !job_publish())
+		wait_ms = 1000;
+	if (spill != InvalidXLogRecPtr)
+		ckpx_spill_step(spill);
+	remove_cancelled();
+
+	ckpx_incremental_step(&wait_ms);
+	remove_cancelled();
+	ckpx_backup_step();
+	ckpx_global_step(&wait_ms);
+	remove_cancelled();
+	ckpx_gc_step(&wait_ms);
+
+	ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_IDLE, "");
+	ckpx_worker_healthy(CKPX_WORKER_CHECKPOINTER);
+	return wait_ms;
+}

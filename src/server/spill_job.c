@@ -1,0 +1,138 @@
+/*-------------------------------------------------------------------------
+ *
+ * spill_job.c
+ *		Spilling: segments of the logtail become objects on disk, so that the
+ *		memory and the WAL they hold can go before their entry is finished.
+ *
+ * The runner asks by setting spill_request, when the logtail's memory is full
+ * or too much WAL is held.  Each segment is written and published on its own,
+ * and stays readable all the while: only when its entry lies in the store
+ * does ckpx_logtail_mark_spilled() let its memory go.  Dying before that
+ * leaves the segment in memory as well, and its WAL unreleased or its object
+ * named by the manifest, from which the next boot loads it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "server/compat.h"
+
+#include "miscadmin.h"
+#include "server/fault.h"
+#include "server/job.h"
+#include "server/logtail.h"
+#include "server/publish.h"
+#include "server/request.h"
+#include "server/workers.h"
+#include "utils/timestamp.h"
+
+/*
+ * Write one segment of the logtail to disk and publish it.
+ */
+static void
+spill_segment(const CkpxSegmentInfo *info)
+{
+	CkpxDirtyTree *tree;
+	CkpxEntry	entry;
+	CkpxWaitTicket release;
+	bool		full;
+
+	/*
+	 * The manifest that names the object lets WAL go, so there must be room
+	 * for its entry before anything is written.  Only this process and, while
+	 * no entry is pending, the runner insert entries: two places do.
+	 */
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	full = CkpxShared->store->nentries + 2 > CkpxShared->store->max_entries;
+	LWLockRelease(CkpxShared->lock);
+	if (full)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("no room for a logtail segment among ckpx.max_entries entries")));
+
+	if (!ckpx_logtail_mark_spilling(info->start_lsn, info->end_lsn, true))
+		return;
+	tree = ckpx_dirty_tree_create(CurrentMemoryContext);
+	ckpx_job_gather(tree, info->start_lsn, info->end_lsn, info->epoch);
+	ckpx_segment_entry(&entry, info);
+	entry.truncate_lsn = info->last_record.start;
+	ckpx_job_write(&entry, tree, "segment", NULL, 0);
+	entry.finished_at = GetCurrentTimestamp();
+	ckpx_publish(&entry);
+
+	CKPX_FAULT("spill-published");
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	if (ckpx_entry_store_load(CkpxShared->store, &entry) != CKPX_STORE_OK)
+	{
+		LWLockRelease(CkpxShared->lock);
+		elog(ERROR, "could not keep the entry of a spilled segment");
+	}
+	CkpxShared->stat.segments_spilled++;
+	release.release_lsn = CkpxShared->manifest_release[1];
+	LWLockRelease(CkpxShared->lock);
+
+	(void) ckpx_logtail_mark_spilled(info->start_lsn, info->end_lsn,
+									 entry.nparts);
+	ConditionVariableBroadcast(&CkpxShared->progress);
+
+	(void) ckpx_enqueue(CKPX_QUEUE_WAIT, &release);
+	ereport(DEBUG1,
+			(errmsg_internal("ckpx spilled logtail segment %X/%X-%X/%X",
+							 LSN_FORMAT_ARGS(info->start_lsn),
+							 LSN_FORMAT_ARGS(info->end_lsn))));
+}
+
+static void
+end_spill(void)
+{
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->spill_request = InvalidXLogRecPtr;
+	LWLockRelease(CkpxShared->lock);
+	ConditionVariableBroadcast(&CkpxShared->progress);
+	ckpx_wake_worker(CKPX_WORKER_RUNNER);
+}
+
+/*
+ * Serve the runner's wish to have segments written out.  Whatever happens,
+ * the request ends: the runner asks again if it still has no room.
+ */
+void
+ckpx_spill_step(XLogRecPtr upto)
+{
+	MemoryContext context = CurrentMemoryContext;
+	CkpxSegmentInfo *infos;
+	uint32		ninfos;
+
+	if (!ckpx_job_begin(false))
+		return;
+	ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_BUSY, "spill");
+	infos = ckpx_logtail_copy(&ninfos);
+	PG_TRY();
+	{
+		for (uint32 i = 0; i < ninfos; i++)
+		{
+			if (!infos[i].spilled && infos[i].end_lsn <= upto)
+				spill_segment(&infos[i]);
+			CHECK_FOR_INTERRUPTS();
+		}
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error = ckpx_job_catch(context);
+
+		for (uint32 i = 0; i < ninfos; i++)
+			(void) ckpx_logtail_mark_spilling(infos[i].start_lsn,
+											  infos[i].end_lsn, false);
+		if (!ckpx_error_is_external(error) &&
+			error->sqlerrcode != ERRCODE_QUERY_CANCELED)
+			ReThrowError(error);
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("ckpx could not spill the logtail: %s",
+						error->message)));
+		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+		CkpxShared->stat.jobs_failed++;
+		LWLockRelease(CkpxShared->lock);
+	}
+	PG_END_TRY();
+	ckpx_job_end();
+	end_spill();
+}
