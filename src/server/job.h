@@ -102,7 +102,7 @@ extern void ckpx_job_log_finished(const CkpxEntry *entry);
 extern void ckpx_global_step(long *wait_ms);
 
 /*
- * global_job.c: have a global made of all incrementals that are in none, by
+ * global_entry.c: have a global made of all incrementals that are in none, by
  * the next steps; false where there are none, or an attempt has failed.
  */
 extern bool ckpx_global_force(void);
