@@ -1,0 +1,81 @@
+/*-------------------------------------------------------------------------
+ *
+ * logtail_internal.h
+ *		What the parts of the logtail share: its shared memory.
+ *
+ * The idea: a segment is a slot: its info, a pointer into the DSA area, and a
+ * count of pins.  'order' lists the slots of the logtail in LSN order; a slot
+ * that is neither there nor in the free list is retired: it left the logtail
+ * while somebody had it pinned, and whoever unpins it last frees it.  All of
+ * that changes under logtail_lock, held exclusively, and nothing that can
+ * raise an error happens while it is held.
+ *
+ *	logtail.c			the list, and pins
+ *	logtail_memory.c	the area and the bytes in it
+ *	logtail_merge.c	neighbours made one
+ *
+ * Only these include this header.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CKPX_LOGTAIL_INTERNAL_H
+#define CKPX_LOGTAIL_INTERNAL_H
+
+#include "server/logtail.h"
+#include "server/shared_state.h"
+
+typedef struct CkpxSlot
+{
+	CkpxSegmentInfo info;
+	dsa_pointer data;			/* InvalidDsaPointer: none, or no bytes */
+	Size		allocated;		/* memory that 'data' has */
+	uint32		pins;
+	bool		retired;		/* free it at the last unpin */
+} CkpxSlot;
+
+struct CkpxLogtail
+{
+	Size		area_size;		/* of the DSA area behind this struct */
+	Size		used;			/* sum of 'allocated' */
+	Size		merge_at;		/* merge when 'used' would pass this */
+	uint32		nsegments;
+	uint32		nfree;
+	uint16		order[CKPX_MAX_SEGMENTS];	/* slots in LSN order */
+	uint16		free[CKPX_MAX_SEGMENTS];	/* a stack */
+	CkpxSlot	slots[CKPX_MAX_SEGMENTS];
+};
+
+/*
+ * logtail_memory.c: the area as this process sees it; NULL before _attach,
+ * which every function that follows a data pointer calls first.  It may raise
+ * an error: no lock held.
+ */
+extern dsa_area *ckpx_logtail_area;
+
+extern void ckpx_logtail_attach(void);
+
+/* The size to allocate for 'size' bytes. */
+extern Size ckpx_logtail_rounded(Size size);
+
+/*
+ * The byte form of sorted relations: its size; written to 'place', which has
+ * just that many bytes; or in shared memory that is allocated for it.  _store
+ * is false where there is no memory; an empty tree needs none.
+ */
+extern Size ckpx_segment_size(CkpxRelation **relations, uint32 count);
+extern void ckpx_segment_encode(CkpxRelation **relations, uint32 count,
+								char *place, Size size);
+extern bool ckpx_segment_store(CkpxRelation **relations, uint32 count,
+							   Size size, dsa_pointer *data);
+
+/* Let go of a slot's bytes.  The lock is held exclusively. */
+extern void ckpx_logtail_free_data(CkpxLogtail *logtail, CkpxSlot *slot);
+
+/*
+ * logtail.c: pin the segment in 'number' and describe it.  The lock is held
+ * exclusively.
+ */
+extern void ckpx_logtail_pin_slot(CkpxLogtail *logtail, uint32 number,
+								  CkpxSegmentRef *ref);
+
+#endif							/* CKPX_LOGTAIL_INTERNAL_H */
