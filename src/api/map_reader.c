@@ -32,8 +32,8 @@
 #include "api/map_reader.h"
 #include "miscadmin.h"
 #include "server/fault.h"
-#include "server/files.h"
 #include "server/logtail.h"
+#include "server/object_file.h"
 #include "server/shared_state.h"
 
 /* How often the choice is made anew when an object has gone. */

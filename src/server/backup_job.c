@@ -21,9 +21,9 @@
  */
 #include "server/compat.h"
 
+#include "core/names.h"
 #include "miscadmin.h"
 #include "server/fault.h"
-#include "server/files.h"
 #include "server/job.h"
 #include "server/logtail.h"
 #include "server/observers.h"

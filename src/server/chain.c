@@ -26,7 +26,7 @@
 #include "miscadmin.h"
 #include "postmaster/bgwriter.h"
 #include "server/fault.h"
-#include "server/files.h"
+#include "server/object_file.h"
 #include "server/options.h"
 #include "server/replay.h"
 #include "server/runner.h"

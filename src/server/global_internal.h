@@ -24,6 +24,7 @@
 
 #include "core/layers.h"
 #include "server/files.h"
+#include "server/object_file.h"
 #include "server/shared_state.h"
 
 /*

@@ -22,7 +22,6 @@
 #include "common/relpath.h"
 #include "miscadmin.h"
 #include "server/fault.h"
-#include "server/files.h"
 #include "server/job.h"
 #include "server/observers.h"
 #include "server/options.h"

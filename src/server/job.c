@@ -21,6 +21,7 @@
 #include "server/files.h"
 #include "server/job.h"
 #include "server/logtail.h"
+#include "server/object_file.h"
 #include "server/observers.h"
 #include "server/options.h"
 #include "server/workers.h"

@@ -31,6 +31,8 @@
 #include "server/fault.h"
 #include "server/files.h"
 #include "server/logtail.h"
+#include "server/node.h"
+#include "server/object_file.h"
 #include "server/options.h"
 #include "server/publish.h"
 #include "server/replay.h"

@@ -24,6 +24,7 @@
 #include "server/fault.h"
 #include "server/files.h"
 #include "server/logtail.h"
+#include "server/node.h"
 #include "server/options.h"
 #include "server/shared_state.h"
 #include "server/uninstall.h"

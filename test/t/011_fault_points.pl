@@ -32,7 +32,7 @@ find(
 			my $text = slurp($_);
 			$used{$1}++ while $text =~ /CKPX_FAULT\("([^"]+)"\)/g;
 			$whats{$1}++
-			  while $text =~ /ckpx_output_create\([^;]*?,\s*"([^"]+)"\)/g;
+			  while $text =~ /ckpx_output_create(?:_at)?\([^;]*?,\s*"([^"]+)"\)/g;
 		}
 	},
 	$src);

@@ -1,0 +1,45 @@
+/*-------------------------------------------------------------------------
+ *
+ * node.h
+ *		Whose store it is: the folder of this data directory, its lock, and the
+ *		node identifier.
+ *
+ * The idea: CKPX_NODE_FILE in the data directory says who it is, and the
+ * store's folder is named after that.  The runner calls these when it starts,
+ * ckpx_uninstall() when it takes everything away; neither holds a lock.  File
+ * trouble raises errors with errcode_for_file_access() and the path.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CKPX_NODE_H
+#define CKPX_NODE_H
+
+#include "postgres.h"
+
+/* In the data directory: who it is; in the store's folder: whose it is. */
+#define CKPX_NODE_FILE		"ckpx_node"
+#define CKPX_LOCK_FILE		"lock"
+
+/*
+ * Make ckpx.directory and CkpxShared->folder, which must be set and lie in it,
+ * where they are not there yet.  Where ckpx.directory lies in the data
+ * directory and holds the folder of the data directory that this one is a
+ * copy of, that folder is taken over: its history is ours as well.
+ */
+extern void ckpx_folder_create(void);
+
+/*
+ * Take the folder for this process until it ends; true also if it has it
+ * already.  False, with errno, while another process has it.
+ */
+extern bool ckpx_folder_lock(void);
+
+/*
+ * The identifier of this data directory, from CKPX_NODE_FILE in it.  Where
+ * there is none, a new one is made; also where the file is damaged or names
+ * another directory (device and inode), as it does in a copy: then *is_copy
+ * is true.  Durable when it returns.
+ */
+extern uint64 ckpx_node_identity(bool *is_copy);
+
+#endif							/* CKPX_NODE_H */

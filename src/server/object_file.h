@@ -1,0 +1,62 @@
+/*-------------------------------------------------------------------------
+ *
+ * object_file.h
+ *		Checkpoint objects as files, read through all their parts.
+ *
+ * Any process may read; nothing is shared.  Everything lives in the memory
+ * context of _open and is let go by _close; outside a transaction an error
+ * leaves descriptors open until the worker's error block calls
+ * AtEOXact_Files().
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CKPX_OBJECT_FILE_H
+#define CKPX_OBJECT_FILE_H
+
+#include "postgres.h"
+
+#include "core/entry.h"
+#include "core/object_format.h"
+
+/*
+ * An object for reading, through all its parts, from the present process.
+ * 'missing_ok': NULL when the first part is not there.  Damage raises
+ * ERRCODE_DATA_CORRUPTED naming the file.  Kind, epoch, timeline, range and,
+ * where they are not 0, version, nparts and size_bytes must be those of the
+ * entry; system identifier, major and block sizes those of this cluster.  All
+ * parts of an object must have the same header but for the part's number.
+ * All lives in the memory context of _open, with one descriptor per part.
+ * _find leaves 'relation' as it is where the key is not there; _find_since
+ * leaves out a global's layers that end at or before 'lsn'.  _peek tells the
+ * key of the record that _next will visit, see object_format.h.
+ */
+typedef struct CkpxObjectFile CkpxObjectFile;
+
+extern CkpxObjectFile *ckpx_object_file_open(const CkpxEntry *entry,
+											 bool missing_ok);
+extern const CkpxObjectHeader *ckpx_object_file_header(CkpxObjectFile *file);
+extern bool ckpx_object_file_next(CkpxObjectFile *file,
+								  CkpxRelationView *view);
+extern bool ckpx_object_file_find(CkpxObjectFile *file, const CkpxRelKey *key,
+								  CkpxRelation *relation);
+extern bool ckpx_object_file_find_since(CkpxObjectFile *file,
+										const CkpxRelKey *key, XLogRecPtr lsn,
+										CkpxRelation *relation);
+extern bool ckpx_object_file_peek(CkpxObjectFile *file, CkpxRelKey *key);
+
+/* No range that ends before this is answered by the global; Invalid: any is. */
+extern XLogRecPtr ckpx_object_file_tombstones_from(CkpxObjectFile *file);
+extern void ckpx_object_file_close(CkpxObjectFile *file);
+
+/*
+ * Check header, footer, table of contents and size of every part without
+ * reading the body; false with *problem, a palloc'd sentence that names the
+ * file, also where a file is missing or its sectors cannot be read.
+ */
+extern bool ckpx_object_file_check(const CkpxEntry *entry, char **problem);
+
+/* The same for one named file of which only the name is known; fills entry. */
+extern bool ckpx_object_file_probe(const char *name, CkpxEntry *entry,
+								   char **problem);
+
+#endif							/* CKPX_OBJECT_FILE_H */
