@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * wal_source.h
- *		From WAL to dirty trees: the only file that knows records.
+ *		From WAL to dirty trees.
  *
  * The source reads WAL from a known position on, never past what is flushed
  * (on a standby: replayed), and gathers what the records changed.  A cut
@@ -10,7 +10,7 @@
  * decoded.
  *
  * What the map holds beyond the records' own block references, because the
- * pages change without being named (see wal_source.c for the reasons): the VM
+ * pages change without being named (see wal_decode.c for the reasons): the VM
  * page of every heap block, the VM page at a truncation's edge, block 0 of a
  * sequence until a checkpoint's redo point passes its last record, block 0
  * of an SP-GiST index, whole databases, created and dropped forks.
