@@ -100,10 +100,10 @@ typedef struct CkpxObjectOptions
 } CkpxObjectOptions;
 
 /*
- * Writing: begin, add in order of key and layer, end.  Memory: one section, its compressed
- * form, and 40 bytes for each section so far.  After the greater half of
- * CKPX_MAX_SECTIONS a file's sections become larger than asked for, so that
- * their number stays within the bound.
+ * Writing: begin, add in order of key and layer, end.  Memory: one section,
+ * its compressed form, and 40 bytes for each section so far.  After the
+ * greater half of CKPX_MAX_SECTIONS a file's sections become larger than asked
+ * for, so that their number stays within the bound.
  */
 typedef void (*CkpxObjectWrite) (void *arg, const char *bytes, Size length);
 typedef struct CkpxObjectWriter CkpxObjectWriter;

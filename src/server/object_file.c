@@ -4,7 +4,7 @@
  *		Checkpoint objects as files: the parts of one, opened together and
  *		read as one.
  *
- * core/object_format.c knows the bytes; here are the descriptors, the names,
+ * core/object_format.h knows the bytes; here are the descriptors, the names,
  * and the question whether a file is the one that its entry means: of this
  * cluster, of this range, and with the same header in all parts, so that
  * parts left by an earlier attempt are not taken for parts of this one.
