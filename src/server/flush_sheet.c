@@ -275,7 +275,7 @@ decide(CkpxFlushRelation *sheet, uint32 count)
 	CkpxFlushReason *reasons = palloc(sizeof(CkpxFlushReason) * (count + 1));
 	uint64		total = 0;
 
-	policy.memory_cap = ckpx_flush_memory_cap < 0 ? shared_bytes / 2 :
+	policy.memory_cap = ckpx_flush_memory_cap < 0 ? shared_bytes :
 		(uint64) ckpx_flush_memory_cap * 1024;
 	policy.table_capacity = ckpx_table_flush_capacity < 0 ? shared_bytes / 8 :
 		(uint64) ckpx_table_flush_capacity * 1024;

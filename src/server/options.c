@@ -335,7 +335,8 @@ define_flushing(void)
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("ckpx.flush_memory_cap",
 							"Sets the amount of dirty buffers at which the pressure to flush is full.",
-							"-1 means half of shared_buffers.",
+							"-1 means all of shared_buffers: what is written early "
+							"is often written again.",
 							&ckpx_flush_memory_cap, -1, -1, MAX_KILOBYTES,
 							PGC_SIGHUP, GUC_UNIT_KB,
 							check_flush_memory_cap, NULL, NULL);

@@ -19,7 +19,7 @@ extern int	ckpx_collect_interval;
 extern int	ckpx_collect_lag;
 extern int	ckpx_flush_mode;	/* CKPX_FLUSH_MODE_... */
 extern int	ckpx_max_flush_interval;
-extern int	ckpx_flush_memory_cap;	/* kB, -1: half of shared_buffers */
+extern int	ckpx_flush_memory_cap;	/* kB, -1: shared_buffers */
 extern int	ckpx_table_flush_capacity;	/* kB, -1: 1/8 of shared_buffers */
 extern int	ckpx_flush_rate_limit;	/* kB per second, 0: none */
 extern int	ckpx_min_incremental_interval;
