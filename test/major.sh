@@ -9,6 +9,10 @@
 # /var/tmp/ckpx-majors; about 1.8 GB each).  It is kept, so that the next run
 # starts at once.  18 is built there from its source package, with assertions
 # if CKPX_CASSERT=yes.
+#
+# No Debian release has 16.  CKPX_MIRROR, CKPX_SUITE, CKPX_COMPONENTS and
+# CKPX_KEYRING name the archive of another distribution and its keys: noble,
+# "main,universe" of Ubuntu has it.
 set -eu -o pipefail
 
 top=$(cd "$(dirname "$0")/.." && pwd -P)
@@ -34,14 +38,15 @@ shift
 }
 
 root=$chroots/$major
-debian=trixie			# has 17
+suite=${CKPX_SUITE:-trixie}	# trixie has 17
+keyring=${CKPX_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg}
 source_suite=sid		# has the source package of 18
 
 in_root() { chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C "$@"; }
 
 make_chroot() {
-	local mirror
-	mirror=$(awk '/^URIs:/{print $2; exit}' /etc/apt/sources.list.d/*.sources 2>/dev/null)
+	local mirror=${CKPX_MIRROR:-} script=/usr/share/debootstrap/scripts/$suite
+	[ -n "$mirror" ] || mirror=$(awk '/^URIs:/{print $2; exit}' /etc/apt/sources.list.d/*.sources 2>/dev/null)
 	[ -n "$mirror" ] || mirror=$(awk '/^deb /{for (i = 2; i <= NF; i++) if ($i ~ "://") {print $i; exit}}' /etc/apt/sources.list)
 	[ -n "$mirror" ] || {
 		echo "major: no mirror found in this machine's apt sources" >&2
@@ -50,8 +55,10 @@ make_chroot() {
 	command -v debootstrap >/dev/null ||
 		DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends debootstrap
 	mkdir -p "$chroots"
-	debootstrap --variant=minbase \
-		--keyring=/usr/share/keyrings/debian-archive-keyring.gpg "$debian" "$root" "$mirror"
+	# Debian's debootstrap knows Ubuntu's releases by the first of their kind.
+	[ -e "$script" ] || script=/usr/share/debootstrap/scripts/gutsy
+	debootstrap --variant=minbase --components="${CKPX_COMPONENTS:-main}" \
+		--keyring="$keyring" "$suite" "$root" "$mirror" "$script"
 	# Nothing may start a service, and no cluster is made.
 	printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
 	chmod 755 "$root/usr/sbin/policy-rc.d"
