@@ -182,33 +182,6 @@ want_epoch(CkpxRunner *runner, const char *reason, XLogRecPtr from_lsn,
 }
 
 /*
- * A new epoch is needed although WAL was not looked at: up to where is what is
- * known about this very history?  A store inside the data directory was
- * copied or restored together with it; but that is not believed where the WAL
- * that is there says otherwise.
- */
-static XLogRecPtr
-proven_end(CkpxRunner *runner, const CkpxBoot *boot)
-{
-	const CkpxWalProblem *problem;
-
-	if (!boot->inside)
-		return InvalidXLogRecPtr;
-	if (!boot->have_entry ||
-		ckpx_wal_source_resume(runner->source, boot->known_end,
-							   boot->timeline, &boot->last.last_record))
-		return boot->known_end;
-
-	problem = ckpx_wal_source_problem(runner->source);
-	if (problem->kind == CKPX_BREAK_GONE ||
-		(problem->kind == CKPX_BREAK_BEHIND && RecoveryInProgress()))
-		return boot->known_end;
-	if (problem->kind == CKPX_BREAK_HISTORY)
-		return Min(problem->resume_lsn, boot->known_end);
-	return InvalidXLogRecPtr;
-}
-
-/*
  * The chain's end is not in this timeline's history.  What an older timeline
  * wrote before the switch point is common to both, unless WAL was rolled back
  * on that timeline before, without a switch.  A store outside the data
@@ -244,6 +217,33 @@ proven_before_switch(CkpxRunner *runner, const CkpxBoot *boot,
 }
 
 /*
+ * A new epoch is needed although WAL was not looked at: up to where is what is
+ * known about this very history?  Where the last known record is found again,
+ * up to its end.  If it cannot be looked at any more, a store inside the data
+ * directory is believed, which was copied or restored together with it.
+ */
+static XLogRecPtr
+proven_end(CkpxRunner *runner, const CkpxBoot *boot)
+{
+	const CkpxWalProblem *problem;
+
+	if (!boot->have_entry)
+		return boot->inside ? boot->known_end : InvalidXLogRecPtr;
+	if (ckpx_wal_source_resume(runner->source, boot->known_end,
+							   boot->timeline, &boot->last.last_record))
+		return boot->known_end;
+
+	problem = ckpx_wal_source_problem(runner->source);
+	if (problem->kind == CKPX_BREAK_HISTORY)
+		return proven_before_switch(runner, boot, problem->switch_lsn);
+	if (boot->inside &&
+		(problem->kind == CKPX_BREAK_GONE ||
+		 (problem->kind == CKPX_BREAK_BEHIND && RecoveryInProgress())))
+		return boot->known_end;
+	return InvalidXLogRecPtr;
+}
+
+/*
  * Go on behind the last range that is known, if its last record is still
  * there; else want an epoch.  A standby replays again what it had replayed
  * before it was restarted: that is a matter of waiting, the chain is BEHIND
@@ -255,6 +255,7 @@ resume_entry(CkpxRunner *runner)
 	const CkpxBoot *boot = &runner->boot;
 	CkpxWalProblem problem;
 	XLogRecPtr	from_lsn = InvalidXLogRecPtr;
+	bool		in_recovery = RecoveryInProgress();
 
 	if (ckpx_wal_source_resume(runner->source, boot->known_end,
 							   boot->timeline, &boot->last.last_record))
@@ -265,8 +266,9 @@ resume_entry(CkpxRunner *runner)
 	}
 
 	problem = *ckpx_wal_source_problem(runner->source);
-	if (problem.kind == CKPX_BREAK_BEHIND && RecoveryInProgress())
+	if (problem.kind == CKPX_BREAK_BEHIND && in_recovery)
 	{
+		/* Should recovery just have ended: the next step sees that. */
 		ckpx_set_problem(problem.text);
 		runner->chain = CKPX_CHAIN_BEHIND;
 		return;
@@ -277,7 +279,7 @@ resume_entry(CkpxRunner *runner)
 	 * histories differ cannot be told, except by a timeline's switch point.
 	 */
 	if (problem.kind == CKPX_BREAK_HISTORY)
-		from_lsn = proven_before_switch(runner, boot, problem.resume_lsn);
+		from_lsn = proven_before_switch(runner, boot, problem.switch_lsn);
 	else if (problem.kind == CKPX_BREAK_GONE && boot->inside)
 		from_lsn = boot->known_end;
 	want_epoch(runner, problem.text, from_lsn, InvalidXLogRecPtr);

@@ -44,6 +44,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "server/compat.h"
+#include "server/fault.h"
 #include "storage/fd.h"
 
 /*
@@ -59,6 +60,7 @@ ckpx_wal_broke(CkpxWalSource *source, CkpxWalBreak kind, XLogRecPtr lsn,
 	source->problem.kind = kind;
 	source->problem.lsn = lsn;
 	source->problem.resume_lsn = resume_lsn;
+	source->problem.switch_lsn = InvalidXLogRecPtr;
 	va_start(args, format);
 	vsnprintf(source->problem.text, sizeof(source->problem.text), format,
 			  args);
@@ -188,6 +190,7 @@ ckpx_wal_update_limit(CkpxWalSource *source)
 						   source->timeline,
 						   LSN_FORMAT_ARGS(source->switch_point),
 						   LSN_FORMAT_ARGS(source->position));
+			source->problem.switch_lsn = source->switch_point;
 			return false;
 		}
 		limit = Min(limit, source->switch_point);
@@ -281,6 +284,7 @@ fill_chunk(CkpxWalSource *source, XLogRecPtr from, XLogRecPtr upto)
 	if (source->chunk_upto != from)
 		source->chunk_from = source->chunk_upto = from - from % XLOG_BLCKSZ;
 
+	CKPX_FAULT("wal-read");
 	while (source->chunk_upto < end)
 	{
 		ssize_t		nbytes;

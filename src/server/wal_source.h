@@ -65,6 +65,9 @@ typedef struct CkpxWalProblem
 	XLogRecPtr	lsn;			/* where */
 	XLogRecPtr	resume_lsn;		/* SPECIAL, MINIMAL: where the next epoch can
 								 * begin; invalid: not known (yet) */
+	XLogRecPtr	switch_lsn;		/* HISTORY: where this history left the
+								 * position's timeline; invalid: it never was
+								 * on it */
 	char		text[160];		/* for the log and the gap's reason */
 } CkpxWalProblem;
 
