@@ -20,6 +20,7 @@
 #include "access/xlogrecovery.h"
 #include "api/api.h"
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "server/shared_state.h"
 #include "server/wal_source.h"
@@ -192,13 +193,30 @@ ckpx_row_time(CkpxRow *row, int64 timestamp)
 		ckpx_row_datum(row, TimestampTzGetDatum(timestamp));
 }
 
+/*
+ * What is in shared memory belongs to no database: a pin may have got its name
+ * in one of another encoding, and a message that was cut to fit may end within
+ * a character.  Such text must not get into this database as it is.
+ */
 void
 ckpx_row_text(CkpxRow *row, const char *text)
 {
+	char	   *copy;
+
 	if (text == NULL || text[0] == '\0')
+	{
 		ckpx_row_null(row);
-	else
-		ckpx_row_datum(row, CStringGetTextDatum(text));
+		return;
+	}
+
+	copy = pstrdup(text);
+	if (!pg_verifymbstr(copy, strlen(copy), true))
+	{
+		for (char *c = copy; *c != '\0'; c++)
+			if (IS_HIGHBIT_SET(*c))
+				*c = '?';
+	}
+	ckpx_row_datum(row, CStringGetTextDatum(copy));
 }
 
 void

@@ -503,6 +503,12 @@ ckpx_read_object(PG_FUNCTION_ARGS)
 				 errmsg("offset and length must not be negative")));
 
 	path = object_path(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
+	/* Somebody's link or pipe of that name must not lead elsewhere. */
+	if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a regular file", path)));
 	fd = OpenTransientFile(path, O_RDONLY | PG_BINARY);
 	if (fd < 0 || fstat(fd, &st) != 0)
 		ereport(ERROR,

@@ -423,7 +423,8 @@ define_checkpoints(void)
 							   "Sets the shell command that is run after each finished checkpoint.",
 							   "An empty string runs none.",
 							   &ckpx_post_checkpoint_command, "",
-							   PGC_SIGHUP, 0, NULL, NULL, NULL);
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							   NULL, NULL, NULL);
 }
 
 static void
@@ -517,7 +518,8 @@ ckpx_options_define(void)
 
 /*
  * Log every setting, in its base unit.  Not by the function that SHOW uses:
- * that one looks into the catalogs, and the runner has no database.
+ * that one looks into the catalogs, and the runner has no database.  Of the
+ * post command only whether there is one: it may hold a password.
  */
 void
 ckpx_options_log(void)
@@ -526,9 +528,15 @@ ckpx_options_log(void)
 
 	initStringInfo(&text);
 	for (int i = 0; i < (int) lengthof(option_names); i++)
+	{
+		const char *value = GetConfigOption(option_names[i], false, false);
+
+		if (strcmp(option_names[i], "ckpx.post_checkpoint_command") == 0 &&
+			value[0] != '\0')
+			value = "(set)";
 		appendStringInfo(&text, "%s%s = '%s'", i == 0 ? "" : ", ",
-						 option_names[i] + strlen("ckpx."),
-						 GetConfigOption(option_names[i], false, false));
+						 option_names[i] + strlen("ckpx."), value);
+	}
 	ereport(LOG,
 			(errmsg("ckpx settings: %s", text.data)));
 	pfree(text.data);
