@@ -25,6 +25,7 @@ CKPX_FAULT_POINT("boot-loaded", "the history is loaded, nothing is decoded yet")
 CKPX_FAULT_POINT("epoch-begin", "a new epoch is about to begin")
 
 /* following WAL */
+CKPX_FAULT_POINT("wal-read", "before a piece of WAL is read from its file")
 CKPX_FAULT_POINT("cut-before", "WAL is decoded, the cut is not taken yet")
 CKPX_FAULT_POINT("cut-added", "the cut is a segment of the logtail")
 CKPX_FAULT_POINT("logtail-trim", "before segments of a finished range are forgotten")

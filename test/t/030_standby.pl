@@ -1,12 +1,11 @@
-# The workers on a hot standby: they follow replay, hold nobody up, and go
-# through promotion in one epoch.
+# The workers on a hot standby: they follow replay and go through promotion in
+# one epoch.  That they hold nobody up is in 034.
 
 use strict;
 use warnings;
 
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
-use Time::HiRes qw(time);
 
 use CkpxHistory;
 use CkpxTest;
@@ -78,22 +77,6 @@ wait_until(
 	'the standby finishes checkpoints');
 pass('the standby finishes checkpoints');
 
-# ---- nobody waits for the workers: databases are dropped while they are busy
-
-add_fault($standby, 'object-fsync', 'sleep', undef, 300);
-add_fault($standby, 'cut-before', 'sleep', undef, 50);
-my $before = time;
-foreach my $strategy ('wal_log', 'file_copy')
-{
-	$primary->safe_psql('postgres',
-		"CREATE DATABASE dropped STRATEGY $strategy");
-	$primary->safe_psql('postgres', 'DROP DATABASE dropped');
-}
-$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
-cmp_ok(time - $before, '<', 15, 'replay of DROP DATABASE is not held up');
-remove_fault($standby, 'object-fsync');
-remove_fault($standby, 'cut-before');
-
 # ---- a restart in the middle of replay: one history
 
 $standby->stop('immediate');
@@ -112,9 +95,21 @@ $primary->safe_psql('postgres', 'SELECT pg_switch_wal()');
 run_load($primary, 30);
 catch_up();
 stop_load($load);
+
+# No cut from here on but at the switch, or when somebody asks.
+$standby->safe_psql(
+	'postgres', q{
+	SELECT ckpx_disable();
+	ALTER SYSTEM SET ckpx.collect_interval = '1h';
+	SELECT pg_reload_conf()});
+wait_for_sql($standby,
+	"SELECT next_tick_in > '10min' FROM ckpx_runner");
+run_load($primary, 10);
+catch_up();
 $primary->stop('immediate');
 $standby->promote;
-await_tracking($standby);
+my $first = $standby->safe_psql('postgres',
+	"CREATE TABLE after_switch AS SELECT 1 AS a; SELECT pg_relation_filenode('after_switch')");
 run_load($standby, 50);
 await_tracking($standby);
 
@@ -125,7 +120,20 @@ is($standby->safe_psql('postgres', 'SELECT timeline FROM ckpx_runner'),
 my ($switch) =
   slurp_file($standby->data_dir . '/pg_wal/00000002.history') =~
   m{^1\t([0-9A-F]+/[0-9A-F]+)}m;
-$standby->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
+is( $standby->safe_psql(
+		'postgres', qq{
+		SELECT (SELECT count(*) > 0 FROM ckpx_changed_blocks('$start', '$switch')
+				WHERE relfilenode = $first),
+			(SELECT count(*) > 0 FROM ckpx_changed_blocks('$switch')
+				WHERE relfilenode = $first)}),
+	'f|t',
+	'after promotion: WAL was cut at the switch');
+$standby->safe_psql(
+	'postgres', q{
+	ALTER SYSTEM RESET ckpx.collect_interval;
+	SELECT pg_reload_conf();
+	SELECT ckpx_enable();
+	SELECT ckpx_checkpoint()});
 is( $standby->safe_psql(
 		'postgres', qq{
 		SELECT count(*) FROM ckpx_checkpoints
