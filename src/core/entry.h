@@ -78,6 +78,9 @@ typedef struct CkpxEntry
 	uint32		open_xacts;		/* still open when it was written */
 	uint32		undurable;		/* relations listed as not durable */
 	XLogRecPtr	truncate_lsn;	/* WAL before this is not needed any more */
+	XLogRecPtr	tombstones_from;	/* of a global: it answers no range that
+									 * ends before; from the object, not in
+									 * manifests */
 	int64		created_at;
 	int64		finished_at;	/* 0: not finished */
 	int64		pending_ms;

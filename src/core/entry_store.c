@@ -181,19 +181,19 @@ place_entry(CkpxEntryStore *store, const CkpxEntry *entry)
 static CkpxStoreResult
 check_new_global(const CkpxEntryStore *store, const CkpxEntry *entry)
 {
-	const CkpxEntry *previous;
-	XLogRecPtr	position = store->epoch_start;
-	CkpxEpochView	view;
+	const CkpxEntry *previous = ckpx_entry_store_previous_global(store);
+	XLogRecPtr	position = ckpx_entry_store_stretch_start(store);
+	CkpxEpochView view;
 
-	if (entry->start_lsn != store->epoch_start)
+	if (entry->start_lsn != position)
 		return CKPX_STORE_BAD_RANGE;
 
-	previous = ckpx_store_newest_of(store, store->epoch, CKPX_KIND_GLOBAL,
-									true);
 	if (previous)
 	{
 		if (entry->end_lsn <= previous->end_lsn)
 			return CKPX_STORE_STALE;
+		if (previous->start_lsn != position)
+			return CKPX_STORE_NOT_CONTIGUOUS;
 		position = previous->end_lsn;
 	}
 

@@ -7,7 +7,9 @@
  * The idea: an epoch is an unbroken chain on one WAL history.  Within an
  * epoch incrementals adjoin, [a, b) [b, c) [c, d) ..., the last one possibly
  * unfinished.  A global of the epoch starts at the epoch's start and ends at
- * the end of an incremental.  Between epochs lies a gap, of which only the
+ * the end of an incremental.  Where objects were lost, what is missing divides
+ * the epoch into stretches; then a global starts where the last stretch does,
+ * and what lies in an earlier one answers on its own.  Between epochs lies a gap, of which only the
  * first missing LSN and the reason are known.  No answer crosses an epoch.
  *
  * WAL can be rolled back: a data directory that was restored writes the same
@@ -49,7 +51,8 @@
  * and no older epoch answers from then on.
  *
  * Damage within an epoch is a gap as well: 'damaged' is set and no
- * incremental covers [from_lsn, to_lsn), the range of the unreadable object.
+ * incremental or global covers [from_lsn, to_lsn), all or a part of the range
+ * of an unreadable object.
  */
 typedef struct CkpxGap
 {
@@ -127,6 +130,23 @@ extern void ckpx_entry_store_add_damage(CkpxEntryStore *store, uint32 epoch,
 										const char *reason);
 
 /*
+ * An object of 'entry' cannot be read.  Remove the entry, unless it is not
+ * there or running, and record as damage what no other finished incremental
+ * or global of its epoch holds of its range; returns how many ranges that
+ * were.  Where the last one ends, ckpx_entry_store_checkpointed() does not
+ * move.  A backup or a segment leaves no hole.
+ */
+extern uint32 ckpx_entry_store_lose(CkpxEntryStore *store,
+									const CkpxEntry *entry, int64 now,
+									const char *reason);
+
+/*
+ * Forget damage of the open epoch behind all that is finished in it: for a
+ * start, which decodes that range again or begins a new epoch.
+ */
+extern void ckpx_entry_store_forget_tail(CkpxEntryStore *store);
+
+/*
  * Forget the gaps that began before 'detected_before' and that nothing in the
  * store needs any more: those before the oldest epoch that has entries.
  * Returns how many.
@@ -140,10 +160,11 @@ extern uint32 ckpx_entry_store_forget_gaps(CkpxEntryStore *store,
  *
  *	incremental	starts at ckpx_entry_store_checkpointed(), with no other
  *				unfinished one;
- *	global		spans the epoch's start to the end of a finished incremental,
- *				newer than the newest finished global, with no other
- *				unfinished one, and its sources are there: that global, and
- *				an unbroken chain of incrementals after it;
+ *	global		spans the start of the last stretch to the end of a finished
+ *				incremental, newer than the newest finished global, with no
+ *				other unfinished one, and its sources are there: that global,
+ *				if it is of the stretch, and an unbroken chain of
+ *				incrementals after it;
  *	backup		starts at the epoch's start or at the end of a finished
  *				incremental or global, with no other unfinished one;
  *	segment		lies in the epoch.
@@ -183,7 +204,20 @@ extern CkpxEntry *ckpx_entry_store_newest(CkpxEntryStore *store,
  */
 extern XLogRecPtr ckpx_entry_store_checkpointed(const CkpxEntryStore *store);
 
-/* Finished incrementals of the open epoch newer than its newest finished global. */
+/*
+ * Where the last stretch of the open epoch begins, and with it the next
+ * global: the epoch's start, unless something was lost.  At _checkpointed()
+ * where nothing is behind the last loss yet.
+ */
+extern XLogRecPtr ckpx_entry_store_stretch_start(const CkpxEntryStore *store);
+
+/* The newest finished global of the last stretch, or NULL. */
+extern const CkpxEntry *ckpx_entry_store_previous_global(const CkpxEntryStore *store);
+
+/*
+ * Finished incrementals of the last stretch that are in no finished global:
+ * what a new one would take in.
+ */
 extern uint32 ckpx_entry_store_uncovered(const CkpxEntryStore *store);
 
 /*
@@ -196,8 +230,8 @@ extern bool ckpx_entry_store_is_covered(const CkpxEntryStore *store,
 
 /*
  * The lowest LSN that finished entries of the open epoch can still answer
- * from: the smaller of the oldest incremental's start and, if there is a
- * finished global, its start; the epoch's start if there are no entries.
+ * from: the lowest start of an incremental or global; the epoch's start if
+ * there are none.
  */
 extern XLogRecPtr ckpx_entry_store_low_water_mark(const CkpxEntryStore *store);
 
@@ -220,6 +254,10 @@ extern XLogRecPtr ckpx_entry_store_low_water_mark(const CkpxEntryStore *store);
  * before a damaged range.  An object is chosen whole, so the cover may begin
  * before start_lsn and end after end_lsn.  Where nothing is chosen although
  * the range is not empty, 'oldest' and 'stale' are filled.
+ *
+ * A global that has removed tombstones does not know what an end before the
+ * last of them needs: it is passed over, and where the range has no complete
+ * answer without it, that is stale, too.
  */
 typedef struct CkpxCollectResult
 {
@@ -231,7 +269,10 @@ typedef struct CkpxCollectResult
 								 * Invalid: no start was given, and no epoch
 								 * begins early enough */
 	bool		stale;			/* end lies at or before the beginning of
-								 * every epoch that is kept */
+								 * every epoch that is kept, or before
+								 * 'oldest_end' */
+	XLogRecPtr	oldest_end;		/* the oldest end that the global answers
+								 * which was passed over; or Invalid */
 	uint32		oldest_epoch;	/* the kept epoch that begins first; 1: what
 								 * is stale was never tracked */
 	XLogRecPtr	oldest;			/* oldest answerable LSN, for the message */

@@ -39,6 +39,7 @@ ckpx_entry_store_checkpointed(const CkpxEntryStore *store)
 uint32
 ckpx_entry_store_uncovered(const CkpxEntryStore *store)
 {
+	XLogRecPtr	start = ckpx_entry_store_stretch_start(store);
 	uint32		count = 0;
 
 	/* A global sorts behind the incremental that ends where it does. */
@@ -46,7 +47,7 @@ ckpx_entry_store_uncovered(const CkpxEntryStore *store)
 	{
 		const CkpxEntry *entry = &store->entries[i];
 
-		if (entry->epoch != store->epoch)
+		if (entry->epoch != store->epoch || entry->end_lsn <= start)
 			break;
 		if (entry->state != CKPX_ENTRY_FINISHED)
 			continue;
@@ -61,22 +62,16 @@ ckpx_entry_store_uncovered(const CkpxEntryStore *store)
 XLogRecPtr
 ckpx_entry_store_low_water_mark(const CkpxEntryStore *store)
 {
-	const CkpxEntry *global = ckpx_store_newest_of(store, store->epoch,
-												   CKPX_KIND_GLOBAL, true);
 	XLogRecPtr	lsn = PG_UINT64_MAX;
 
-	if (global)
-		lsn = global->start_lsn;
 	for (uint32 i = epoch_begin(store, store->epoch); i < store->nentries; i++)
 	{
 		const CkpxEntry *entry = &store->entries[i];
 
-		if (entry->kind == CKPX_KIND_INCREMENTAL &&
-			entry->state == CKPX_ENTRY_FINISHED)
-		{
+		if (entry->state == CKPX_ENTRY_FINISHED &&
+			(entry->kind == CKPX_KIND_INCREMENTAL ||
+			 entry->kind == CKPX_KIND_GLOBAL))
 			lsn = Min(lsn, entry->start_lsn);
-			break;				/* the oldest */
-		}
 	}
 	return lsn != PG_UINT64_MAX ? lsn : store->epoch_start;
 }
@@ -126,13 +121,13 @@ judge_age(const CkpxEntryStore *store, XLogRecPtr end_lsn,
 }
 
 /*
- * The newest finished global that holds 'start_lsn'; the index, or nentries.
- * All globals of an epoch begin where it does, so where the newest one ends
- * too early, older ones do as well.
+ * The newest finished global that holds 'start_lsn' and answers a range that
+ * ends at 'end_lsn'; the index, or nentries.  *oldest_end becomes the oldest
+ * end that those answer which hold the start and were passed over.
  */
 static uint32
 find_global(const CkpxEntryStore *store, const CkpxEpochView *view,
-			XLogRecPtr start_lsn)
+			XLogRecPtr start_lsn, XLogRecPtr end_lsn, XLogRecPtr *oldest_end)
 {
 	for (uint32 i = ckpx_store_ending_after(store, view->epoch, view->limit);
 		 i-- > 0;)
@@ -141,10 +136,15 @@ find_global(const CkpxEntryStore *store, const CkpxEpochView *view,
 
 		if (entry->epoch != view->epoch || entry->end_lsn <= start_lsn)
 			break;
-		if (entry->kind == CKPX_KIND_GLOBAL &&
-			entry->state == CKPX_ENTRY_FINISHED &&
-			entry->start_lsn <= start_lsn)
+		if (entry->kind != CKPX_KIND_GLOBAL ||
+			entry->state != CKPX_ENTRY_FINISHED ||
+			entry->start_lsn > start_lsn)
+			continue;
+		if (end_lsn >= entry->tombstones_from)
 			return i;
+		if (*oldest_end == InvalidXLogRecPtr ||
+			*oldest_end > entry->tombstones_from)
+			*oldest_end = entry->tombstones_from;
 	}
 	return store->nentries;
 }
@@ -153,7 +153,8 @@ bool
 ckpx_entry_store_is_covered(const CkpxEntryStore *store,
 							const CkpxEntry *entry)
 {
-	CkpxEpochView	view;
+	CkpxEpochView view;
+	XLogRecPtr	oldest_end = InvalidXLogRecPtr;
 	uint32		global;
 
 	if (entry->state != CKPX_ENTRY_FINISHED ||
@@ -167,7 +168,9 @@ ckpx_entry_store_is_covered(const CkpxEntryStore *store,
 	{
 		if (view.epoch != entry->epoch)
 			continue;
-		global = find_global(store, &view, entry->start_lsn);
+		/* What its removed tombstones take away is given up. */
+		global = find_global(store, &view, entry->start_lsn, PG_UINT64_MAX,
+							 &oldest_end);
 		if (global == store->nentries)
 			return false;
 		return entry->kind == CKPX_KIND_INCREMENTAL ?
@@ -212,7 +215,8 @@ ckpx_entry_store_collect(const CkpxEntryStore *store, XLogRecPtr start_lsn,
 	if (found && start_lsn < end_lsn)
 	{
 		XLogRecPtr	position = start_lsn;
-		uint32		global = find_global(store, &view, start_lsn);
+		uint32		global = find_global(store, &view, start_lsn, end_lsn,
+										 &result->oldest_end);
 
 		if (global < store->nentries)
 		{
@@ -222,6 +226,18 @@ ckpx_entry_store_collect(const CkpxEntryStore *store, XLogRecPtr start_lsn,
 		position = ckpx_epoch_walk(store, &view, position,
 								   result->nchosen > 0, end_lsn,
 								   chosen, &result->nchosen);
+		if (result->oldest_end != InvalidXLogRecPtr)
+		{
+			/* A part of an answer would hide that the rest is not gone. */
+			if (position < end_lsn)
+			{
+				result->nchosen = 0;
+				result->missing_from = start_lsn;
+				result->stale = true;
+				return;
+			}
+			result->oldest_end = InvalidXLogRecPtr;
+		}
 		if (result->nchosen > 0)
 		{
 			result->from_lsn = store->entries[chosen[0]].start_lsn;

@@ -46,17 +46,24 @@ static bool
 hole_is_known(const CkpxEntryStore *store, uint32 epoch, XLogRecPtr from,
 			  XLogRecPtr to)
 {
-	const CkpxEntry *global = ckpx_store_newest_of(store, epoch,
-												   CKPX_KIND_GLOBAL, true);
 	bool		moved = true;
-
-	if (global && global->start_lsn <= from)
-		from = Max(from, global->end_lsn);
 
 	/* Several damaged objects may lie side by side, in any order. */
 	while (from < to && moved)
 	{
 		moved = false;
+		for (uint32 i = epoch_begin(store, epoch); i < store->nentries; i++)
+		{
+			const CkpxEntry *entry = &store->entries[i];
+
+			if (entry->kind == CKPX_KIND_GLOBAL && entry->epoch == epoch &&
+				entry->state == CKPX_ENTRY_FINISHED &&
+				entry->start_lsn <= from && entry->end_lsn > from)
+			{
+				from = entry->end_lsn;
+				moved = true;
+			}
+		}
 		for (uint32 i = 0; i < store->ngaps; i++)
 		{
 			const CkpxGap *gap = &store->gaps[i];
@@ -70,6 +77,20 @@ hole_is_known(const CkpxEntryStore *store, uint32 epoch, XLogRecPtr from,
 		}
 	}
 	return from >= to;
+}
+
+/* Does a stretch of the open epoch begin at 'lsn'? */
+static bool
+begins_stretch(const CkpxEntryStore *store, XLogRecPtr lsn)
+{
+	for (uint32 i = 0; i < store->ngaps; i++)
+	{
+		const CkpxGap *gap = &store->gaps[i];
+
+		if (gap->damaged && gap->epoch == store->epoch && gap->to_lsn == lsn)
+			return true;
+	}
+	return lsn == store->epoch_start;
 }
 
 static const char *
@@ -138,8 +159,8 @@ ckpx_entry_store_check(const CkpxEntryStore *store)
 		}
 		else if (entry->kind == CKPX_KIND_GLOBAL)
 		{
-			if (open && entry->start_lsn != store->epoch_start)
-				return "a global does not begin where its epoch does";
+			if (open && !begins_stretch(store, entry->start_lsn))
+				return "a global does not begin where a stretch does";
 			if (global)
 			{
 				if (global->state != CKPX_ENTRY_FINISHED)

@@ -14,9 +14,10 @@
  *	entry_store.c			the array: in and out
  *	entry_store_epochs.c	epochs, gaps, and the walk along a chain
  *	entry_store_answers.c	the questions
+ *	entry_store_damage.c	what is left where an object is lost
  *	entry_store_check.c		the invariants
  *
- * Only these four include this header.  What entry_store.h says of locks, of
+ * Only these five include this header.  What entry_store.h says of locks, of
  * memory and of how long indexes are good holds here as well.  Nothing here
  * fails: what is not there is NULL, false, or the index behind the last
  * entry.

@@ -329,8 +329,9 @@ test_insert_global_needs_sources(void **arg)
 	assert_int_equal(insert(G, 100, 500), CKPX_STORE_OK);
 	drop(G, 1, 100, 500);
 	drop(I, 1, 300, 400);
+	assert_int_equal(insert(G, 100, 500), CKPX_STORE_BAD_RANGE);
 	damage(1, 300, 400);
-	assert_int_equal(insert(G, 100, 500), CKPX_STORE_NOT_CONTIGUOUS);
+	assert_int_equal(insert(G, 100, 500), CKPX_STORE_BAD_RANGE);
 	check();
 }
 
@@ -888,15 +889,271 @@ test_damage_of_another_epoch(void **arg)
 	assert_int_equal(ckpx_entry_store_checkpointed(store), 400);
 }
 
-/* No global over damage, but the old one still answers. */
+/* No global over damage; the next one begins behind it. */
 static void
 test_damage_and_new_global(void **arg)
 {
 	chain(500);
 	damage(1, 200, 300);
-	assert_int_equal(insert(G, 100, 500), CKPX_STORE_NOT_CONTIGUOUS);
-	assert_int_equal(insert(G, 100, 300), CKPX_STORE_NOT_CONTIGUOUS);
-	assert_int_equal(insert(G, 100, 200), CKPX_STORE_OK);
+	assert_int_equal(ckpx_entry_store_stretch_start(store), 300);
+	assert_int_equal(insert(G, 100, 500), CKPX_STORE_BAD_RANGE);
+	assert_int_equal(insert(G, 100, 200), CKPX_STORE_BAD_RANGE);
+	assert_int_equal(insert(G, 300, 500), CKPX_STORE_OK);
+}
+
+/*-------------------------------------------------------------------------
+ * Lost objects
+ *-------------------------------------------------------------------------
+ */
+
+static uint32
+lose(CkpxEntryKind kind, XLogRecPtr start, XLogRecPtr end)
+{
+	CkpxEntry	entry = make(kind, store->epoch, start, end,
+							 CKPX_ENTRY_FINISHED);
+	uint32		nholes = ckpx_entry_store_lose(store, &entry, 5, "lost");
+
+	assert_null(ckpx_entry_store_find(store, kind, store->epoch, start, end));
+	check();
+	return nholes;
+}
+
+/* The last gap is damage of this range. */
+static void
+expect_hole(XLogRecPtr from, XLogRecPtr to)
+{
+	const CkpxGap *gap = &store->gaps[store->ngaps - 1];
+
+	assert_true(gap->damaged);
+	assert_int_equal(gap->epoch, store->epoch);
+	assert_int_equal(gap->from_lsn, from);
+	assert_int_equal(gap->to_lsn, to);
+	assert_int_equal(gap->detected_at, 5);
+	assert_string_equal(gap->reason, "lost");
+}
+
+static void
+test_lose_incremental(void **arg)
+{
+	chain(600);
+	add(G, 100, 200);
+	assert_int_equal(lose(I, 300, 400), 1);
+	expect_hole(300, 400);
+	assert_int_equal(lose(I, 300, 400), 1); /* found again: recorded once */
+	assert_int_equal(store->ngaps, 2);
+	expect_part(100, 600, "G100-200 I200-300", 100, 300);
+	expect_complete(400, 600, "I400-500 I500-600", 400, 600);
+
+	/* globals go on behind it, and take in what is there */
+	assert_int_equal(ckpx_entry_store_stretch_start(store), 400);
+	assert_null(ckpx_entry_store_previous_global(store));
+	assert_int_equal(ckpx_entry_store_uncovered(store), 2);
+	add(G, 400, 500);
+	assert_int_equal(ckpx_entry_store_previous_global(store)->start_lsn, 400);
+	assert_int_equal(ckpx_entry_store_uncovered(store), 1);
+	add(I, 600, 700);
+	add(G, 400, 700);
+	drop(G, 1, 400, 500);
+	drop(I, 1, 400, 500);
+	drop(I, 1, 500, 600);
+	drop(I, 1, 600, 700);
+	check();
+	expect_complete(450, 700, "G400-700", 400, 700);
+	expect_part(150, 700, "G100-200 I200-300", 100, 300);
+	assert_int_equal(ckpx_entry_store_stretch_start(store), 400);
+	assert_int_equal(ckpx_entry_store_uncovered(store), 0);
+	assert_int_equal(ckpx_entry_store_low_water_mark(store), 100);
+	assert_false(ckpx_entry_store_is_covered(store,
+											 ckpx_entry_store_find(store, I, 1, 200, 300)));
+}
+
+/* A global holds the range: nothing is missing. */
+static void
+test_lose_healed_incremental(void **arg)
+{
+	chain(400);
+	add(G, 100, 300);
+	assert_int_equal(lose(I, 200, 300), 0);
+	assert_int_equal(store->ngaps, 1);
+	assert_int_equal(ckpx_entry_store_stretch_start(store), 100);
+	expect_complete(250, 400, "G100-300 I300-400", 100, 400);
+	assert_int_equal(insert(G, 100, 400), CKPX_STORE_OK);
+}
+
+/* The chain's end stays where it was. */
+static void
+test_lose_newest(void **arg)
+{
+	chain(400);
+	assert_int_equal(lose(I, 300, 400), 1);
+	expect_hole(300, 400);
+	assert_int_equal(ckpx_entry_store_checkpointed(store), 400);
+	assert_int_equal(ckpx_entry_store_stretch_start(store), 400);
+	assert_int_equal(ckpx_entry_store_uncovered(store), 0);
+	add(I, 400, 500);
+	add(G, 400, 500);
+	check();
+}
+
+/* While its incrementals are there, a global is no loss. */
+static void
+test_lose_global_with_incrementals(void **arg)
+{
+	chain(500);
+	add(G, 100, 400);
+	assert_int_equal(lose(G, 100, 400), 0);
+	expect_complete(150, 500, "I100-200 I200-300 I300-400 I400-500", 100, 500);
+	assert_int_equal(ckpx_entry_store_uncovered(store), 4);
+	assert_int_equal(insert(G, 100, 500), CKPX_STORE_OK);
+}
+
+/* Only what nothing else holds is missing. */
+static void
+test_lose_global(void **arg)
+{
+	chain(600);
+	add(G, 100, 200);
+	add(G, 100, 500);
+	drop(I, 1, 100, 200);
+	drop(I, 1, 200, 300);
+	assert_int_equal(lose(G, 100, 500), 1);
+	expect_hole(200, 300);
+	expect_part(150, 600, "G100-200", 100, 200);
+	expect_nothing(250, 600);
+	expect_complete(350, 600, "I300-400 I400-500 I500-600", 300, 600);
+	assert_int_equal(insert(G, 100, 600), CKPX_STORE_BAD_RANGE);
+	add(G, 300, 600);
+	check();
+	expect_complete(350, 600, "G300-600", 300, 600);
+}
+
+static void
+test_lose_global_alone(void **arg)
+{
+	chain(400);
+	add(G, 100, 400);
+	for (XLogRecPtr lsn = 100; lsn < 400; lsn += 100)
+		drop(I, 1, lsn, lsn + 100);
+	assert_int_equal(lose(G, 100, 400), 1);
+	expect_hole(100, 400);
+	assert_int_equal(ckpx_entry_store_checkpointed(store), 400);
+	expect_nothing(100, 400);
+	add(I, 400, 500);
+	add(G, 400, 500);
+	expect_complete(400, 500, "G400-500", 400, 500);
+	assert_int_equal(ckpx_entry_store_low_water_mark(store), 400);
+}
+
+/* A backup or a segment is no part of the chain; a running entry stays. */
+static void
+test_lose_others(void **arg)
+{
+	CkpxEntry	entry;
+
+	chain(300);
+	assert_int_equal(load(B, 1, 300, 310), CKPX_STORE_OK);
+	assert_int_equal(load(S, 1, 300, 320), CKPX_STORE_OK);
+	assert_int_equal(lose(B, 300, 310), 0);
+	assert_int_equal(lose(S, 300, 320), 0);
+	assert_int_equal(store->ngaps, 1);
+	assert_int_equal(insert(I, 300, 400), CKPX_STORE_OK);
+	entry = *ckpx_entry_store_find(store, I, 1, 300, 400);
+	assert_true(ckpx_entry_transition(ckpx_entry_store_find(store, I, 1, 300, 400),
+									  CKPX_EVENT_START));
+	(void) ckpx_entry_store_lose(store, &entry, 5, "lost");
+	assert_non_null(ckpx_entry_store_find(store, I, 1, 300, 400));
+}
+
+/* One loss cannot push all gaps out of the list. */
+static void
+test_lose_many_holes(void **arg)
+{
+	uint32		nholes;
+
+	begin(InvalidXLogRecPtr, 100);
+	begin(100, 100);
+	for (XLogRecPtr lsn = 100; lsn < 1000; lsn += 10)
+		assert_int_equal(load(lsn % 20 == 0 ? B : I, 2, lsn, lsn + 10),
+						 store->nentries < MAX_ENTRIES ? CKPX_STORE_OK :
+						 CKPX_STORE_FULL);
+	for (uint32 i = 0; i < store->nentries;)
+	{
+		if (store->entries[i].kind == B)
+			drop(B, 2, store->entries[i].start_lsn, store->entries[i].end_lsn);
+		else
+			i++;
+	}
+	for (XLogRecPtr lsn = 750; lsn + 10 < 1500 &&
+		 store->nentries + 1 < MAX_ENTRIES; lsn += 20)
+		assert_int_equal(load(I, 2, lsn, lsn + 10), CKPX_STORE_OK);
+	assert_int_equal(load(G, 2, 100, 1500), CKPX_STORE_OK);
+	nholes = lose(G, 100, 1500);
+	assert_int_equal(nholes, 32);
+	assert_int_equal(store->ngaps, 34);
+	assert_int_equal(store->gaps[0].epoch, 1);
+	assert_int_equal(store->gaps[store->ngaps - 1].to_lsn, 1500);
+	assert_int_equal(ckpx_entry_store_stretch_start(store), 1500);
+}
+
+/* A start decodes again what lies behind all that is finished. */
+static void
+test_forget_tail(void **arg)
+{
+	chain(600);
+	(void) lose(I, 200, 300);
+	(void) lose(I, 400, 500);
+	(void) lose(I, 500, 600);
+	assert_int_equal(ckpx_entry_store_checkpointed(store), 600);
+	ckpx_entry_store_forget_tail(store);
+	assert_int_equal(ckpx_entry_store_checkpointed(store), 400);
+	expect_hole(200, 300);
+	add(I, 400, 600);
+	check();
+
+	(void) lose(I, 400, 600);
+	(void) lose(I, 300, 400);
+	(void) lose(I, 100, 200);
+	ckpx_entry_store_forget_tail(store);
+	assert_int_equal(ckpx_entry_store_checkpointed(store), 100);
+	assert_int_equal(store->ngaps, 1);
+}
+
+/* Not known any more which blocks an end before the last tombstone needs. */
+static void
+test_removed_tombstones(void **arg)
+{
+	chain(500);
+	add(G, 100, 300);
+	add(G, 100, 400);
+	ckpx_entry_store_find(store, G, 1, 100, 300)->tombstones_from = 200;
+	ckpx_entry_store_find(store, G, 1, 100, 400)->tombstones_from = 350;
+
+	/* an older global, or the incrementals */
+	expect_complete(150, 350, "G100-400", 100, 400);
+	expect_complete(150, 340, "G100-300 I300-400", 100, 400);
+	expect_complete(150, 200, "G100-300", 100, 300);
+	expect_complete(150, 190, "I100-200", 100, 200);
+	drop(I, 1, 100, 200);
+	collect(150, 190);
+	assert_true(result.stale);
+	assert_int_equal(result.nchosen, 0);
+	assert_int_equal(result.checkpointed, InvalidXLogRecPtr);
+	assert_int_equal(result.oldest_end, 200);
+	assert_int_equal(result.missing_from, 150);
+	drop(I, 1, 300, 400);
+	collect(150, 340);
+	assert_true(result.stale);
+	assert_int_equal(result.oldest_end, 350);
+	drop(G, 1, 100, 300);
+	collect(250, 320);			/* a part of it is in an incremental */
+	assert_true(result.stale);
+	assert_int_equal(result.nchosen, 0);
+	expect_complete(150, 360, "G100-400", 100, 400);
+	expect_complete(150, 450, "G100-400 I400-500", 100, 500);
+
+	/* what it covers is covered */
+	assert_true(ckpx_entry_store_is_covered(store,
+											ckpx_entry_store_find(store, I, 1, 200, 300)));
 }
 
 /*-------------------------------------------------------------------------
@@ -1281,7 +1538,7 @@ test_check_globals(void **arg)
 {
 	chain(400);
 	assert_int_equal(load(G, 1, 200, 300), CKPX_STORE_OK);
-	expect_problem("a global does not begin where its epoch does");
+	expect_problem("a global does not begin where a stretch does");
 	drop(G, 1, 200, 300);
 	assert_int_equal(load(G, 1, 100, 250), CKPX_STORE_OK);
 	expect_problem("a global ends within an incremental");
@@ -1416,7 +1673,8 @@ model_collect(int start, int end, int *covered_to)
 			const ModelEntry *entry = &model.entries[i];
 
 			if (entry->kind == G && entry->epoch == epoch &&
-				model_usable(entry) && entry->end > start &&
+				model_usable(entry) && entry->start <= start &&
+				entry->end > start &&
 				(best == NULL || entry->end > best->end))
 				best = entry;
 		}
@@ -1571,16 +1829,116 @@ random_end(void)
 	}
 }
 
+/* Does a finished entry of the open epoch hold the LSN? */
+static bool
+model_held(int epoch, int lsn)
+{
+	for (int i = 0; i < model.nentries; i++)
+	{
+		const ModelEntry *entry = &model.entries[i];
+
+		if (entry->finished && (entry->kind == I || entry->kind == G) &&
+			entry->epoch == epoch && entry->start <= lsn && lsn < entry->end)
+			return true;
+	}
+	return false;
+}
+
+/* Behind the last LSN of the open epoch that was lost. */
+static int
+model_stretch_start(void)
+{
+	int			start = (int) ckpx_entry_store_checkpointed(store);
+
+	while (start > model.start[model.nepochs] &&
+		   model_held(model.nepochs, start - 1))
+		start--;
+	for (int i = 0; i < model.ndamage; i++)
+	{
+		bool		healed = false;
+
+		for (int j = 0; j < model.nentries; j++)
+		{
+			const ModelEntry *entry = &model.entries[j];
+
+			healed = healed || (entry->kind == G && entry->finished &&
+								entry->epoch == model.damage[i].epoch &&
+								entry->start <= model.damage[i].from &&
+								entry->end >= model.damage[i].to);
+		}
+		if (!healed && model.damage[i].epoch == model.nepochs)
+			start = Max(start, model.damage[i].to);
+	}
+	return start;
+}
+
+/* Whatever was lost, a global of what is behind it can be made. */
 static void
 random_global(void)
 {
 	const CkpxEntry *newest = ckpx_entry_store_newest(store, I, true);
+	const CkpxEntry *any = ckpx_entry_store_newest(store, G, false);
+	const CkpxEntry *previous;
+	int			start = (int) ckpx_entry_store_stretch_start(store);
+	CkpxStoreResult want = CKPX_STORE_OK;
 
+	assert_int_equal(start, model_stretch_start());
 	if (newest == NULL)
 		return;
-	if (insert(G, store->epoch_start, newest->end_lsn) == CKPX_STORE_OK)
-		model_add(G, model.nepochs, (int) store->epoch_start,
-				  (int) newest->end_lsn, false);
+	previous = ckpx_entry_store_newest(store, G, true);
+	if ((int) newest->end_lsn <= start)
+		want = CKPX_STORE_BAD_RANGE;
+	else if (any != NULL && any->state != CKPX_ENTRY_FINISHED)
+		want = CKPX_STORE_UNFINISHED;
+	else if (previous != NULL && previous->end_lsn >= newest->end_lsn)
+		want = CKPX_STORE_STALE;
+	else if (store->nentries >= MAX_ENTRIES)
+		want = CKPX_STORE_FULL;
+	assert_int_equal(insert(G, start, newest->end_lsn), want);
+	if (want == CKPX_STORE_OK)
+		model_add(G, model.nepochs, start, (int) newest->end_lsn, false);
+}
+
+/* An object cannot be read: what nothing else holds of it is missing. */
+static void
+random_loss(void)
+{
+	ModelEntry	lost;
+	CkpxEntry	entry;
+	int			checkpointed = (int) ckpx_entry_store_checkpointed(store);
+	int			i;
+
+	if (model.nentries == 0 || model.ndamage >= 100)
+		return;
+	i = next_random() % model.nentries;
+	lost = model.entries[i];
+	if (!lost.finished)
+		return;
+	model_remove(i);
+	entry = make(lost.kind, lost.epoch, lost.start, lost.end,
+				 CKPX_ENTRY_FINISHED);
+	(void) ckpx_entry_store_lose(store, &entry, 1, "lost");
+	assert_int_equal(ckpx_entry_store_checkpointed(store), checkpointed);
+	if (lost.kind != I && lost.kind != G)
+		return;
+
+	for (int lsn = lost.start; lsn < lost.end; lsn++)
+	{
+		if (model_held(lost.epoch, lsn))
+			continue;
+		if (lsn > lost.start && model.ndamage > 0 &&
+			model.damage[model.ndamage - 1].epoch == lost.epoch &&
+			model.damage[model.ndamage - 1].to == lsn &&
+			!model_held(lost.epoch, lsn - 1))
+			model.damage[model.ndamage - 1].to = lsn + 1;
+		else
+		{
+			model.damage[model.ndamage].epoch = lost.epoch;
+			model.damage[model.ndamage].from = lsn;
+			model.damage[model.ndamage].to = lsn + 1;
+			model.ndamage++;
+		}
+	}
 }
 
 static void
@@ -1707,8 +2065,10 @@ test_random_histories(void **arg)
 				random_global();
 			else if (what < 86)
 				random_gc();
-			else if (what < 88)
+			else if (what < 87)
 				random_damage();
+			else if (what < 88)
+				random_loss();
 			else if (what < 91)
 				random_noise();
 			else if (what < 94 && model.nepochs < 60)
@@ -1871,6 +2231,16 @@ main(void)
 		unit(test_damage_behind_global),
 		unit(test_damage_of_another_epoch),
 		unit(test_damage_and_new_global),
+		unit(test_lose_incremental),
+		unit(test_lose_healed_incremental),
+		unit(test_lose_newest),
+		unit(test_lose_global_with_incrementals),
+		unit(test_lose_global),
+		unit(test_lose_global_alone),
+		unit(test_lose_others),
+		unit(test_lose_many_holes),
+		unit(test_forget_tail),
+		unit(test_removed_tombstones),
 		unit(test_epochs_answer_by_their_ranges),
 		unit(test_answer_never_crosses_an_epoch),
 		unit(test_adjoining_epochs),
