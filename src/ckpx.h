@@ -80,7 +80,8 @@ typedef enum CkpxEventType
 	CKPX_CHECKPOINT_PENDING,	/* its range is fixed */
 	CKPX_CHECKPOINT_RUNNING,	/* its object is being written */
 	CKPX_CHECKPOINT_FAILED,		/* an attempt failed; it will be repeated */
-	CKPX_CHECKPOINT_REMOVED		/* garbage collection took it away */
+	CKPX_CHECKPOINT_REMOVED		/* garbage collection took it away, or its
+								 * object was found damaged */
 } CkpxEventType;
 
 typedef enum CkpxCheckpointKind

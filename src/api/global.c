@@ -42,6 +42,22 @@ covered_lsn(void)
 	return global != NULL ? global->end_lsn : InvalidXLogRecPtr;
 }
 
+/*
+ * How far can a global reach now?  The end of the chain may be a lost range,
+ * which none will cover.  Called with the lock held.
+ */
+static XLogRecPtr
+target_lsn(void)
+{
+	const CkpxEntry *newest;
+
+	if (ckpx_entry_store_uncovered(CkpxShared->store) == 0)
+		return covered_lsn();
+	newest = ckpx_entry_store_newest(CkpxShared->store,
+									 CKPX_KIND_INCREMENTAL, true);
+	return newest->end_lsn;
+}
+
 /* Has the request come to an end?  Called with the lock held. */
 static bool
 global_news(void *arg)
@@ -87,7 +103,7 @@ prepare_incremental(long timeout_ms)
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	uncovered = ckpx_entry_store_uncovered(CkpxShared->store) > 0;
-	any_global = covered_lsn() != InvalidXLogRecPtr;
+	any_global = ckpx_entry_store_previous_global(CkpxShared->store) != NULL;
 	checkpointed = ckpx_entry_store_checkpointed(CkpxShared->store);
 	LWLockRelease(CkpxShared->lock);
 
@@ -127,7 +143,7 @@ ckpx_global_checkpoint(PG_FUNCTION_ARGS)
 	prepare_incremental(timeout_ms);
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	wait.target = ckpx_entry_store_checkpointed(CkpxShared->store);
+	wait.target = target_lsn();
 	wait.attempts = CkpxShared->global_started;
 	wait.cancels = CkpxShared->cancels;
 	CkpxShared->global_request = Max(CkpxShared->global_request, wait.target);

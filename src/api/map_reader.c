@@ -51,6 +51,7 @@ typedef struct MapInputs
 	CkpxSegmentRef *segments;
 	XLogRecPtr	reached;		/* end of the cover */
 	XLogRecPtr	missing;		/* first LSN not covered, or Invalid */
+	XLogRecPtr	oldest_end;		/* or the oldest end that a global answers */
 	bool		gap_found;		/* 'gap' explains what is missing */
 	CkpxGap		gap;
 } MapInputs;
@@ -71,17 +72,19 @@ find_gap(XLogRecPtr lsn, CkpxGap *gap)
 {
 	const CkpxEntryStore *store = CkpxShared->store;
 
+	const CkpxGap *best = NULL;
+
+	/* Rows are in the order in which they were found. */
 	for (uint32 i = 0; i < store->ngaps; i++)
 	{
 		const CkpxGap *g = &store->gaps[i];
 
-		if (lsn < g->to_lsn)
-		{
-			*gap = *g;
-			return true;
-		}
+		if (lsn < g->to_lsn && (best == NULL || g->to_lsn < best->to_lsn))
+			best = g;
 	}
-	return false;
+	if (best != NULL)
+		*gap = *best;
+	return best != NULL;
 }
 
 /*
@@ -155,20 +158,23 @@ choose_inputs(MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 	ckpx_entry_store_collect(store, start_lsn, end_lsn, chosen, &result);
 	nchosen = result.nchosen;
 	inputs->reached = nchosen > 0 ? result.checkpointed : start_lsn;
+	inputs->oldest_end = result.oldest_end;
 	if (nchosen > 0 &&
 		store->entries[chosen[0]].kind == CKPX_KIND_GLOBAL)
 	{
-		/* no further than the objects of this epoch may be used */
-		XLogRecPtr	upto = Min(end_lsn, result.checkpointed);
+		/* What follows the global, a backup perhaps, follows them as well. */
+		XLogRecPtr	upto = Min(end_lsn, store->entries[chosen[0]].end_lsn);
 		XLogRecPtr	reached;
 		uint32		n = walk_incrementals(result.epoch, start_lsn, upto,
 										  finer, &reached);
 
-		if (reached >= upto)
+		if (reached == upto || (reached > upto && nchosen == 1))
 		{
-			memcpy(chosen, finer, sizeof(uint32) * n);
-			nchosen = n;
-			inputs->reached = reached;
+			memcpy(finer + n, chosen + 1, sizeof(uint32) * (nchosen - 1));
+			nchosen += n - 1;
+			memcpy(chosen, finer, sizeof(uint32) * nchosen);
+			inputs->reached = Max(reached,
+								  nchosen > n ? result.checkpointed : 0);
 		}
 	}
 
@@ -244,24 +250,33 @@ report_damage(XLogRecPtr start_lsn, XLogRecPtr end_lsn, const char *problem)
 					problem)));
 }
 
+/* The checkpointer is to look at an object. */
+static void
+suspect(const CkpxEntry *entry)
+{
+	CkpxEntryTicket ticket = {0};
+
+	ticket.kind = entry->kind;
+	ticket.epoch = entry->epoch;
+	ticket.start_lsn = entry->start_lsn;
+	ticket.end_lsn = entry->end_lsn;
+	ckpx_suspect(&ticket);
+}
+
 /*
  * A global that has forgotten dropped relations does not know which blocks
  * they had changed by an end at which they were still there.
  */
 static void
-check_tombstones(CkpxObjectFile *file, XLogRecPtr start_lsn,
-				 XLogRecPtr end_lsn)
+report_stale(XLogRecPtr start_lsn, XLogRecPtr end_lsn, XLogRecPtr oldest)
 {
-	XLogRecPtr	oldest = ckpx_object_file_tombstones_from(file);
-
-	if (end_lsn < oldest)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("range %X/%X - %X/%X is stale",
-						LSN_FORMAT_ARGS(start_lsn), LSN_FORMAT_ARGS(end_lsn)),
-				 errdetail("The oldest end that can be answered is %X/%X.",
-						   LSN_FORMAT_ARGS(oldest)),
-				 errhint("Ask for a later end.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("range %X/%X - %X/%X is stale",
+					LSN_FORMAT_ARGS(start_lsn), LSN_FORMAT_ARGS(end_lsn)),
+			 errdetail("The oldest end that can be answered is %X/%X.",
+					   LSN_FORMAT_ARGS(oldest)),
+			 errhint("Ask for a later end.")));
 }
 
 /*
@@ -285,8 +300,10 @@ merge_object(const CkpxEntry *entry, bool missing_ok, XLogRecPtr start_lsn,
 		return false;
 	header = ckpx_object_file_header(file);
 	nlayers = ckpx_layers_since(header->layers, header->nlayers, start_lsn);
-	if (header->nlayers > 0)
-		check_tombstones(file, start_lsn, end_lsn);
+	if (header->nlayers > 0 &&
+		end_lsn < ckpx_object_file_tombstones_from(file))
+		report_stale(start_lsn, end_lsn,
+					 ckpx_object_file_tombstones_from(file));
 	if (one != NULL)
 	{
 		for (int i = 0; i < MAX_ONE_RELATION; i++)
@@ -307,7 +324,10 @@ merge_object(const CkpxEntry *entry, bool missing_ok, XLogRecPtr start_lsn,
 			if (header->nlayers > 0 ?
 				!ckpx_dirty_tree_prepend_view(tree, &view, &problem) :
 				!ckpx_dirty_tree_merge_view(tree, &view, &problem))
+			{
+				suspect(entry);
 				report_damage(entry->start_lsn, entry->end_lsn, problem);
+			}
 		}
 	}
 	*incomplete = *incomplete ||
@@ -474,6 +494,8 @@ ckpx_map_read(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 		choose_inputs(&inputs, start_lsn, end_lsn);
 		PG_TRY();
 		{
+			if (inputs.oldest_end != InvalidXLogRecPtr)
+				report_stale(start_lsn, end_lsn, inputs.oldest_end);
 			if (inputs.missing != InvalidXLogRecPtr)
 				report_hole(&inputs, start_lsn, end_lsn);
 			CKPX_FAULT("map-chosen");

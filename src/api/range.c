@@ -144,8 +144,13 @@ ckpx_collect_range(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("range %X/%X - %X/%X is stale",
 						LSN_FORMAT_ARGS(start_lsn), LSN_FORMAT_ARGS(end_lsn)),
+				 result->oldest_end != InvalidXLogRecPtr ?
+				 errdetail("The oldest end that can be answered is %X/%X.",
+						   LSN_FORMAT_ARGS(result->oldest_end)) :
 				 errdetail("The oldest LSN that can be answered is %X/%X.",
 						   LSN_FORMAT_ARGS(result->oldest)),
+				 result->oldest_end != InvalidXLogRecPtr ?
+				 errhint("Ask for a later end.") :
 				 errhint("Take a full copy and start from there.")));
 
 	locations = format_locations(&list);

@@ -156,6 +156,7 @@ set_booted(CkpxRunner *runner, XLogRecPtr collected_lsn)
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	CkpxShared->booted = true;
+	CkpxShared->reload_request = false;
 	CkpxShared->collected_lsn = collected_lsn;
 	CkpxShared->released_lsn = ckpx_slot_restart_lsn();
 	CkpxShared->next_tick_at = now;
@@ -313,7 +314,9 @@ resume_chain(CkpxRunner *runner, CkpxSlotState slot, XLogRecPtr restart_lsn)
 		reason = "replication slot was invalidated";
 	else if (needed == InvalidXLogRecPtr ||
 			 ckpx_wal_normalize_lsn(restart_lsn) > needed)
-		reason = "replication slot is ahead of the manifest";
+		reason = boot->lost_end ?
+			"newest checkpoint objects are missing or damaged, and their WAL is gone" :
+			"replication slot is ahead of the manifest";
 
 	if (reason != NULL)
 	{

@@ -205,6 +205,7 @@ ckpx_checkpointer_step(void)
 
 	ckpx_incremental_step(&wait_ms);
 	remove_cancelled();
+	ckpx_damage_step();
 	ckpx_backup_step();
 	ckpx_global_step(&wait_ms);
 	remove_cancelled();

@@ -5,7 +5,8 @@
  *
  * A global is made when ckpx.global_min_count incrementals are in none, or
  * when somebody asked for it.  It takes as many of them as files can be open
- * at the same time; what does not fit goes to the next one.  Nothing is
+ * at the same time; what does not fit goes to the next one.  It begins where
+ * the last stretch of the epoch does: behind what was lost.  Nothing is
  * remembered but the entry itself: a PENDING or RUNNING global found in the
  * store is the one to work on.
  *
@@ -72,10 +73,9 @@ static bool
 create_entry(CkpxEntry *entry)
 {
 	CkpxEntryStore *store = CkpxShared->store;
-	const CkpxEntry *previous = ckpx_entry_store_newest(store,
-														CKPX_KIND_GLOBAL,
-														true);
-	XLogRecPtr	covered = store->epoch_start;
+	const CkpxEntry *previous = ckpx_entry_store_previous_global(store);
+	XLogRecPtr	start_lsn = ckpx_entry_store_stretch_start(store);
+	XLogRecPtr	covered = start_lsn;
 	uint32		nfiles = 0;
 
 	if (previous != NULL)
@@ -96,7 +96,7 @@ create_entry(CkpxEntry *entry)
 	}
 	entry->kind = CKPX_KIND_GLOBAL;
 	entry->epoch = store->epoch;
-	entry->start_lsn = store->epoch_start;
+	entry->start_lsn = start_lsn;
 	entry->end_lsn = covered;
 	entry->created_at = GetCurrentTimestamp();
 	for (uint32 i = 0; i < store->nentries; i++)
@@ -163,7 +163,8 @@ ckpx_global_force(void)
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	newest = ckpx_entry_store_newest(CkpxShared->store, CKPX_KIND_GLOBAL,
 									 false);
-	any = ckpx_entry_store_uncovered(CkpxShared->store) > 0 &&
+	any = ckpx_enabled && !CkpxShared->disabled &&
+		ckpx_entry_store_uncovered(CkpxShared->store) > 0 &&
 		(newest == NULL || newest->state == CKPX_ENTRY_FINISHED ||
 		 newest->attempts == 0);
 	CkpxShared->global_request =

@@ -119,6 +119,7 @@ finish_global(CkpxGlobalJob *job)
 	ckpx_global_end_part(job, true);
 	entry->nparts = job->part + 1;
 	entry->nrelations = job->merge.nrelations;
+	entry->tombstones_from = job->merge.tombstones_from;
 
 	job->phase = CKPX_PHASE_PUBLISH;
 	entry->state = CKPX_ENTRY_FINISHED;

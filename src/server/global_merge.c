@@ -45,8 +45,7 @@ choose_inputs(CkpxGlobalJob *job, int64 *begun_at)
 						  (CKPX_GLOBAL_MAX_FILES + 2));
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	previous = ckpx_entry_store_newest(CkpxShared->store, CKPX_KIND_GLOBAL,
-									   true);
+	previous = ckpx_entry_store_previous_global(store);
 	position = previous != NULL ? previous->end_lsn : job->entry.start_lsn;
 	for (uint32 i = store->nentries; i-- > 0;)
 	{
@@ -209,6 +208,7 @@ ckpx_global_merge_relation(CkpxGlobalJob *job)
 								 input->entry.timeline,
 								 input->entry.start_lsn,
 								 input->entry.end_lsn, 0);
+				ckpx_object_file_suspect(name);
 				ereport(ERROR,
 						(errcode(ERRCODE_DATA_CORRUPTED),
 						 errmsg("checkpoint object \"%s\" is damaged", name),

@@ -73,6 +73,12 @@ extern void ckpx_incremental_step(long *wait_ms);
  */
 extern void ckpx_spill_step(XLogRecPtr upto);
 
+/*
+ * damage_job.c: look at the objects in which somebody has found damage, and
+ * take what cannot be read out of the history.
+ */
+extern void ckpx_damage_step(void);
+
 /* backup_job.c: serve the requests of ckpx_backup_checkpoint(). */
 extern void ckpx_backup_step(void);
 

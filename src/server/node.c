@@ -131,6 +131,15 @@ ckpx_folder_create(void)
 }
 
 bool
+ckpx_folder_is_there(void)
+{
+	char		path[MAXPGPATH];
+
+	ckpx_store_path(path, CKPX_LOCK_FILE);
+	return access(path, F_OK) == 0;
+}
+
+bool
 ckpx_folder_lock(void)
 {
 	/* Kept open: the lock goes with the process. */

@@ -35,6 +35,12 @@ extern void ckpx_folder_create(void);
 extern bool ckpx_folder_lock(void);
 
 /*
+ * Is the folder, with its lock file, where it was?  It may lie on a file
+ * system that was taken away for a while.
+ */
+extern bool ckpx_folder_is_there(void);
+
+/*
  * The identifier of this data directory, from CKPX_NODE_FILE in it.  Where
  * there is none, a new one is made; also where the file is damaged or names
  * another directory (device and inode), as it does in a copy: then *is_copy

@@ -310,9 +310,41 @@ ckpx_object_file_close(CkpxObjectFile *file)
 	pfree(file);
 }
 
+/*
+ * Whoever finds damage tells the checkpointer, which looks for itself and
+ * draws the consequences: damage_job.c.
+ */
+void
+ckpx_object_file_suspect(const char *name)
+{
+	CkpxName	parsed;
+	CkpxEntryTicket suspect = {0};
+
+	ckpx_parse_name(name, &parsed);
+	if (parsed.type != CKPX_NAME_OBJECT)
+		return;
+	suspect.kind = parsed.kind;
+	suspect.epoch = parsed.epoch;
+	suspect.start_lsn = parsed.start_lsn;
+	suspect.end_lsn = parsed.end_lsn;
+	ckpx_suspect(&suspect);
+}
+
+void
+ckpx_object_file_loss(char *reason, const CkpxEntry *entry)
+{
+	char		name[CKPX_NAME_MAX];
+
+	ckpx_object_name(name, entry->kind, entry->epoch, entry->timeline,
+					 entry->start_lsn, entry->end_lsn, 0);
+	snprintf(reason, CKPX_GAP_REASON_MAX, "object %s is missing or damaged",
+			 name);
+}
+
 static void
 damaged(const char *name, const char *problem)
 {
+	ckpx_object_file_suspect(name);
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
 			 errmsg("checkpoint object \"%s\" is damaged", name),
@@ -338,6 +370,7 @@ ckpx_object_file_open(const CkpxEntry *entry, bool missing_ok)
 		char		path[MAXPGPATH];
 
 		strlcpy(path, file->parts[0]->path, MAXPGPATH);
+		ckpx_object_file_suspect(file->parts[0]->name);
 		ckpx_object_file_close(file);
 		errno = ENOENT;
 		ereport(ERROR,
@@ -458,78 +491,136 @@ ckpx_object_file_tombstones_from(CkpxObjectFile *file)
 }
 
 /*
- * Open an object, and close it again, for its header and totals.
+ * Read everything in an object; NULL, or what is wrong with it.
+ */
+static char *
+body_problem(CkpxObjectFile *file)
+{
+	CkpxRelKey	last = {0};
+	bool		any = false;
+
+	for (uint32 i = 0; i < file->nparts; i++)
+	{
+		ObjectPart *part = file->parts[i];
+		CkpxRelationView view;
+		CkpxRelation relation;
+		const char *problem = NULL;
+		bool		begun = false;
+
+		while (ckpx_object_next(part->reader, &view, &problem))
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (any && !begun && ckpx_rel_key_compare(&last, &view.key) >= 0)
+				return part_problem(part, "its relations do not continue those of the part before it");
+			begun = any = true;
+			last = view.key;
+
+			ckpx_relation_init(&relation, &view.key, file->context);
+			if (!ckpx_relation_merge_view(&relation, &view, &problem))
+				return part_problem(part, problem);
+			ckpx_block_set_reset(&relation.blocks);
+		}
+		if (problem != NULL)
+			return part_problem(part, problem);
+	}
+	return NULL;
+}
+
+/* What an object's header and footer say about it. */
+static void
+describe(CkpxObjectFile *file, CkpxEntry *entry)
+{
+	const CkpxObjectHeader *header = ckpx_object_file_header(file);
+
+	memset(entry, 0, sizeof(CkpxEntry));
+	entry->kind = header->kind;
+	entry->state = CKPX_ENTRY_FINISHED;
+	entry->epoch = header->epoch;
+	entry->timeline = header->timeline;
+	entry->start_lsn = header->start_lsn;
+	entry->end_lsn = header->end_lsn;
+	entry->last_record = header->last_record;
+	entry->last_change_lsn = header->last_change_lsn;
+	entry->truncate_lsn = header->truncate_lsn;
+	entry->nxacts = header->nxacts;
+	entry->wal_bytes = header->wal_bytes;
+	memcpy(entry->custom_rmgrs, header->custom_rmgrs, CKPX_RMGR_BITMAP_BYTES);
+	entry->version = header->version;
+	entry->open_xacts = header->nopen_xacts;
+	entry->created_at = header->created_at;
+	entry->finished_at = header->written_at;
+	entry->nparts = file->nparts;
+	for (uint32 i = 0; i < file->nparts; i++)
+	{
+		const CkpxObjectTotals *totals;
+
+		totals = ckpx_object_totals(file->parts[i]->reader);
+		entry->nrelations += totals->nrelations;
+		entry->nblocks += totals->nblocks;
+		entry->undurable += totals->undurable;
+		entry->size_bytes += file->parts[i]->size;
+	}
+	entry->tombstones_from = ckpx_object_file_tombstones_from(file);
+}
+
+/*
+ * Open an object and close it again.  What it says goes to *found and
+ * *identity (NULL: not wanted); 'body': it must be readable to its end.
  */
 static bool
-object_file_examine(const CkpxEntry *expected, CkpxEntry *entry,
-					char **problem)
+examine(const CkpxEntry *expected, bool body, CkpxEntry *found,
+		CkpxIdentity *identity, char **problem)
 {
 	MemoryContext context;
 	MemoryContext oldcontext;
 	CkpxObjectFile *file;
 	char	   *text = NULL;
-	bool		valid;
 
 	context = AllocSetContextCreate(CurrentMemoryContext,
 									"ckpx object check",
 									ALLOCSET_DEFAULT_SIZES);
 	oldcontext = MemoryContextSwitchTo(context);
 	file = object_file_create();
-	valid = parts_open(file, expected, &text);
-
-	if (!valid && text == NULL)
-		text = psprintf("File \"%s\" is missing.", file->parts[0]->path);
-	if (valid && entry != NULL)
+	if (parts_open(file, expected, &text))
 	{
-		const CkpxObjectHeader *header = ckpx_object_file_header(file);
-
-		memset(entry, 0, sizeof(CkpxEntry));
-		entry->kind = header->kind;
-		entry->state = CKPX_ENTRY_FINISHED;
-		entry->epoch = header->epoch;
-		entry->timeline = header->timeline;
-		entry->start_lsn = header->start_lsn;
-		entry->end_lsn = header->end_lsn;
-		entry->last_record = header->last_record;
-		entry->last_change_lsn = header->last_change_lsn;
-		entry->truncate_lsn = header->truncate_lsn;
-		entry->nxacts = header->nxacts;
-		entry->wal_bytes = header->wal_bytes;
-		memcpy(entry->custom_rmgrs, header->custom_rmgrs,
-			   CKPX_RMGR_BITMAP_BYTES);
-		entry->version = header->version;
-		entry->open_xacts = header->nopen_xacts;
-		entry->created_at = header->created_at;
-		entry->finished_at = header->written_at;
-		entry->nparts = file->nparts;
-		for (uint32 i = 0; i < file->nparts; i++)
-		{
-			const CkpxObjectTotals *totals;
-
-			totals = ckpx_object_totals(file->parts[i]->reader);
-			entry->nrelations += totals->nrelations;
-			entry->nblocks += totals->nblocks;
-			entry->undurable += totals->undurable;
-			entry->size_bytes += file->parts[i]->size;
-		}
+		if (body)
+			text = body_problem(file);
+		if (found != NULL)
+			describe(file, found);
+		if (identity != NULL)
+			*identity = ckpx_object_file_header(file)->identity;
 	}
+	else if (text == NULL)
+		text = psprintf("File \"%s\" is missing.", file->parts[0]->path);
 
 	MemoryContextSwitchTo(oldcontext);
-	if (!valid)
+	if (text != NULL)
 		*problem = pstrdup(text);
 	ckpx_object_file_close(file);
 	MemoryContextDelete(context);
-	return valid;
+	return text == NULL;
 }
 
 bool
-ckpx_object_file_check(const CkpxEntry *entry, char **problem)
+ckpx_object_file_check(CkpxEntry *entry, char **problem)
 {
-	return object_file_examine(entry, NULL, problem);
+	CkpxEntry	found;
+
+	if (!examine(entry, false, &found, NULL, problem))
+		return false;
+	entry->tombstones_from = found.tombstones_from;
+	return true;
 }
 
 bool
-ckpx_object_file_probe(const char *name, CkpxEntry *entry, char **problem)
+ckpx_object_file_verify(const CkpxEntry *entry, char **problem)
+{
+	return examine(entry, true, NULL, NULL, problem);
+}
+
+bool
+ckpx_object_file_probe(const char *name, CkpxEntry *entry,
+					   CkpxIdentity *identity, char **problem)
 {
 	CkpxEntry	expected;
 	CkpxName	parsed;
@@ -547,5 +638,5 @@ ckpx_object_file_probe(const char *name, CkpxEntry *entry, char **problem)
 	expected.timeline = parsed.timeline;
 	expected.start_lsn = parsed.start_lsn;
 	expected.end_lsn = parsed.end_lsn;
-	return object_file_examine(&expected, entry, problem);
+	return examine(&expected, false, entry, identity, problem);
 }

@@ -15,7 +15,7 @@
 
 #include "postgres.h"
 
-#include "core/entry.h"
+#include "core/entry_store.h"
 #include "core/object_format.h"
 
 /*
@@ -50,13 +50,30 @@ extern void ckpx_object_file_close(CkpxObjectFile *file);
 
 /*
  * Check header, footer, table of contents and size of every part without
- * reading the body; false with *problem, a palloc'd sentence that names the
- * file, also where a file is missing or its sectors cannot be read.
+ * reading the body, and learn entry->tombstones_from; false with *problem, a
+ * palloc'd sentence that names the file, also where a file is missing or its
+ * sectors cannot be read.
  */
-extern bool ckpx_object_file_check(const CkpxEntry *entry, char **problem);
+extern bool ckpx_object_file_check(CkpxEntry *entry, char **problem);
 
-/* The same for one named file of which only the name is known; fills entry. */
+/* The same, and its body is read to the end. */
+extern bool ckpx_object_file_verify(const CkpxEntry *entry, char **problem);
+
+/*
+ * The same as _check for one named file of which only the name is known;
+ * fills entry and *identity.
+ */
 extern bool ckpx_object_file_probe(const char *name, CkpxEntry *entry,
-								   char **problem);
+								   CkpxIdentity *identity, char **problem);
+
+/*
+ * Have the checkpointer look whether the object of this name is damaged.  The
+ * functions above do it where they raise an error about damage, or about a
+ * missing file.  No lock may be held.
+ */
+extern void ckpx_object_file_suspect(const char *name);
+
+/* The reason of the gap that its loss leaves, CKPX_GAP_REASON_MAX bytes. */
+extern void ckpx_object_file_loss(char *reason, const CkpxEntry *entry);
 
 #endif							/* CKPX_OBJECT_FILE_H */

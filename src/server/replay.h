@@ -23,6 +23,7 @@ typedef struct CkpxBoot
 	CkpxEntry	last;
 	XLogRecPtr	known_end;		/* end of what is known */
 	TimeLineID	timeline;		/* of known_end */
+	bool		lost_end;		/* more was known, but its objects are lost */
 	bool		copied;			/* the data directory is a copy */
 	bool		inside;			/* the store lies in the data directory, so it
 								 * was copied or restored together with it */

@@ -66,6 +66,7 @@ typedef struct CkpxRequests
 	XLogRecPtr	collect;
 	bool		checkpoint;		/* somebody waits for a checkpoint */
 	bool		spilling;
+	bool		reload;
 	bool		uninstalled;
 } CkpxRequests;
 
@@ -93,6 +94,7 @@ look_at_requests(CkpxRequests *requests)
 	requests->checkpoint = CkpxShared->checkpoint_request >
 		ckpx_entry_store_checkpointed(store);
 	requests->spilling = CkpxShared->spill_request != InvalidXLogRecPtr;
+	requests->reload = CkpxShared->reload_request;
 	requests->uninstalled = CkpxShared->uninstalled;
 	LWLockRelease(CkpxShared->lock);
 }
@@ -417,6 +419,10 @@ ckpx_runner_step(void)
 		/* With exit code 0 the postmaster does not start it again. */
 		proc_exit(0);
 	}
+
+	/* An object that the logtail needs is damaged: begin like after a death. */
+	if (requests.reload && runner->chain == CKPX_CHAIN_FOLLOWING)
+		runner->chain = CKPX_CHAIN_NONE;
 
 	if (runner->chain != CKPX_CHAIN_FOLLOWING)
 	{

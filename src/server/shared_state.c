@@ -239,6 +239,27 @@ ckpx_dequeue_done(CkpxQueueId queue, uint32 count)
 	LWLockRelease(CkpxShared->lock);
 }
 
+void
+ckpx_suspect(const CkpxEntryTicket *suspect)
+{
+	bool		known = false;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	for (uint32 i = 0; i < CkpxShared->nsuspects; i++)
+	{
+		const CkpxEntryTicket *other = &CkpxShared->suspects[i];
+
+		known = known || (other->kind == suspect->kind &&
+						  other->epoch == suspect->epoch &&
+						  other->start_lsn == suspect->start_lsn &&
+						  other->end_lsn == suspect->end_lsn);
+	}
+	if (!known && CkpxShared->nsuspects < CKPX_MAX_SUSPECTS)
+		CkpxShared->suspects[CkpxShared->nsuspects++] = *suspect;
+	LWLockRelease(CkpxShared->lock);
+	ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
+}
+
 const char *
 ckpx_queue_name(CkpxQueueId queue)
 {

@@ -111,7 +111,7 @@ typedef struct CkpxWaitTicket
 	XLogRecPtr	release_lsn;	/* WAL before this may go */
 } CkpxWaitTicket;
 
-/* Incremental, global, backup and post queue: which entry. */
+/* Incremental, global, backup and post queue, suspects: which entry. */
 typedef struct CkpxEntryTicket
 {
 	CkpxEntryKind kind;
@@ -143,6 +143,8 @@ typedef struct CkpxStat
 	uint64		commands_failed;
 	uint64		commands_overridden;	/* objects removed although their post
 										 * command had not succeeded */
+	uint64		caps_reached;	/* times that max_entries or max_directory_size
+								 * made room before its time */
 	uint64		pending_ms_total;
 	uint64		pending_ms_max;
 	uint64		write_ms_total;
@@ -193,6 +195,9 @@ typedef struct CkpxRequest
 } CkpxRequest;
 
 #define CKPX_MAX_REQUESTS	64
+
+/* Objects that wait to be looked at; what does not fit is found again. */
+#define CKPX_MAX_SUSPECTS	16
 
 #define CKPX_PROBLEM_MAX	256
 #define CKPX_MAX_PINS		64
@@ -276,6 +281,14 @@ typedef struct CkpxSharedState
 	CkpxRequest requests[CKPX_MAX_REQUESTS];
 	uint64		next_request_id;
 
+	/*
+	 * Objects in which somebody has found damage.  The checkpointer takes
+	 * them, reads them itself and records what is missing: damage_job.c.
+	 */
+	uint32		nsuspects;
+	CkpxEntryTicket suspects[CKPX_MAX_SUSPECTS];
+	bool		reload_request; /* the runner is to load the history anew */
+
 	struct CkpxFlushShared *flush;	/* under lock, see flush_shared.h */
 
 	/*
@@ -312,6 +325,12 @@ extern void ckpx_wake_worker(CkpxWorkerId worker);
 extern bool ckpx_enqueue(CkpxQueueId queue, const void *ticket);
 extern uint32 ckpx_dequeue(CkpxQueueId queue, void *tickets, uint32 max);
 extern void ckpx_dequeue_done(CkpxQueueId queue, uint32 count);
+
+/*
+ * Have the checkpointer look at an object that seems to be damaged.  Takes
+ * 'lock' exclusively.
+ */
+extern void ckpx_suspect(const CkpxEntryTicket *suspect);
 extern const char *ckpx_queue_name(CkpxQueueId queue);
 extern const char *ckpx_worker_name(CkpxWorkerId worker);
 extern const char *ckpx_worker_state_name(CkpxWorkerState state);

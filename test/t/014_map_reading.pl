@@ -94,12 +94,19 @@ for my $how (qw(pg_cancel_backend pg_terminate_backend))
 }
 
 # -- an object that is missing, or damaged
-$node->safe_psql('postgres', 'SELECT ckpx_disable()');
-my ($name, $folder) = split /\|/, $node->safe_psql(
-	'postgres', qq{
-	SELECT location FROM ckpx_checkpoints
-	WHERE state = 'finished' AND start_lsn <= '$start' AND end_lsn > '$start'});
-($folder) = glob($node->data_dir . '/ckpx/*-*');
+my ($folder) = glob($node->data_dir . '/ckpx/*-*');
+
+sub object_of
+{
+	my ($lsn) = @_;
+	return $node->safe_psql(
+		'postgres', qq{
+		SELECT location FROM ckpx_checkpoints
+		WHERE state = 'finished' AND kind = 'incremental'
+			AND start_lsn <= '$lsn' AND end_lsn > '$lsn'});
+}
+
+my $name = object_of($start);
 ok(-e "$folder/$name", 'the object is where it should be');
 
 rename "$folder/$name", "$folder/$name.away" or die;
@@ -107,9 +114,18 @@ my ($status, $stdout, $stderr) =
   $node->psql('postgres', "\\set VERBOSITY verbose\n" . main_blocks($start));
 like($stderr, qr/ERROR:  (58P01|XX001|55000): .*/, 'a missing object is an error');
 like($stderr, qr/\Q$name\E/, 'that names it');
-rename "$folder/$name.away", "$folder/$name" or die;
+wait_for_sql($node,
+	"SELECT count(*) = 1 FROM ckpx_gaps WHERE reason = 'object $name is missing or damaged'");
+($status, $stdout, $stderr) =
+  $node->psql('postgres', "\\set VERBOSITY verbose\n" . main_blocks($start));
+like($stderr, qr/ERROR:  55000: .*\nDETAIL:  The first missing LSN is.*\nHINT:  .*\Q$name\E/,
+	'then it is a gap that names it');
 
 # Change one byte in the middle.
+$start = wal_position($node);
+$node->safe_psql('postgres',
+	"UPDATE t SET b = repeat('w', 5000); SELECT ckpx_checkpoint()");
+$name = object_of($start);
 my $size = -s "$folder/$name";
 my $byte;
 open(my $file, '+<:raw', "$folder/$name") or die;

@@ -1,0 +1,301 @@
+# Objects that turn out to be damaged while the server runs, or that nothing
+# can replace any more: the range that only they knew is a gap at once, both
+# sides answer, the chain goes on, and globals are made again behind it.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use CkpxHistory;
+use CkpxTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = history_node(
+	'main', conf => <<'EOC');
+ckpx.min_incremental_interval = '1h'
+ckpx.min_count = 1000000
+ckpx.max_incremental_interval = 0
+ckpx.global_min_count = 10000
+max_slot_wal_keep_size = '2GB'
+EOC
+$node->start;
+create_load($node);
+await_tracking($node);
+
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+
+sub error_of
+{
+	my ($ret, $out, $err) =
+	  $node->psql('postgres', "\\set VERBOSITY verbose\n$_[0]");
+	return $err;
+}
+
+# Work and a checkpoint; returns its range.
+sub incremental
+{
+	my $from = sql('SELECT checkpointed_lsn FROM ckpx_runner');
+
+	run_load($node, 15);
+	return ($from, sql('SELECT ckpx_checkpoint()'));
+}
+
+sub path_of
+{
+	my ($kind, $end) = @_;
+	return store_dir($node) . '/'
+	  . sql("SELECT location FROM ckpx_checkpoints WHERE kind = '$kind'"
+		  . " AND end_lsn = '$end'");
+}
+
+sub change_byte
+{
+	my ($path, $offset) = @_;
+
+	open(my $file, '+<:raw', $path) or die "could not open \"$path\": $!";
+	seek($file, $offset, 0);
+	read($file, my $byte, 1) == 1 or die "could not read \"$path\"";
+	seek($file, $offset, 0);
+	print $file chr(ord($byte) ^ 0x10);
+	close($file) or die "could not write \"$path\": $!";
+}
+
+# Within a section: header, table of contents and footer stay as they are.
+sub damage_body   { change_byte($_[0], int((-s $_[0]) * 0.4)); }
+sub damage_header { change_byte($_[0], 20); }
+
+sub damage_rows
+{
+	return sql("SELECT string_agg(from_lsn || ' ' || to_lsn, ', ' ORDER BY from_lsn)"
+		  . " FROM ckpx_gaps WHERE reason ~ 'damaged'"
+		  . ' AND epoch = (SELECT epoch FROM ckpx_runner)');
+}
+
+sub global_range
+{
+	return sql("SELECT start_lsn, end_lsn FROM ckpx_checkpoints WHERE kind = 'global'"
+		  . " AND state = 'finished' ORDER BY end_lsn DESC LIMIT 1");
+}
+
+sub epoch { return sql('SELECT epoch FROM ckpx_runner'); }
+
+# ---- a global's body, found by a reader, when its incrementals are gone
+
+my ($start, $a) = incremental();
+my (undef, $b) = incremental();
+is(sql('SELECT ckpx_global_checkpoint()'), $b, 'a global');
+is(sql('SELECT ckpx_gc()'), 2, 'its incrementals go');
+my (undef, $c) = incremental();
+my (undef, $d) = incremental();
+my $behind = answer($node, $b, $d);
+my $path = path_of('global', $b);
+my ($file) = $path =~ m{([^/]+)$};
+my $offset = -s $node->logfile;
+damage_body($path);
+
+like(error_of("SELECT * FROM ckpx_changed_blocks('$start', '$d')"),
+	qr/ERROR:  XX001: .*\Q$file\E/,
+	'body of a global: the reader gets an error that names the file');
+wait_for_sql($node, "SELECT count(*) = 1 FROM ckpx_gaps WHERE reason ~ 'damaged'");
+is( sql("SELECT from_lsn, to_lsn, reason FROM ckpx_gaps WHERE reason ~ 'damaged'"),
+	"$start|$b|object $file is missing or damaged",
+	'its range is a gap at once');
+is(sql("SELECT count(*) FROM ckpx_checkpoints WHERE kind = 'global'"),
+	0, 'it is no checkpoint any more');
+like(sql("SELECT last_error FROM ckpx_workers WHERE name = 'checkpointer'"),
+	qr/\Q$file\E/, 'the worker shows the file');
+is(answer($node, $b, $d), $behind, 'what is behind it is answered as before');
+is(has_no_answer($node, $start, $d, 'no answer over it'),
+	$start, 'the first missing LSN is its start');
+is(has_no_answer($node, $a, $b, 'nor within it'), $a, 'nor a part of it');
+is( sql("SELECT locations, complete, missing_from FROM ckpx_collect_range('$start', '$d')"),
+	"|f|$start",
+	'no object is listed for it');
+my $log = log_since($node, $offset);
+is(scalar(() = $log =~ /WARNING:  ckpx checkpoint object "\Q$file\E" is missing or damaged/g),
+	1, 'one warning names it');
+
+# The chain goes on, and so do globals and garbage collection.
+my (undef, $e) = incremental();
+is(sql('SELECT ckpx_global_checkpoint()'), $e, 'a new global');
+is(global_range(), "$b|$e", 'begins behind the gap');
+$behind = answer($node, $b, $e);
+is(sql('SELECT ckpx_gc()'), 3, 'what it covers goes');
+is(answer($node, $b, $e), $behind, 'and it answers alone');
+covers_all_oracles($node, $b, wal_position($node), 'behind a lost global');
+wait_until(sub { !-e $path }, 'the file goes when no manifest names it')
+  if sql('SELECT ckpx_checkpoint(), ckpx_gc()');
+is_deeply([ epoch(), sql('SELECT ckpx_low_water_mark()') ],
+	[ 1, $b ], 'all in one epoch');
+$node->restart;
+await_tracking($node);
+is(damage_rows(), "$start $b", 'the gap is known after a restart');
+is(answer($node, $b, $e), $behind, 'and so is what is behind it');
+has_no_answer($node, $start, $e, 'still no answer over it');
+store_is_sound($node, 'after a lost global');
+
+# ---- an incremental's body, found by a merge
+
+my (undef, $f) = incremental();
+my (undef, $g) = incremental();
+my (undef, $h) = incremental();
+my $left = answer($node, $b, $f);
+my $right = answer($node, $g, $h);
+$path = path_of('incremental', $g);
+($file) = $path =~ m{([^/]+)$};
+damage_body($path);
+$offset = -s $node->logfile;
+
+# Whether the caller sees the failure or the success of the next attempt
+# depends on which comes first.
+$node->psql('postgres', 'SELECT ckpx_global_checkpoint()');
+like(log_since($node, $offset),
+	qr/ckpx checkpoint failed in phase \w+: checkpoint object "\Q$file\E" is damaged/,
+	'body of an incremental: a merge finds it');
+wait_for_sql($node,
+	"SELECT count(*) = 1 FROM ckpx_gaps WHERE from_lsn = '$f' AND to_lsn = '$g'");
+my $failed = sql('SELECT jobs_failed FROM ckpx_stat');
+is(sql('SELECT ckpx_global_checkpoint()'), $h, 'the next one succeeds');
+is(global_range(), "$g|$h", 'and begins behind the gap');
+is(sql('SELECT jobs_failed FROM ckpx_stat'), $failed, 'without a failure');
+is(answer($node, $b, $f), $left, 'the left side is answered as before');
+is(answer($node, $g, $h), $right, 'and the right side');
+is(has_no_answer($node, $b, $h, 'no answer over the gap'),
+	$f, 'which begins with it');
+$log = log_since($node, $offset);
+is(scalar(() = $log =~ /"\Q$file\E" is missing or damaged/g), 1,
+	'one line tells of the loss');
+is(scalar(() = $log =~ /ckpx checkpoint failed/g), 1, 'one of the failure');
+
+# A global that covers it heals it: nothing is missing.
+my (undef, $i) = incremental();
+sql('SELECT ckpx_global_checkpoint()');
+$right = answer($node, $g, $i);
+my $rows = damage_rows();
+damage_body(path_of('incremental', $i));
+like(error_of("SELECT * FROM ckpx_changed_blocks('$h', '$i')"),
+	qr/XX001/, 'an incremental that a global covers');
+wait_for_sql($node,
+	"SELECT count(*) = 0 FROM ckpx_checkpoints WHERE kind = 'incremental' AND end_lsn = '$i'");
+is(damage_rows(), $rows, 'leaves no gap');
+is(answer($node, $g, $i), $right, 'its global answers');
+
+# ---- the newest incremental: a start decodes its range again
+
+my (undef, $j) = incremental();
+my $newest = answer($node, $i, $j);
+damage_body(path_of('incremental', $j));
+like(error_of("SELECT * FROM ckpx_changed_blocks('$i', '$j')"),
+	qr/XX001/, 'the newest incremental');
+wait_for_sql($node, "SELECT count(*) = 1 FROM ckpx_gaps WHERE to_lsn = '$j'");
+is(sql('SELECT checkpointed_lsn FROM ckpx_runner'),
+	$j, 'the next one begins where it ended');
+is(sql('SELECT ckpx_global_checkpoint() IS NOT NULL'),
+	't', 'a global checkpoint has nothing to wait for');
+$node->restart;
+await_tracking($node);
+is(damage_rows(), $rows, 'after a restart its gap is gone');
+my $now = sql('SELECT ckpx_checkpoint()');
+is(epoch(), 1, 'in the same epoch');
+like(answer($node, $i, $now), qr/\|/, 'its range is decoded again');
+covers_all_oracles($node, $i, $now, 'decoded again');
+
+# The same when the start finds it, in the body too.
+my ($from, $to) = incremental();
+$newest = answer($node, $from, $to);
+$path = path_of('incremental', $to);
+$node->stop;
+damage_body($path);
+$node->start;
+await_tracking($node);
+is(sql('SELECT problem, epoch FROM ckpx_runner'),
+	'|1', 'a body that a start needs: tracking goes on');
+is(damage_rows(), $rows, 'without a gap');
+covers_all_oracles($node, $from, $to, 'decoded again after a start');
+
+# ---- a global's header, found at a start
+
+$now = sql('SELECT ckpx_global_checkpoint()');
+sql('SELECT ckpx_gc()');
+($from, $to) = incremental();
+$right = answer($node, $from, $to);
+my ($base) = split /\|/, global_range();
+$path = path_of('global', $now);
+$node->stop;
+damage_header($path);
+$node->start;
+await_tracking($node);
+is(epoch(), 1, 'header of a global: one epoch');
+is(damage_rows(), "$rows, $base $now", 'its range is a gap');
+is(answer($node, $from, $to), $right, 'what is behind it is answered');
+is(has_no_answer($node, $base, $to, 'no answer over it'),
+	$base, 'what is missing begins with it');
+is(sql('SELECT ckpx_global_checkpoint()'), $to, 'a new global');
+is(global_range(), "$now|$to", 'begins behind it');
+sql('SELECT ckpx_gc()');
+is(answer($node, $from, $to), $right, 'and answers');
+
+# It was all that was known of the end: a new epoch.
+$path = path_of('global', $to);
+$node->stop;
+damage_header($path);
+$node->start;
+wait_for_sql($node, 'SELECT problem IS NULL AND epoch = 2 FROM ckpx_runner');
+is(sql('SELECT reason FROM ckpx_gaps WHERE epoch = 2'),
+	'newest checkpoint objects are missing or damaged, and their WAL is gone',
+	'nothing known of the end: a new epoch says why');
+has_no_answer($node, $from, $to, 'no answer in the lost range');
+
+# ---- a folder that is away for a while: nothing is lost
+
+(undef, $from) = incremental();
+($from, $to) = incremental();
+incremental();
+$rows = damage_rows();
+$right = answer($node, $from, $to);
+my $store = store_dir($node);
+rename $store, "$store.away" or die "could not rename: $!";
+like(error_of("SELECT * FROM ckpx_changed_blocks('$from', '$to')"),
+	qr/ERROR:  58P01: could not open file/, 'folder away: an error');
+wait_for_sql($node,
+	"SELECT last_error ~ 'folder .* is not there' FROM ckpx_workers WHERE name = 'checkpointer'");
+rename "$store.away", $store or die "could not rename: $!";
+is(answer($node, $from, $to), $right, 'back again: the same answer');
+is(damage_rows(), $rows, 'no gap');
+
+# ---- whatever is lost again and again, the folder does not grow
+
+sql("ALTER SYSTEM SET ckpx.gc_keep_time = '0'");
+$node->reload;
+wait_for_sql($node, "SELECT current_setting('ckpx.gc_keep_time') = '0'");
+my @sizes;
+foreach my $round (1 .. 4)
+{
+	incremental();
+	($from, $to) = incremental();
+	my (undef, $last) = incremental();
+	damage_body(path_of('incremental', $to));
+	error_of("SELECT * FROM ckpx_changed_blocks('$from', '$to')");
+	wait_for_sql($node, "SELECT count(*) = 1 FROM ckpx_gaps WHERE to_lsn = '$to'");
+	is(sql('SELECT ckpx_global_checkpoint()'),
+		$last, "round $round: a global is made");
+	sql('SELECT ckpx_gc()');
+	push @sizes, scalar(store_files($node, qr/\.ckpx$/));
+}
+is($sizes[3], $sizes[1], 'objects before a gap go with time')
+  or diag("@sizes");
+cmp_ok($sizes[3], '<', 5, 'few are left');
+is(epoch(), 2, 'in one epoch');
+store_is_sound($node, 'in the end');
+$node->restart;
+await_tracking($node);
+($from, $to) = incremental();
+is(sql('SELECT ckpx_global_checkpoint()'), $to, 'after a restart, too');
+covers_all_oracles($node, $from, $to, 'in the end');
+
+$node->stop('fast');
+done_testing();
