@@ -395,6 +395,7 @@ RETURNS TABLE (
     commands_done bigint,
     commands_failed bigint,
     commands_overridden bigint,
+    caps_reached bigint,
     pending_ms_total bigint,
     pending_ms_max bigint,
     write_ms_total bigint,
@@ -416,7 +417,7 @@ GRANT EXECUTE ON FUNCTION ckpx_get_stat() TO pg_monitor;
 CREATE VIEW ckpx_stat AS
     SELECT incrementals_done, globals_done, backups_done, segments_spilled,
            incrementals_removed, globals_removed, backups_removed, jobs_failed,
-           commands_done, commands_failed, commands_overridden,
+           commands_done, commands_failed, commands_overridden, caps_reached,
            pending_ms_total, pending_ms_max, write_ms_total, wal_bytes_read,
            records_read, flush_passes, blocks_written, fsyncs, flush_ms, gaps,
            stats_reset

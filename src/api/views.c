@@ -268,6 +268,7 @@ ckpx_get_stat(PG_FUNCTION_ARGS)
 	ckpx_row_int8(&row, (int64) stat.commands_done);
 	ckpx_row_int8(&row, (int64) stat.commands_failed);
 	ckpx_row_int8(&row, (int64) stat.commands_overridden);
+	ckpx_row_int8(&row, (int64) stat.caps_reached);
 	ckpx_row_int8(&row, (int64) stat.pending_ms_total);
 	ckpx_row_int8(&row, (int64) stat.pending_ms_max);
 	ckpx_row_int8(&row, (int64) stat.write_ms_total);

@@ -8,8 +8,9 @@
  * a manifest that names it are durable, and as only finished entries count,
  * both kept manifests name the global before either stops naming what it
  * covers.  A backup goes with the incremental that covers it.  A closed epoch
- * gets no more globals, so what is left of it goes by time.  A spilled
- * segment of a closed epoch answers nothing and goes at once.
+ * gets no more globals, nor does what lies before a range that was lost, so
+ * what is left of these goes by time.  A spilled segment of a closed epoch
+ * answers nothing and goes at once.
  *
  * A pin holds what ends after its LSN: incrementals and backups, and those
  * globals that were there when the pin was made, since somebody may be
@@ -50,6 +51,8 @@ typedef struct GcRules
 	XLogRecPtr	upto;			/* only what ends here or before; Invalid: all */
 	bool		ignore_age;
 	bool		ignore_commands;
+	uint32		closed_upto;	/* in this epoch and older ones also what lies
+								 * behind a gap; 0: not before its time */
 	bool		dry_run;
 } GcRules;
 
@@ -59,6 +62,8 @@ typedef struct GcPlan
 	CkpxEntry  *victims;		/* copies, in the store's order */
 	uint32		nremoved[CKPX_KIND_SEGMENT + 1];	/* of them, by kind */
 	uint32		noverridden;	/* of them, whose command had not succeeded */
+	uint32		nlost;			/* of them, that nothing replaces and whose
+								 * time was not over */
 } GcPlan;
 
 /* When the next round is due, and what has been seen so far. */
@@ -67,6 +72,7 @@ static XLogRecPtr last_global_end = InvalidXLogRecPtr;
 static uint64 last_sequence = 0;
 static uint32 failures = 0;
 static bool pressure_logged = false;
+static bool stuck_logged = false;
 
 /*-------------------------------------------------------------------------
  * What may go; all with the lock held
@@ -108,6 +114,33 @@ epoch_closed_at(const CkpxEntryStore *store, uint32 epoch)
 	return 0;
 }
 
+/*
+ * No global will ever cover what lies in a closed epoch or before a range that
+ * was lost.  Does 'entry', and since when?  0 where that is not known any
+ * more.  'stretch' is where the last stretch of the open epoch begins.
+ */
+static bool
+is_closed(const CkpxEntryStore *store, const CkpxEntry *entry,
+		  XLogRecPtr stretch, TimestampTz *since)
+{
+	TimestampTz at = DT_NOEND;
+
+	if (entry->epoch != store->epoch)
+		at = epoch_closed_at(store, entry->epoch);
+	else if (entry->end_lsn > stretch || stretch == store->epoch_start)
+		return false;
+	for (uint32 i = 0; i < store->ngaps; i++)
+	{
+		const CkpxGap *gap = &store->gaps[i];
+
+		if (gap->damaged && gap->epoch == entry->epoch &&
+			gap->from_lsn >= entry->end_lsn)
+			at = Min(at, gap->detected_at);
+	}
+	*since = at != DT_NOEND ? at : 0;
+	return true;
+}
+
 static bool
 is_old(TimestampTz since, TimestampTz now)
 {
@@ -138,20 +171,28 @@ backup_may_go(const CkpxEntryStore *store, const CkpxEntry *backup,
 }
 
 /*
- * May this entry go, its pins and its command aside?
+ * May this entry go, its pins and its command aside?  *lost: it is gone for
+ * good, before its time.
  */
 static bool
 is_dispensable(const CkpxEntryStore *store, const CkpxEntry *entry,
-			   const bool *goes, const GcRules *rules, TimestampTz now)
+			   XLogRecPtr stretch, const bool *goes, const GcRules *rules,
+			   TimestampTz now, bool *lost)
 {
+	TimestampTz since;
+	bool		closed = is_closed(store, entry, stretch, &since);
+
+	*lost = false;
 	if (entry->state != CKPX_ENTRY_FINISHED)
 		return false;
-	if (entry->epoch != store->epoch)
+	if (closed && entry->kind == CKPX_KIND_SEGMENT)
+		return entry->epoch != store->epoch;
+	if (closed && is_old(since, now))
+		return true;
+	if (closed && entry->epoch <= rules->closed_upto)
 	{
-		if (entry->kind == CKPX_KIND_SEGMENT)
-			return true;
-		if (is_old(epoch_closed_at(store, entry->epoch), now))
-			return true;
+		*lost = true;
+		return true;
 	}
 
 	switch (entry->kind)
@@ -183,6 +224,7 @@ make_plan(GcPlan *plan, const GcRules *rules)
 	TimestampTz now = GetCurrentTimestamp();
 	bool	   *goes = palloc0(store->max_entries);
 	CkpxEntry  *victims;
+	XLogRecPtr	stretch;
 
 	/* No allocation under the lock: there may be as many as there are. */
 	victims = MemoryContextAllocHuge(CurrentMemoryContext,
@@ -191,23 +233,28 @@ make_plan(GcPlan *plan, const GcRules *rules)
 	plan->victims = victims;
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	stretch = ckpx_entry_store_stretch_start(store);
 	for (int pass = 0; pass < 2; pass++)
 	{
 		for (uint32 i = 0; i < store->nentries; i++)
 		{
 			const CkpxEntry *entry = &store->entries[i];
+			bool		lost;
 
 			if ((entry->kind == CKPX_KIND_BACKUP) != (pass == 1))
 				continue;
 			if (rules->upto != InvalidXLogRecPtr &&
 				entry->end_lsn > rules->upto)
 				continue;
-			if (!is_dispensable(store, entry, goes, rules, now) ||
+			if (!is_dispensable(store, entry, stretch, goes, rules, now,
+								&lost) ||
 				is_pinned(entry, now))
 				continue;
 			if (entry->post_pending && !rules->ignore_commands)
 				continue;
 			goes[i] = true;
+			if (lost)
+				plan->nlost++;
 		}
 	}
 	for (uint32 i = 0; i < store->nentries; i++)
@@ -280,6 +327,12 @@ carry_out(const GcPlan *plan)
 						plan->noverridden),
 				 errdetail("ckpx.max_entries or ckpx.max_directory_size is reached."),
 				 errhint("See why ckpx.post_checkpoint_command fails in the view ckpx_workers.")));
+
+	if (plan->nlost > 0)
+		ereport(WARNING,
+				(errmsg("ckpx removes %u checkpoints of ranges that nothing else answers",
+						plan->nlost),
+				 errdetail("ckpx.max_entries or ckpx.max_directory_size is reached; they lie before a gap, and ckpx.gc_keep_time is not over.")));
 
 	/* Only the second manifest without them lets their files go. */
 	ckpx_publish(NULL);
@@ -376,46 +429,102 @@ is_under_pressure(const char **cap)
 		ckpx_directory_bytes() > (uint64) ckpx_max_directory_size * 1024;
 }
 
+/* The oldest epoch with entries that is not older than 'epoch'; 0: none. */
+static uint32
+next_kept_epoch(uint32 epoch)
+{
+	const CkpxEntryStore *store = CkpxShared->store;
+	uint32		found = 0;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	for (uint32 i = 0; i < store->nentries && found == 0; i++)
+	{
+		if (store->entries[i].epoch >= epoch)
+			found = store->entries[i].epoch;
+	}
+	LWLockRelease(CkpxShared->lock);
+	return found;
+}
+
 /*
- * Make room: first what is covered whatever its age, then, with a global that
- * covers the rest, that too, and last what waits for its command.
+ * Tell the runner whether room can still be made; and, once, the log that it
+ * cannot: what is left is needed or pinned.
+ */
+static void
+note_stuck(bool stuck, const char *cap)
+{
+	uint32		npins;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->gc_stuck = stuck;
+	npins = CkpxShared->npins;
+	LWLockRelease(CkpxShared->lock);
+
+	if (!stuck || stuck_logged)
+		return;
+	stuck_logged = true;
+	ereport(WARNING,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("ckpx cannot keep to %s: nothing more can be removed", cap),
+			 errdetail_plural("%u pin holds checkpoints.",
+							  "%u pins hold checkpoints.", npins, npins),
+			 errhint("Remove pins, or raise %s.", cap)));
+}
+
+/*
+ * Make room: first what is covered whatever its age; then, with a global that
+ * covers the rest, that too; then what waits for its command; and last what
+ * lies before a gap, the oldest first.  What is pinned stays.
  */
 static void
 relieve_pressure(void)
 {
 	GcRules		rules = {0};
 	const char *cap;
-	bool		stuck = false;
+	bool		stuck = is_under_pressure(&cap);
 
-	if (!is_under_pressure(&cap))
+	if (stuck && !pressure_logged)
 	{
-		pressure_logged = false;
-		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-		CkpxShared->gc_stuck = false;
-		LWLockRelease(CkpxShared->lock);
-		return;
-	}
-	if (!pressure_logged)
+		pressure_logged = true;
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("ckpx reaches %s and removes what it can do without before its time",
 						cap),
 				 errhint("Consider raising %s, or lowering ckpx.gc_keep_time.",
 						 cap)));
-	pressure_logged = true;
+		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+		CkpxShared->stat.caps_reached++;
+		LWLockRelease(CkpxShared->lock);
+	}
 
-	rules.ignore_age = true;
-	(void) run_round(&rules);
-	if (is_under_pressure(&cap) && !ckpx_global_force())
+	if (stuck)
+	{
+		rules.ignore_age = true;
+		(void) run_round(&rules);
+		stuck = is_under_pressure(&cap);
+	}
+	if (stuck && ckpx_global_force())
+	{
+		/* When it is finished, this is called again. */
+		note_stuck(false, NULL);
+		return;
+	}
+	if (stuck)
 	{
 		rules.ignore_commands = true;
 		(void) run_round(&rules);
 		stuck = is_under_pressure(&cap);
 	}
+	while (stuck &&
+		   (rules.closed_upto = next_kept_epoch(rules.closed_upto + 1)) != 0)
+	{
+		(void) run_round(&rules);
+		stuck = is_under_pressure(&cap);
+	}
 
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	CkpxShared->gc_stuck = stuck;
-	LWLockRelease(CkpxShared->lock);
+	if (!stuck)
+		pressure_logged = stuck_logged = false;
+	note_stuck(stuck, cap);
 }
 
 /*-------------------------------------------------------------------------
