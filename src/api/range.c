@@ -66,16 +66,16 @@ copy_locations(LocationList *list, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 	begin = result->from_lsn;
 	for (uint32 i = 0; i < result->nchosen; i++)
 	{
-		const CkpxEntry *entry = &store->entries[chosen[i]];
+		CkpxEntrySpan span = ckpx_entry_store_span(store, chosen[i]);
 		Location   *location = &list->locations[i];
 
-		Assert(entry->epoch == result->epoch && entry->start_lsn == begin);
+		Assert(span.epoch == result->epoch && span.start_lsn == begin);
 		if (i == 0)
-			list->first_kind = entry->kind;
-		list->last_kind = entry->kind;
-		location->end_lsn = begin = entry->end_lsn;
-		location->timeline = entry->timeline;
-		location->version = entry->version;
+			list->first_kind = (CkpxEntryKind) span.kind;
+		list->last_kind = (CkpxEntryKind) span.kind;
+		location->end_lsn = begin = span.end_lsn;
+		location->timeline = span.timeline;
+		location->version = span.version;
 	}
 	LWLockRelease(CkpxShared->lock);
 	pfree(chosen);
@@ -88,9 +88,19 @@ format_locations(const LocationList *list)
 	const CkpxCollectResult *result = &list->result;
 	Size		size = VARHDRSZ + 2 * CKPX_LSN_TEXT_MAX + 3 +
 		(Size) result->nchosen * (CKPX_NAME_MAX + VERSION_TEXT_MAX);
-	text	   *value = palloc(size);
-	char	   *at = VARDATA(value);
+	text	   *value;
+	char	   *at;
 	XLogRecPtr	start_lsn = result->from_lsn;
+
+	/*
+	 * glibc asks the kernel for every piece as large as this, and pays a page
+	 * fault for each of its pages, until one has been given back.  From then
+	 * on such pieces come from the heap, and the copies that the executor
+	 * makes of the row lie where the text has been.
+	 */
+	pfree(palloc(size));
+	value = palloc(size);
+	at = VARDATA(value);
 
 	for (uint32 i = 0; i < result->nchosen; i++)
 	{

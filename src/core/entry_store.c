@@ -35,8 +35,21 @@ kind_rank(CkpxEntryKind kind)
 	return 4;
 }
 
+void
+ckpx_store_describe(CkpxEntrySpan *span, const CkpxEntry *entry)
+{
+	memset(span, 0, sizeof(CkpxEntrySpan));
+	span->start_lsn = entry->start_lsn;
+	span->end_lsn = entry->end_lsn;
+	span->epoch = entry->epoch;
+	span->timeline = entry->timeline;
+	span->version = entry->version;
+	span->kind = (uint16) entry->kind;
+	span->finished = (entry->state == CKPX_ENTRY_FINISHED);
+}
+
 int
-ckpx_store_compare(const CkpxEntry *a, const CkpxEntry *b)
+ckpx_store_compare(const CkpxEntrySpan *a, const CkpxEntrySpan *b)
 {
 	int			rank_a;
 	int			rank_b;
@@ -45,8 +58,8 @@ ckpx_store_compare(const CkpxEntry *a, const CkpxEntry *b)
 		return a->epoch < b->epoch ? -1 : 1;
 	if (a->end_lsn != b->end_lsn)
 		return a->end_lsn < b->end_lsn ? -1 : 1;
-	rank_a = kind_rank(a->kind);
-	rank_b = kind_rank(b->kind);
+	rank_a = kind_rank((CkpxEntryKind) a->kind);
+	rank_b = kind_rank((CkpxEntryKind) b->kind);
 	if (rank_a != rank_b)
 		return rank_a < rank_b ? -1 : 1;
 	if (a->start_lsn != b->start_lsn)
@@ -56,8 +69,9 @@ ckpx_store_compare(const CkpxEntry *a, const CkpxEntry *b)
 
 /* Index of the first entry that is not before 'key'. */
 static uint32
-lower_bound(const CkpxEntryStore *store, const CkpxEntry *key)
+lower_bound(const CkpxEntryStore *store, const CkpxEntrySpan *key)
 {
+	const CkpxEntrySpan *spans = spans_of(store);
 	uint32		low = 0;
 	uint32		high = store->nentries;
 
@@ -65,7 +79,7 @@ lower_bound(const CkpxEntryStore *store, const CkpxEntry *key)
 	{
 		uint32		middle = low + (high - low) / 2;
 
-		if (ckpx_store_compare(&store->entries[middle], key) < 0)
+		if (ckpx_store_compare(&spans[middle], key) < 0)
 			low = middle + 1;
 		else
 			high = middle;
@@ -81,16 +95,17 @@ uint32
 ckpx_store_ending_after(const CkpxEntryStore *store, uint32 epoch,
 						XLogRecPtr lsn)
 {
+	const CkpxEntrySpan *spans = spans_of(store);
 	uint32		low = 0;
 	uint32		high = store->nentries;
 
 	while (low < high)
 	{
 		uint32		middle = low + (high - low) / 2;
-		const CkpxEntry *entry = &store->entries[middle];
+		const CkpxEntrySpan *span = &spans[middle];
 
-		if (entry->epoch < epoch ||
-			(entry->epoch == epoch && entry->end_lsn <= lsn))
+		if (span->epoch < epoch ||
+			(span->epoch == epoch && span->end_lsn <= lsn))
 			low = middle + 1;
 		else
 			high = middle;
@@ -105,13 +120,12 @@ ckpx_store_newest_of(const CkpxEntryStore *store, uint32 epoch,
 {
 	for (uint32 i = epoch_end(store, epoch); i-- > 0;)
 	{
-		const CkpxEntry *entry = &store->entries[i];
+		const CkpxEntrySpan *span = &spans_of(store)[i];
 
-		if (entry->epoch != epoch)
+		if (span->epoch != epoch)
 			break;
-		if (entry->kind == kind &&
-			(!finished_only || entry->state == CKPX_ENTRY_FINISHED))
-			return entry;
+		if (span->kind == kind && (!finished_only || is_finished(store, i)))
+			return &store->entries[i];
 	}
 	return NULL;
 }
@@ -125,7 +139,7 @@ Size
 ckpx_entry_store_size(uint32 max_entries)
 {
 	return offsetof(CkpxEntryStore, entries) +
-		(Size) max_entries * sizeof(CkpxEntry);
+		(Size) max_entries * (sizeof(CkpxEntry) + sizeof(CkpxEntrySpan));
 }
 
 void
@@ -163,19 +177,43 @@ ckpx_entry_store_restore(CkpxEntryStore *store, uint32 epoch,
 static CkpxStoreResult
 place_entry(CkpxEntryStore *store, const CkpxEntry *entry)
 {
-	uint32		i = lower_bound(store, entry);
+	CkpxEntrySpan *spans = spans_of(store);
+	CkpxEntrySpan span;
+	uint32		i;
 
-	if (i < store->nentries &&
-		ckpx_store_compare(&store->entries[i], entry) == 0)
+	ckpx_store_describe(&span, entry);
+	i = lower_bound(store, &span);
+	if (i < store->nentries && ckpx_store_compare(&spans[i], &span) == 0)
 		return CKPX_STORE_DUPLICATE;
 	if (store->nentries >= store->max_entries)
 		return CKPX_STORE_FULL;
 
 	memmove(&store->entries[i + 1], &store->entries[i],
 			(store->nentries - i) * sizeof(CkpxEntry));
+	memmove(&spans[i + 1], &spans[i],
+			(store->nentries - i) * sizeof(CkpxEntrySpan));
 	store->entries[i] = *entry;
+	spans[i] = span;
 	store->nentries++;
 	return CKPX_STORE_OK;
+}
+
+/*
+ * Note which entries have become finished.  Every kind but segments, which
+ * come finished, has at most one that is not, so this finds little to do.
+ */
+static void
+settle_spans(CkpxEntryStore *store)
+{
+	CkpxEntrySpan *spans = spans_of(store);
+
+	for (uint32 i = ckpx_entry_store_next_open(store, 0);
+		 i < store->nentries;
+		 i = ckpx_entry_store_next_open(store, i + 1))
+	{
+		if (is_finished(store, i))
+			ckpx_store_describe(&spans[i], &store->entries[i]);
+	}
 }
 
 static CkpxStoreResult
@@ -208,18 +246,19 @@ check_new_global(const CkpxEntryStore *store, const CkpxEntry *entry)
 static CkpxStoreResult
 check_new_backup(const CkpxEntryStore *store, const CkpxEntry *entry)
 {
+	const CkpxEntrySpan *spans = spans_of(store);
+
 	if (entry->start_lsn == store->epoch_start)
 		return CKPX_STORE_OK;
 
 	for (uint32 i = ckpx_store_ending_after(store, store->epoch,
 											entry->start_lsn - 1);
-		 i < store->nentries &&
-		 store->entries[i].end_lsn == entry->start_lsn;
+		 i < store->nentries && spans[i].end_lsn == entry->start_lsn;
 		 i++)
 	{
-		if (store->entries[i].state == CKPX_ENTRY_FINISHED &&
-			(store->entries[i].kind == CKPX_KIND_INCREMENTAL ||
-			 store->entries[i].kind == CKPX_KIND_GLOBAL))
+		if (is_finished(store, i) &&
+			(spans[i].kind == CKPX_KIND_INCREMENTAL ||
+			 spans[i].kind == CKPX_KIND_GLOBAL))
 			return CKPX_STORE_OK;
 	}
 	return CKPX_STORE_NOT_CONTIGUOUS;
@@ -267,6 +306,7 @@ ckpx_entry_store_insert(CkpxEntryStore *store, const CkpxEntry *entry)
 	}
 	if (result != CKPX_STORE_OK)
 		return result;
+	settle_spans(store);
 	return place_entry(store, entry);
 }
 
@@ -290,16 +330,16 @@ CkpxEntry *
 ckpx_entry_store_find(CkpxEntryStore *store, CkpxEntryKind kind, uint32 epoch,
 					  XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 {
-	CkpxEntry	key = {0};
+	CkpxEntrySpan key = {0};
 	uint32		i;
 
-	key.kind = kind;
+	key.kind = (uint16) kind;
 	key.epoch = epoch;
 	key.start_lsn = start_lsn;
 	key.end_lsn = end_lsn;
 	i = lower_bound(store, &key);
-	if (i < store->nentries && store->entries[i].kind == kind &&
-		ckpx_store_compare(&store->entries[i], &key) == 0)
+	if (i < store->nentries && spans_of(store)[i].kind == kind &&
+		ckpx_store_compare(&spans_of(store)[i], &key) == 0)
 		return &store->entries[i];
 	return NULL;
 }
@@ -318,11 +358,50 @@ ckpx_entry_store_remove(CkpxEntryStore *store, CkpxEntryKind kind,
 	i = (uint32) (entry - store->entries);
 	store->nentries--;
 	memmove(entry, entry + 1, (store->nentries - i) * sizeof(CkpxEntry));
+	memmove(&spans_of(store)[i], &spans_of(store)[i + 1],
+			(store->nentries - i) * sizeof(CkpxEntrySpan));
 	return true;
 }
 
+uint32
+ckpx_entry_store_remove_all(CkpxEntryStore *store, const CkpxEntry *entries,
+							uint32 count)
+{
+	CkpxEntrySpan *spans = spans_of(store);
+	uint32		next = 0;
+	uint32		kept = 0;
+	uint32		removed;
+
+	for (uint32 i = 0; i < store->nentries; i++)
+	{
+		int			order = 1;
+
+		while (next < count && order > 0)
+		{
+			CkpxEntrySpan key;
+
+			ckpx_store_describe(&key, &entries[next]);
+			order = ckpx_store_compare(&spans[i], &key);
+			if (order > 0)
+				next++;			/* it is not there */
+		}
+		if (next < count && order == 0 &&
+			store->entries[i].state != CKPX_ENTRY_RUNNING)
+			continue;
+		if (kept != i)
+		{
+			store->entries[kept] = store->entries[i];
+			spans[kept] = spans[i];
+		}
+		kept++;
+	}
+	removed = store->nentries - kept;
+	store->nentries = kept;
+	return removed;
+}
+
 /*-------------------------------------------------------------------------
- * Questions
+ * Looking around
  *-------------------------------------------------------------------------
  */
 
@@ -333,4 +412,24 @@ ckpx_entry_store_newest(CkpxEntryStore *store, CkpxEntryKind kind,
 	return unconstify(CkpxEntry *,
 					  ckpx_store_newest_of(store, store->epoch, kind,
 										   finished_only));
+}
+
+CkpxEntrySpan
+ckpx_entry_store_span(const CkpxEntryStore *store, uint32 index)
+{
+	CkpxEntrySpan span = spans_of(store)[index];
+
+	if (!span.finished)
+		ckpx_store_describe(&span, &store->entries[index]);
+	return span;
+}
+
+uint32
+ckpx_entry_store_next_open(const CkpxEntryStore *store, uint32 index)
+{
+	const CkpxEntrySpan *spans = spans_of(store);
+
+	while (index < store->nentries && spans[index].finished)
+		index++;
+	return index;
 }

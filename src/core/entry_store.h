@@ -65,6 +65,25 @@ typedef struct CkpxGap
 	char		reason[CKPX_GAP_REASON_MAX];
 } CkpxGap;
 
+/*
+ * What orders an entry and names its object, once more: 32 bytes of several
+ * hundred.  A second array holds these, so that a search through a long
+ * history reads a few pages of memory and not all of it.  'finished' is what
+ * the store knows: an entry may have become finished in its place since then,
+ * and then its timeline and version may be others as well.  So only spans with
+ * 'finished' are good for themselves; of the few others see the entry.
+ */
+typedef struct CkpxEntrySpan
+{
+	XLogRecPtr	start_lsn;
+	XLogRecPtr	end_lsn;
+	uint32		epoch;
+	TimeLineID	timeline;
+	uint32		version;
+	uint16		kind;			/* CkpxEntryKind */
+	bool		finished;
+} CkpxEntrySpan;
+
 typedef struct CkpxEntryStore
 {
 	uint32		epoch;			/* the open epoch; 0: none yet */
@@ -77,6 +96,8 @@ typedef struct CkpxEntryStore
 	CkpxEntry	entries[FLEXIBLE_ARRAY_MEMBER]; /* by epoch, end_lsn, kind with
 												 * globals behind
 												 * incrementals, start_lsn */
+
+	/* behind max_entries of these: a CkpxEntrySpan for each */
 } CkpxEntryStore;
 
 typedef enum CkpxStoreResult
@@ -190,6 +211,25 @@ extern CkpxEntry *ckpx_entry_store_find(CkpxEntryStore *store,
 extern bool ckpx_entry_store_remove(CkpxEntryStore *store,
 									CkpxEntryKind kind, uint32 epoch,
 									XLogRecPtr start_lsn, XLogRecPtr end_lsn);
+
+/*
+ * Remove all of these, which are in the order of the store; returns how many
+ * were there.  One pass over the store, however many they are.
+ */
+extern uint32 ckpx_entry_store_remove_all(CkpxEntryStore *store,
+										  const CkpxEntry *entries,
+										  uint32 count);
+
+/* The span of entry 'index', up to date. */
+extern CkpxEntrySpan ckpx_entry_store_span(const CkpxEntryStore *store,
+										   uint32 index);
+
+/*
+ * Index of the first entry from 'index' on that may not be finished, or
+ * nentries.  Of a long history these are a few.
+ */
+extern uint32 ckpx_entry_store_next_open(const CkpxEntryStore *store,
+										 uint32 index);
 
 /* The newest of a kind in the open epoch, in any state, or finished only. */
 extern CkpxEntry *ckpx_entry_store_newest(CkpxEntryStore *store,

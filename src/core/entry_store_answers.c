@@ -45,15 +45,15 @@ ckpx_entry_store_uncovered(const CkpxEntryStore *store)
 	/* A global sorts behind the incremental that ends where it does. */
 	for (uint32 i = epoch_end(store, store->epoch); i-- > 0;)
 	{
-		const CkpxEntry *entry = &store->entries[i];
+		const CkpxEntrySpan *span = &spans_of(store)[i];
 
-		if (entry->epoch != store->epoch || entry->end_lsn <= start)
+		if (span->epoch != store->epoch || span->end_lsn <= start)
 			break;
-		if (entry->state != CKPX_ENTRY_FINISHED)
+		if (!is_finished(store, i))
 			continue;
-		if (entry->kind == CKPX_KIND_GLOBAL)
+		if (span->kind == CKPX_KIND_GLOBAL)
 			break;
-		if (entry->kind == CKPX_KIND_INCREMENTAL)
+		if (span->kind == CKPX_KIND_INCREMENTAL)
 			count++;
 	}
 	return count;
@@ -66,12 +66,12 @@ ckpx_entry_store_low_water_mark(const CkpxEntryStore *store)
 
 	for (uint32 i = epoch_begin(store, store->epoch); i < store->nentries; i++)
 	{
-		const CkpxEntry *entry = &store->entries[i];
+		const CkpxEntrySpan *span = &spans_of(store)[i];
 
-		if (entry->state == CKPX_ENTRY_FINISHED &&
-			(entry->kind == CKPX_KIND_INCREMENTAL ||
-			 entry->kind == CKPX_KIND_GLOBAL))
-			lsn = Min(lsn, entry->start_lsn);
+		if (is_finished(store, i) &&
+			(span->kind == CKPX_KIND_INCREMENTAL ||
+			 span->kind == CKPX_KIND_GLOBAL))
+			lsn = Min(lsn, span->start_lsn);
 	}
 	return lsn != PG_UINT64_MAX ? lsn : store->epoch_start;
 }
@@ -84,6 +84,7 @@ static void
 judge_age(const CkpxEntryStore *store, XLogRecPtr end_lsn,
 		  CkpxCollectResult *result)
 {
+	const CkpxEntrySpan *spans = spans_of(store);
 	CkpxEpochView	view;
 	XLogRecPtr	kept_from = PG_UINT64_MAX;
 	XLogRecPtr	oldest = PG_UINT64_MAX;
@@ -94,17 +95,15 @@ judge_age(const CkpxEntryStore *store, XLogRecPtr end_lsn,
 		bool		kept = (view.epoch == store->epoch);
 
 		for (uint32 i = epoch_begin(store, view.epoch);
-			 i < store->nentries && store->entries[i].epoch == view.epoch &&
-			 store->entries[i].end_lsn <= view.limit; i++)
+			 i < store->nentries && spans[i].epoch == view.epoch &&
+			 spans[i].end_lsn <= view.limit; i++)
 		{
-			const CkpxEntry *entry = &store->entries[i];
-
-			if (entry->state == CKPX_ENTRY_FINISHED &&
-				(entry->kind == CKPX_KIND_INCREMENTAL ||
-				 entry->kind == CKPX_KIND_GLOBAL))
+			if (is_finished(store, i) &&
+				(spans[i].kind == CKPX_KIND_INCREMENTAL ||
+				 spans[i].kind == CKPX_KIND_GLOBAL))
 			{
 				kept = true;
-				oldest = Min(oldest, entry->start_lsn);
+				oldest = Min(oldest, spans[i].start_lsn);
 			}
 		}
 		if (kept && view.start < kept_from)
@@ -132,14 +131,15 @@ find_global(const CkpxEntryStore *store, const CkpxEpochView *view,
 	for (uint32 i = ckpx_store_ending_after(store, view->epoch, view->limit);
 		 i-- > 0;)
 	{
-		const CkpxEntry *entry = &store->entries[i];
+		const CkpxEntrySpan *span = &spans_of(store)[i];
+		const CkpxEntry *entry;
 
-		if (entry->epoch != view->epoch || entry->end_lsn <= start_lsn)
+		if (span->epoch != view->epoch || span->end_lsn <= start_lsn)
 			break;
-		if (entry->kind != CKPX_KIND_GLOBAL ||
-			entry->state != CKPX_ENTRY_FINISHED ||
-			entry->start_lsn > start_lsn)
+		if (span->kind != CKPX_KIND_GLOBAL || !is_finished(store, i) ||
+			span->start_lsn > start_lsn)
 			continue;
+		entry = &store->entries[i];
 		if (end_lsn >= entry->tombstones_from)
 			return i;
 		if (*oldest_end == InvalidXLogRecPtr ||
@@ -174,8 +174,8 @@ ckpx_entry_store_is_covered(const CkpxEntryStore *store,
 		if (global == store->nentries)
 			return false;
 		return entry->kind == CKPX_KIND_INCREMENTAL ?
-			store->entries[global].end_lsn >= entry->end_lsn :
-			store->entries[global].end_lsn > entry->end_lsn;
+			spans_of(store)[global].end_lsn >= entry->end_lsn :
+			spans_of(store)[global].end_lsn > entry->end_lsn;
 	}
 	return false;
 }
@@ -221,7 +221,7 @@ ckpx_entry_store_collect(const CkpxEntryStore *store, XLogRecPtr start_lsn,
 		if (global < store->nentries)
 		{
 			chosen[result->nchosen++] = global;
-			position = store->entries[global].end_lsn;
+			position = spans_of(store)[global].end_lsn;
 		}
 		position = ckpx_epoch_walk(store, &view, position,
 								   result->nchosen > 0, end_lsn,
@@ -240,7 +240,7 @@ ckpx_entry_store_collect(const CkpxEntryStore *store, XLogRecPtr start_lsn,
 		}
 		if (result->nchosen > 0)
 		{
-			result->from_lsn = store->entries[chosen[0]].start_lsn;
+			result->from_lsn = spans_of(store)[chosen[0]].start_lsn;
 			result->checkpointed = position;
 			result->complete = position >= end_lsn;
 			if (!result->complete)
@@ -263,13 +263,13 @@ ckpx_entry_store_after(const CkpxEntryStore *store, XLogRecPtr lsn,
 	for (uint32 i = ckpx_store_ending_after(store, store->epoch, lsn);
 		 i < store->nentries && nchosen < count; i++)
 	{
-		const CkpxEntry *entry = &store->entries[i];
+		const CkpxEntrySpan *span = &spans_of(store)[i];
 
-		if (entry->kind != CKPX_KIND_INCREMENTAL)
+		if (span->kind != CKPX_KIND_INCREMENTAL)
 			continue;
-		if (entry->state != CKPX_ENTRY_FINISHED)
+		if (!is_finished(store, i))
 			break;
-		if (entry->start_lsn >= lsn)
+		if (span->start_lsn >= lsn)
 			chosen[nchosen++] = i;
 	}
 	return nchosen;

@@ -113,10 +113,29 @@ check_entry(const CkpxEntryStore *store, const CkpxEntry *entry)
 	return NULL;
 }
 
+/* The spans of finished entries are theirs, the others at least in place. */
+static const char *
+check_spans(const CkpxEntryStore *store)
+{
+	for (uint32 i = 0; i < store->nentries; i++)
+	{
+		const CkpxEntrySpan *span = &spans_of(store)[i];
+		CkpxEntrySpan expected;
+
+		ckpx_store_describe(&expected, &store->entries[i]);
+		if (span->finished ? memcmp(span, &expected, sizeof(expected)) != 0
+			: ckpx_store_compare(span, &expected) != 0)
+			return "an entry and its span disagree";
+	}
+	return NULL;
+}
+
 const char *
 ckpx_entry_store_check(const CkpxEntryStore *store)
 {
 	const char *problem;
+	CkpxEntrySpan span;
+	CkpxEntrySpan previous = {0};
 	const CkpxEntry *incremental = NULL;	/* the one before, in the epoch */
 	const CkpxEntry *global = NULL;
 
@@ -132,8 +151,10 @@ ckpx_entry_store_check(const CkpxEntryStore *store)
 
 		if ((problem = check_entry(store, entry)) != NULL)
 			return problem;
-		if (i > 0 && ckpx_store_compare(entry - 1, entry) >= 0)
+		ckpx_store_describe(&span, entry);
+		if (i > 0 && ckpx_store_compare(&previous, &span) >= 0)
 			return "the entries are not in order";
+		previous = span;
 		if (i > 0 && entry[-1].epoch != entry->epoch)
 			incremental = global = NULL;
 
@@ -171,5 +192,5 @@ ckpx_entry_store_check(const CkpxEntryStore *store)
 			global = entry;
 		}
 	}
-	return NULL;
+	return check_spans(store);
 }

@@ -25,11 +25,13 @@
 
 /* Does the entry answer anything on its own? */
 static inline bool
-is_answer(const CkpxEntry *entry)
+is_answer(const CkpxEntryStore *store, uint32 index)
 {
-	return entry->state == CKPX_ENTRY_FINISHED &&
-		(entry->kind == CKPX_KIND_INCREMENTAL ||
-		 entry->kind == CKPX_KIND_GLOBAL);
+	const CkpxEntrySpan *span = &spans_of(store)[index];
+
+	return is_finished(store, index) &&
+		(span->kind == CKPX_KIND_INCREMENTAL ||
+		 span->kind == CKPX_KIND_GLOBAL);
 }
 
 /*
@@ -39,15 +41,15 @@ is_answer(const CkpxEntry *entry)
 static XLogRecPtr
 held_upto(const CkpxEntryStore *store, uint32 epoch, XLogRecPtr lsn)
 {
+	const CkpxEntrySpan *spans = spans_of(store);
+
 	/* What does not begin at or before 'lsn' now is not needed later. */
 	for (uint32 i = ckpx_store_ending_after(store, epoch, lsn);
-		 i < store->nentries && store->entries[i].epoch == epoch;
+		 i < store->nentries && spans[i].epoch == epoch;
 		 i++)
 	{
-		const CkpxEntry *entry = &store->entries[i];
-
-		if (is_answer(entry) && entry->start_lsn <= lsn)
-			lsn = entry->end_lsn;
+		if (is_answer(store, i) && spans[i].start_lsn <= lsn)
+			lsn = spans[i].end_lsn;
 	}
 	return lsn;
 }
@@ -56,14 +58,15 @@ held_upto(const CkpxEntryStore *store, uint32 epoch, XLogRecPtr lsn)
 static XLogRecPtr
 held_again_from(const CkpxEntryStore *store, uint32 epoch, XLogRecPtr lsn)
 {
+	const CkpxEntrySpan *spans = spans_of(store);
 	XLogRecPtr	next = PG_UINT64_MAX;
 
 	for (uint32 i = ckpx_store_ending_after(store, epoch, lsn);
-		 i < store->nentries && store->entries[i].epoch == epoch;
+		 i < store->nentries && spans[i].epoch == epoch;
 		 i++)
 	{
-		if (is_answer(&store->entries[i]))
-			next = Min(next, store->entries[i].start_lsn);
+		if (is_answer(store, i))
+			next = Min(next, spans[i].start_lsn);
 	}
 	return next;
 }
@@ -105,8 +108,8 @@ ckpx_entry_store_forget_tail(CkpxEntryStore *store)
 
 	for (uint32 i = epoch_begin(store, store->epoch); i < store->nentries; i++)
 	{
-		if (is_answer(&store->entries[i]))
-			end = Max(end, store->entries[i].end_lsn);
+		if (is_answer(store, i))
+			end = Max(end, spans_of(store)[i].end_lsn);
 	}
 
 	for (uint32 i = 0; i < store->ngaps; i++)
@@ -128,15 +131,15 @@ ckpx_entry_store_forget_tail(CkpxEntryStore *store)
 static bool
 is_healed(const CkpxEntryStore *store, const CkpxGap *gap)
 {
+	const CkpxEntrySpan *spans = spans_of(store);
+
 	for (uint32 i = ckpx_store_ending_after(store, gap->epoch,
 											gap->to_lsn - 1);
-		 i < store->nentries && store->entries[i].epoch == gap->epoch;
+		 i < store->nentries && spans[i].epoch == gap->epoch;
 		 i++)
 	{
-		const CkpxEntry *entry = &store->entries[i];
-
-		if (entry->kind == CKPX_KIND_GLOBAL && is_answer(entry) &&
-			entry->start_lsn <= gap->from_lsn)
+		if (spans[i].kind == CKPX_KIND_GLOBAL && is_answer(store, i) &&
+			spans[i].start_lsn <= gap->from_lsn)
 			return true;
 	}
 	return false;
@@ -149,14 +152,14 @@ ckpx_entry_store_stretch_start(const CkpxEntryStore *store)
 
 	for (uint32 i = epoch_end(store, store->epoch); i-- > 0;)
 	{
-		const CkpxEntry *entry = &store->entries[i];
+		const CkpxEntrySpan *span = &spans_of(store)[i];
 
-		if (entry->epoch != store->epoch || entry->end_lsn < start)
+		if (span->epoch != store->epoch || span->end_lsn < start)
 			break;
-		if (!is_answer(entry))
+		if (!is_answer(store, i))
 			continue;
-		if (entry->kind == CKPX_KIND_GLOBAL || entry->end_lsn == start)
-			start = Min(start, entry->start_lsn);
+		if (span->kind == CKPX_KIND_GLOBAL || span->end_lsn == start)
+			start = Min(start, span->start_lsn);
 	}
 
 	/* Damage counts also where the entry was not taken away. */

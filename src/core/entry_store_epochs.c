@@ -65,15 +65,19 @@ ckpx_entry_store_begin_epoch(CkpxEntryStore *store, TimeLineID timeline,
 							 XLogRecPtr from_lsn, XLogRecPtr start_lsn,
 							 int64 now, const char *reason)
 {
+	CkpxEntrySpan *spans = spans_of(store);
 	CkpxGap    *gap;
 	uint32		kept = 0;
 
 	for (uint32 i = 0; i < store->nentries; i++)
 	{
-		if (store->entries[i].state != CKPX_ENTRY_FINISHED)
+		if (!is_finished(store, i))
 			continue;
 		if (kept != i)
+		{
 			store->entries[kept] = store->entries[i];
+			spans[kept] = spans[i];
+		}
 		kept++;
 	}
 	store->nentries = kept;
@@ -125,7 +129,7 @@ ckpx_entry_store_forget_gaps(CkpxEntryStore *store, int64 detected_before)
 	uint32		forgotten;
 
 	if (store->nentries > 0)
-		oldest_epoch = Min(oldest_epoch, store->entries[0].epoch);
+		oldest_epoch = Min(oldest_epoch, spans_of(store)[0].epoch);
 
 	/*
 	 * The gap of the oldest epoch itself tells where that begins.  The gaps
@@ -179,6 +183,7 @@ ckpx_epoch_newest(const CkpxEntryStore *store, CkpxEpochView *view)
 bool
 ckpx_epoch_older(const CkpxEntryStore *store, CkpxEpochView *view)
 {
+	const CkpxEntrySpan *spans = spans_of(store);
 	const CkpxGap *closing;
 
 	if (view->gap < 0 || view->epoch <= 1)
@@ -200,12 +205,12 @@ ckpx_epoch_older(const CkpxEntryStore *store, CkpxEpochView *view)
 		/* Its own gap was dropped: it begins where its first object does. */
 		view->start = PG_UINT64_MAX;
 		for (uint32 i = epoch_begin(store, view->epoch);
-			 i < store->nentries && store->entries[i].epoch == view->epoch;
+			 i < store->nentries && spans[i].epoch == view->epoch;
 			 i++)
 		{
-			if (store->entries[i].kind == CKPX_KIND_INCREMENTAL ||
-				store->entries[i].kind == CKPX_KIND_GLOBAL)
-				view->start = Min(view->start, store->entries[i].start_lsn);
+			if (spans[i].kind == CKPX_KIND_INCREMENTAL ||
+				spans[i].kind == CKPX_KIND_GLOBAL)
+				view->start = Min(view->start, spans[i].start_lsn);
 		}
 	}
 	return true;
@@ -238,18 +243,19 @@ static bool
 continues_epoch(const CkpxEntryStore *store, uint32 index,
 				XLogRecPtr position, XLogRecPtr stop)
 {
-	const CkpxEntry *backup = &store->entries[index];
+	const CkpxEntrySpan *spans = spans_of(store);
+	const CkpxEntrySpan *backup = &spans[index];
 
 	if (backup->start_lsn != position || backup->end_lsn > stop ||
-		backup->state != CKPX_ENTRY_FINISHED)
+		!is_finished(store, index))
 		return false;
 	for (uint32 i = index + 1;
-		 i < store->nentries && store->entries[i].epoch == backup->epoch;
+		 i < store->nentries && spans[i].epoch == backup->epoch;
 		 i++)
 	{
-		const CkpxEntry *other = &store->entries[i];
+		const CkpxEntrySpan *other = &spans[i];
 
-		if (other->state == CKPX_ENTRY_FINISHED && other->end_lsn <= stop &&
+		if (is_finished(store, i) && other->end_lsn <= stop &&
 			(other->kind == CKPX_KIND_INCREMENTAL ?
 			 other->start_lsn <= position :
 			 other->kind == CKPX_KIND_BACKUP && other->start_lsn == position))
@@ -273,6 +279,7 @@ ckpx_epoch_walk(const CkpxEntryStore *store, const CkpxEpochView *view,
 				XLogRecPtr position, bool exactly, XLogRecPtr upto,
 				uint32 *chosen, uint32 *nchosen)
 {
+	const CkpxEntrySpan *spans = spans_of(store);
 	XLogRecPtr	stop = Min(view->limit,
 						   next_damage(store, view->epoch, position));
 
@@ -280,28 +287,28 @@ ckpx_epoch_walk(const CkpxEntryStore *store, const CkpxEpochView *view,
 		 i < store->nentries && position < upto;
 		 i++)
 	{
-		const CkpxEntry *entry = &store->entries[i];
+		const CkpxEntrySpan *span = &spans[i];
 
-		if (entry->epoch != view->epoch)
+		if (span->epoch != view->epoch)
 			break;
-		if (entry->kind == CKPX_KIND_BACKUP)
+		if (span->kind == CKPX_KIND_BACKUP)
 		{
 			/* One that ends within an incremental has nothing to add. */
 			if (view->epoch == store->epoch ||
 				!continues_epoch(store, i, position, stop))
 				continue;
 		}
-		else if (entry->kind != CKPX_KIND_INCREMENTAL)
+		else if (span->kind != CKPX_KIND_INCREMENTAL)
 			continue;
-		if (entry->state != CKPX_ENTRY_FINISHED || entry->end_lsn > stop)
+		if (!is_finished(store, i) || span->end_lsn > stop)
 			break;
-		if (exactly ? entry->start_lsn != position
-			: entry->start_lsn > position)
+		if (exactly ? span->start_lsn != position
+			: span->start_lsn > position)
 			break;
 
 		if (chosen)
 			chosen[(*nchosen)++] = i;
-		position = entry->end_lsn;
+		position = span->end_lsn;
 		exactly = true;
 	}
 	return position;

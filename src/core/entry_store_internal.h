@@ -7,9 +7,10 @@
  * The idea: all entries lie in one array, sorted by epoch, end, kind and
  * start, so that an epoch is a stretch of the array, "what ends after this
  * LSN" is a binary search, and the incrementals of an epoch are read in LSN
- * order by skipping the other kinds.  The open epoch is one of many: every
- * question that may reach back goes through a CkpxEpochView, which knows how
- * much of an epoch later ones have left true.
+ * order by skipping the other kinds.  A second array, in the same order, has
+ * the spans; whoever searches reads that one.  The open epoch is one of many:
+ * every question that may reach back goes through a CkpxEpochView, which
+ * knows how much of an epoch later ones have left true.
  *
  *	entry_store.c			the array: in and out
  *	entry_store_epochs.c	epochs, gaps, and the walk along a chain
@@ -29,8 +30,28 @@
 
 #include "core/entry_store.h"
 
-/* entry_store.c: the order of the array, as a comparison: -1, 0 or 1. */
-extern int	ckpx_store_compare(const CkpxEntry *a, const CkpxEntry *b);
+/* The spans, one for each entry. */
+static inline CkpxEntrySpan *
+spans_of(const CkpxEntryStore *store)
+{
+	return (CkpxEntrySpan *) unconstify(CkpxEntry *,
+										&store->entries[store->max_entries]);
+}
+
+/* Is the entry finished?  The span says yes at once, the entry knows. */
+static inline bool
+is_finished(const CkpxEntryStore *store, uint32 index)
+{
+	return spans_of(store)[index].finished ||
+		store->entries[index].state == CKPX_ENTRY_FINISHED;
+}
+
+/* entry_store.c: what the span of an entry must be. */
+extern void ckpx_store_describe(CkpxEntrySpan *span, const CkpxEntry *entry);
+
+/* entry_store.c: the order of the arrays, as a comparison: -1, 0 or 1. */
+extern int	ckpx_store_compare(const CkpxEntrySpan *a,
+							   const CkpxEntrySpan *b);
 
 /*
  * entry_store.c: index of the first entry of 'epoch' that ends after 'lsn',

@@ -46,18 +46,20 @@ static uint64 sweep_again_at = 0;
 static void
 remove_cancelled(void)
 {
+	CkpxEntryStore *store = CkpxShared->store;
 	bool		any = false;
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	for (uint32 i = 0; i < CkpxShared->store->nentries;)
+	for (uint32 i = ckpx_entry_store_next_open(store, 0);
+		 i < store->nentries;
+		 i = ckpx_entry_store_next_open(store, i))
 	{
-		CkpxEntry  *entry = &CkpxShared->store->entries[i];
+		CkpxEntry  *entry = &store->entries[i];
 
 		if (entry->state == CKPX_ENTRY_RUNNING && entry->cancelled &&
 			ckpx_entry_transition(entry, CKPX_EVENT_ABANDON) &&
-			ckpx_entry_store_remove(CkpxShared->store, entry->kind,
-									entry->epoch, entry->start_lsn,
-									entry->end_lsn))
+			ckpx_entry_store_remove(store, entry->kind, entry->epoch,
+									entry->start_lsn, entry->end_lsn))
 			any = true;
 		else
 			i++;
@@ -116,6 +118,7 @@ job_publish(void)
 static void
 recover(void)
 {
+	CkpxEntryStore *store = CkpxShared->store;
 	CkpxSegmentInfo *infos;
 	uint32		ninfos;
 
@@ -131,9 +134,11 @@ recover(void)
 	CkpxShared->job_running = false;
 	CkpxShared->removing = false;
 	CkpxShared->spill_request = InvalidXLogRecPtr;
-	for (uint32 i = 0; i < CkpxShared->store->nentries;)
+	for (uint32 i = ckpx_entry_store_next_open(store, 0);
+		 i < store->nentries;
+		 i = ckpx_entry_store_next_open(store, i))
 	{
-		CkpxEntry  *entry = &CkpxShared->store->entries[i];
+		CkpxEntry  *entry = &store->entries[i];
 
 		if (entry->state == CKPX_ENTRY_RUNNING)
 			(void) ckpx_entry_transition(entry, CKPX_EVENT_ABANDON);
@@ -144,9 +149,8 @@ recover(void)
 		 */
 		if ((entry->kind == CKPX_KIND_BACKUP || entry->cancelled) &&
 			entry->state == CKPX_ENTRY_PENDING &&
-			ckpx_entry_store_remove(CkpxShared->store, entry->kind,
-									entry->epoch, entry->start_lsn,
-									entry->end_lsn))
+			ckpx_entry_store_remove(store, entry->kind, entry->epoch,
+									entry->start_lsn, entry->end_lsn))
 			continue;
 		i++;
 	}

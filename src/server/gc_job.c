@@ -305,13 +305,7 @@ carry_out(const GcPlan *plan)
 
 	CKPX_FAULT("gc-published");
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	for (uint32 i = 0; i < plan->nvictims; i++)
-	{
-		const CkpxEntry *victim = &plan->victims[i];
-
-		(void) ckpx_entry_store_remove(store, victim->kind, victim->epoch,
-									   victim->start_lsn, victim->end_lsn);
-	}
+	(void) ckpx_entry_store_remove_all(store, plan->victims, plan->nvictims);
 	forget_gaps();
 	CkpxShared->stat.incrementals_removed += plan->nremoved[CKPX_KIND_INCREMENTAL];
 	CkpxShared->stat.globals_removed += plan->nremoved[CKPX_KIND_GLOBAL];

@@ -182,13 +182,13 @@ run_incremental(CkpxEntry *entry, CkpxPhase *phase)
 	}
 	for (uint32 i = 0; i < CkpxShared->store->nentries;)
 	{
-		CkpxEntry  *other = &CkpxShared->store->entries[i];
+		CkpxEntrySpan other = ckpx_entry_store_span(CkpxShared->store, i);
 
-		if (other->kind == CKPX_KIND_SEGMENT && other->epoch == entry->epoch &&
-			other->end_lsn <= entry->end_lsn &&
-			ckpx_entry_store_remove(CkpxShared->store, other->kind,
-									other->epoch, other->start_lsn,
-									other->end_lsn))
+		if (other.kind == CKPX_KIND_SEGMENT && other.epoch == entry->epoch &&
+			other.end_lsn <= entry->end_lsn &&
+			ckpx_entry_store_remove(CkpxShared->store, CKPX_KIND_SEGMENT,
+									other.epoch, other.start_lsn,
+									other.end_lsn))
 			had_segments = true;
 		else
 			i++;
@@ -273,16 +273,18 @@ job_incremental(const CkpxEntryTicket *ticket)
 static bool
 due_entry(CkpxEntryTicket *ticket, long *wait_ms)
 {
+	const CkpxEntryStore *store = CkpxShared->store;
 	uint64		now = ckpx_clock_ms();
 	bool		enabled;
 	bool		found = false;
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	enabled = ckpx_enabled && !CkpxShared->disabled;
-	for (uint32 i = 0;
-		 enabled && i < CkpxShared->store->nentries && !found; i++)
+	for (uint32 i = ckpx_entry_store_next_open(store, 0);
+		 enabled && i < store->nentries && !found;
+		 i = ckpx_entry_store_next_open(store, i + 1))
 	{
-		const CkpxEntry *entry = &CkpxShared->store->entries[i];
+		const CkpxEntry *entry = &store->entries[i];
 
 		if (entry->kind != CKPX_KIND_INCREMENTAL ||
 			entry->state != CKPX_ENTRY_RUNNING)

@@ -459,7 +459,9 @@ test_restore(void **arg)
 	for (uint32 i = store->nentries; i-- > 0;)
 		assert_int_equal(ckpx_entry_store_load(other, &store->entries[i]),
 						 CKPX_STORE_OK);
-	assert_memory_equal(other, store, ckpx_entry_store_size(store->nentries));
+	assert_memory_equal(other, store, offsetof(CkpxEntryStore, entries) +
+						store->nentries * sizeof(CkpxEntry));
+	assert_null(ckpx_entry_store_check(other));
 	free(other);
 }
 
@@ -499,6 +501,103 @@ test_remove_running(void **arg)
 	assert_true(ckpx_entry_transition(entry, CKPX_EVENT_ABANDON));
 	drop(I, 1, 100, 200);
 	assert_int_equal(store->nentries, 0);
+}
+
+/* Removing many at once leaves what removing them one by one leaves. */
+static void
+test_remove_all(void **arg)
+{
+	CkpxEntryStore *other = malloc(ckpx_entry_store_size(MAX_ENTRIES));
+	CkpxEntry	victims[MAX_ENTRIES + 2];
+	CkpxEntry  *running;
+
+	for (int run = 0; run < 200; run++)
+	{
+		uint32		count = 0;
+		uint32		there = 0;
+
+		ckpx_entry_store_init(store, MAX_ENTRIES);
+		chain(700);
+		add(G, 100, 500);
+		assert_int_equal(insert(I, 700, 800), CKPX_STORE_OK);
+		running = ckpx_entry_store_find(store, I, 1, 700, 800);
+		assert_true(ckpx_entry_transition(running, CKPX_EVENT_START));
+		memcpy(other, store, ckpx_entry_store_size(MAX_ENTRIES));
+
+		if (next_random() % 2 == 0)
+			victims[count++] = make(I, 1, 50, 90, CKPX_ENTRY_FINISHED);
+		for (uint32 i = 0; i < store->nentries; i++)
+		{
+			if (next_random() % 2 == 0)
+				victims[count++] = store->entries[i];
+		}
+		victims[count++] = make(I, 2, 800, 900, CKPX_ENTRY_FINISHED);
+
+		for (uint32 i = 0; i < count; i++)
+			there += ckpx_entry_store_remove(other, victims[i].kind,
+											 victims[i].epoch,
+											 victims[i].start_lsn,
+											 victims[i].end_lsn);
+		assert_int_equal(ckpx_entry_store_remove_all(store, victims, count),
+						 there);
+		assert_int_equal(store->nentries, other->nentries);
+		assert_memory_equal(store->entries, other->entries,
+							store->nentries * sizeof(CkpxEntry));
+		for (uint32 i = 0; i < store->nentries; i++)
+		{
+			CkpxEntrySpan a = ckpx_entry_store_span(store, i);
+			CkpxEntrySpan b = ckpx_entry_store_span(other, i);
+
+			assert_memory_equal(&a, &b, sizeof(a));
+		}
+	}
+	free(other);
+}
+
+/* A span never says other than its entry, whenever that was finished. */
+static void
+test_spans(void **arg)
+{
+	CkpxEntry  *entry;
+	CkpxEntrySpan span;
+
+	chain(300);
+	assert_int_equal(insert(I, 300, 400), CKPX_STORE_OK);
+	assert_int_equal(ckpx_entry_store_next_open(store, 0), 2);
+	assert_int_equal(ckpx_entry_store_next_open(store, 2), 2);
+	assert_int_equal(ckpx_entry_store_next_open(store, 3), 3);
+	span = ckpx_entry_store_span(store, 2);
+	assert_false(span.finished);
+
+	/* As a job does it: the entry is completed in its place. */
+	entry = ckpx_entry_store_find(store, I, 1, 300, 400);
+	assert_true(ckpx_entry_transition(entry, CKPX_EVENT_START));
+	entry->version = 7;
+	entry->timeline = 3;
+	assert_true(ckpx_entry_transition(entry, CKPX_EVENT_FINISH));
+	span = ckpx_entry_store_span(store, 2);
+	assert_true(span.finished);
+	assert_int_equal(span.kind, I);
+	assert_int_equal(span.epoch, 1);
+	assert_int_equal(span.start_lsn, 300);
+	assert_int_equal(span.end_lsn, 400);
+	assert_int_equal(span.version, 7);
+	assert_int_equal(span.timeline, 3);
+	collect(100, 400);
+	assert_int_equal(result.nchosen, 3);
+
+	/* The next one that comes in lets the store know. */
+	assert_int_equal(insert(I, 400, 500), CKPX_STORE_OK);
+	assert_int_equal(ckpx_entry_store_next_open(store, 0), 3);
+	span = ckpx_entry_store_span(store, 2);
+	assert_int_equal(span.version, 7);
+	check();
+
+	/* The entry is not to be changed any more. */
+	store->entries[2].version = 8;
+	expect_problem("an entry and its span disagree");
+	store->entries[2].version = 7;
+	check();
 }
 
 /*-------------------------------------------------------------------------
@@ -2201,6 +2300,8 @@ main(void)
 		unit(test_restore),
 		unit(test_find_and_remove),
 		unit(test_remove_running),
+		unit(test_remove_all),
+		unit(test_spans),
 		unit(test_begin_epoch),
 		unit(test_reason_is_cut),
 		unit(test_gaps_overflow),
