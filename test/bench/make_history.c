@@ -3,15 +3,16 @@
  * make_history.c
  *		A long history for a stopped server.
  *
- *	make_history FOLDER COUNT NRELATIONS NBLOCKS [TABLESPACE DATABASE RELFILENODE]
+ *	make_history FOLDER COUNT NRELATIONS NBLOCKS
+ *		[TABLESPACE DATABASE RELFILENODE [FIRST NRELATIONS NBLOCKS]]
  *
  * FOLDER is the store's folder.  Its newest manifest is read; in its place
  * comes one that divides the range of its finished incrementals into COUNT
  * incrementals, each with an object that lists NRELATIONS relations of
- * NBLOCKS changed blocks.  If a relation is named, it is one of them.  So
- * everything outside the entries stays what this cluster expects: identity,
- * epoch, the range, the last WAL record before its end.  Nothing is synced:
- * the history is good for measuring only.
+ * NBLOCKS changed blocks, the FIRST of them another number.  If a relation is
+ * named, it is one of them.  So everything outside the entries stays what
+ * this cluster expects: identity, epoch, the range, the last WAL record
+ * before its end.  Nothing is synced: the history is good for measuring only.
  *
  *-------------------------------------------------------------------------
  */
@@ -169,21 +170,24 @@ main(int argc, char **argv)
 	char		name[CKPX_NAME_MAX];
 	FILE	   *file;
 	uint32		count;
+	uint32		nfirst = 0;
 	uint64		step;
 
-	if (argc != 5 && argc != 8)
+	if (argc != 5 && argc != 8 && argc != 11)
 	{
-		fprintf(stderr, "usage: make_history FOLDER COUNT NRELATIONS NBLOCKS [TABLESPACE DATABASE RELFILENODE]\n");
+		fprintf(stderr, "usage: make_history FOLDER COUNT NRELATIONS NBLOCKS [TABLESPACE DATABASE RELFILENODE [FIRST NRELATIONS NBLOCKS]]\n");
 		return 2;
 	}
 	folder = argv[1];
 	count = (uint32) strtoul(argv[2], NULL, 10);
-	if (argc == 8)
+	if (argc >= 8)
 	{
 		named.tablespace = (Oid) strtoul(argv[5], NULL, 10);
 		named.database = (Oid) strtoul(argv[6], NULL, 10);
 		named.relation = (Oid) strtoul(argv[7], NULL, 10);
 	}
+	if (argc == 11)
+		nfirst = (uint32) strtoul(argv[8], NULL, 10);
 
 	read_newest_manifest(&manifest);
 	for (uint32 i = 0; i < manifest.nentries; i++)
@@ -209,6 +213,7 @@ main(int argc, char **argv)
 	for (uint32 i = 0; i < count; i++)
 	{
 		CkpxEntry  *entry = &entries[i];
+		char	  **sizes = i < nfirst ? &argv[9] : &argv[3];
 
 		*entry = last;
 		entry->start_lsn = i == 0 ? first.start_lsn : entries[i - 1].end_lsn;
@@ -224,9 +229,9 @@ main(int argc, char **argv)
 		entry->open_xacts = 0;
 		entry->undurable = 0;
 		entry->nblocks = 0;
-		write_object(&manifest, entry, i, (uint32) strtoul(argv[3], NULL, 10),
-					 (uint32) strtoul(argv[4], NULL, 10),
-					 argc == 8 ? &named : NULL);
+		write_object(&manifest, entry, i, (uint32) strtoul(sizes[0], NULL, 10),
+					 (uint32) strtoul(sizes[1], NULL, 10),
+					 argc >= 8 ? &named : NULL);
 	}
 
 	manifest.sequence++;

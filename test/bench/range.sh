@@ -5,16 +5,22 @@
 # question is the median latency that pgbench logs, minus that of SELECT 1 in
 # the same session: the server's time, the function's result not sent.  The
 # first question of a session takes longer: memory is touched for the first
-# time, the shared one too.
+# time, the shared one too.  It is measured in sessions of their own, from
+# log_executor_stats, also in processor time, which does not depend so much on
+# what else the machine does.  All of it once more while the checkpointer merges
+# a global out of the oldest hundred entries, which are large so that it takes a
+# while.
 . test/bench/lib.sh
 
 rounds=${BENCH_RUNS:-5}
 calls=${BENCH_CALLS:-400}
 
+sessions=${BENCH_SESSIONS:-100}
+
 build_program make_history
 
-# make_store NAME COUNT NRELATIONS NBLOCKS: sets start, tenth (the start of the
-# last ten entries) and end.
+# make_store COUNT NRELATIONS NBLOCKS [FIRST NRELATIONS NBLOCKS]: sets start,
+# tenth (the start of the last ten entries) and end.
 make_store() {
 	local key folder
 
@@ -30,7 +36,7 @@ make_store() {
 		WHERE relname = 'one' AND datname = current_database()")
 	stop_server
 	folder=$(echo "$data"/ckpx/*-*)
-	read -r start tenth end <<<"$("$TMPDIR/make_history" "$folder" "$1" "$2" "$3" ${key//|/ })"
+	read -r start tenth end <<<"$("$TMPDIR/make_history" "$folder" "$1" "$2" "$3" ${key//|/ } "${@:4}")"
 	start_server "ckpx.enabled=off"
 	await_collected
 	say "$(ask "SELECT count(*) || ' entries, ' || pg_size_pretty(sum(size_bytes)) FROM ckpx_checkpoints WHERE state = 'finished'")"
@@ -47,31 +53,84 @@ latencies() {					# latencies QUERY CALLS
 		awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)], v[int(NR * 0.99)] }'
 }
 
-# Execution time in ms of a query that is the first of its session.
-first_call() { ask "EXPLAIN (ANALYZE, TIMING OFF) $1" | awk '/^Execution Time/ { print $3 }'; }
+# The same of a query that is the first of its session, in new sessions, as the
+# executor counts it: processor time, median and 99 %, and elapsed time.
+first_calls() {					# first_calls QUERY SESSIONS
+	local i
+	for ((i = 0; i < $2; i++)); do
+		echo '\connect'
+		echo "SET client_min_messages = log; SET log_executor_stats = on; $1;"
+	done >"$TMPDIR/sessions.sql"
+	psql -XAtq -v ON_ERROR_STOP=1 -f "$TMPDIR/sessions.sql" 2>&1 |
+		awk '/ s elapsed$/ { print ($2 + $5) * 1000, $8 * 1000 }' >"$TMPDIR/sessions"
+	[ "$(wc -l <"$TMPDIR/sessions")" -eq "$2" ]
+	awk '{ print $1 }' "$TMPDIR/sessions" | sort -g >"$TMPDIR/cpu"
+	awk '{ print $2 }' "$TMPDIR/sessions" | sort -g | paste "$TMPDIR/cpu" - |
+		awk '{ c[NR] = $1; e[NR] = $2 } END { m = int((NR + 1) / 2); p = int(NR * 0.99); print c[m], c[p], e[m], e[p] }'
+}
+
+all="SELECT checkpointed FROM ckpx_collect_range"
+
+# One round: all entries, 99 % of these calls, the last ten entries, the first
+# calls of sessions.  Each goes to an array of that name.
+measure_round() {
+	local base whole last p99 cpu cpu99 first first99 x
+	read -r base x <<<"$(latencies "SELECT 1" "$calls")"
+	read -r whole p99 <<<"$(latencies "$all('$start', '$end')" "$calls")"
+	read -r last x <<<"$(latencies "$all('$tenth', '$end')" "$calls")"
+	read -r cpu cpu99 first first99 <<<"$(first_calls "$all('$start', '$end')" "$sessions")"
+	say "SELECT 1 $base ms, all $whole ms (99 %: $p99 ms), last ten $last ms, first calls $first ms (99 %: $first99 ms), processor $cpu ms (99 %: $cpu99 ms)"
+	bases+=("$base")
+	wholes+=("$(calc %.4f "$whole - $base")")
+	tails+=("$(calc %.4f "$p99 - $base")")
+	lasts+=("$(calc %.4f "$last - $base")")
+	cpus+=("$cpu")
+	cpu_tails+=("$cpu99")
+	firsts+=("$first")
+	first_tails+=("$first99")
+}
+
+print_rounds() {				# print_rounds TITLE
+	row "$1, ms" "$(median_of %.3f "${wholes[@]}")" "$(spread_of %.3f "${wholes[@]}")" "< 1"
+	row "  99 % of the calls, ms" "$(median_of %.3f "${tails[@]}")" "$(spread_of %.3f "${tails[@]}")" "< 1"
+	row "  the first call of a session, processor ms" "$(median_of %.3f "${cpus[@]}")" "$(spread_of %.3f "${cpus[@]}")"
+	row "    99 % of these, processor ms" "$(median_of %.3f "${cpu_tails[@]}")" "$(spread_of %.3f "${cpu_tails[@]}")" "< 1"
+	row "  the first call of a session, ms" "$(median_of %.3f "${firsts[@]}")" "$(spread_of %.3f "${firsts[@]}")"
+	row "    99 % of these, ms" "$(median_of %.3f "${first_tails[@]}")" "$(spread_of %.3f "${first_tails[@]}")" "< 1"
+}
+
+global_runs() { [ "$(ask "SELECT count(*) FROM ckpx_checkpoints WHERE kind = 'global' AND state = 'running'")" = 1 ]; }
 
 collect_range() {
-	local i base whole last p99 x wholes=() lasts=() tails=() bases=() firsts=()
+	local i bases=() wholes=() tails=() lasts=() firsts=() first_tails=() cpus=() cpu_tails=()
 
-	make_store 10000 1 3
+	make_store 10000 1 3 100 ${BENCH_GLOBAL:-20000 300}
 	ask "SELECT checkpointed, complete, length(locations) FROM ckpx_collect_range('$start', '$end')" >&2
 	for ((i = 1; i <= rounds; i++)); do
-		read -r base x <<<"$(latencies "SELECT 1" "$calls")"
-		read -r whole p99 <<<"$(latencies "SELECT checkpointed FROM ckpx_collect_range('$start', '$end')" "$calls")"
-		read -r last x <<<"$(latencies "SELECT checkpointed FROM ckpx_collect_range('$tenth', '$end')" "$calls")"
-		say "SELECT 1 $base ms, all $whole ms (99 %: $p99 ms), last ten $last ms"
-		firsts+=("$(first_call "SELECT checkpointed FROM ckpx_collect_range('$start', '$end')")")
-		bases+=("$base")
-		wholes+=("$(calc %.4f "$whole - $base")")
-		tails+=("$(calc %.4f "$p99 - $base")")
-		lasts+=("$(calc %.4f "$last - $base")")
+		measure_round
 	done
-	stop_server
 	row "SELECT 1, with the way to the client, ms" "$(median_of %.3f "${bases[@]}")" "$(spread_of %.3f "${bases[@]}")"
-	row "ckpx_collect_range, all 10,000 entries, ms" "$(median_of %.3f "${wholes[@]}")" "$(spread_of %.3f "${wholes[@]}")" "< 1"
-	row "  99 % of the calls, ms" "$(median_of %.3f "${tails[@]}")" "$(spread_of %.3f "${tails[@]}")"
-	row "  the first call of a session, ms" "$(median_of %.3f "${firsts[@]}")" "$(spread_of %.3f "${firsts[@]}")"
+	print_rounds "ckpx_collect_range, all 10,000 entries"
 	row "ckpx_collect_range, the last ten of them, ms" "$(median_of %.3f "${lasts[@]}")" "$(spread_of %.3f "${lasts[@]}")" "< 1"
+
+	bases=() wholes=() tails=() lasts=() firsts=() first_tails=() cpus=() cpu_tails=()
+	stop_server
+	start_server "ckpx.enabled=on"
+	for ((i = 0; i < 100; i++)); do
+		if global_runs; then break; fi
+	done
+	for ((i = 1; i <= rounds; i++)); do
+		measure_round
+		# What was measured when nothing was written any more does not count.
+		global_runs || break
+	done
+	say "$((i - 1)) rounds while a global was written"
+	[ $i -gt 1 ]
+	if [ $i -le "$rounds" ]; then
+		unset 'wholes[-1]' 'tails[-1]' 'firsts[-1]' 'first_tails[-1]' 'cpus[-1]' 'cpu_tails[-1]'
+	fi
+	print_rounds "the same while a global is written, $((i - 1)) rounds"
+	stop_server
 }
 
 one_relation() {
