@@ -125,6 +125,10 @@ maybe_create(CkpxRunner *runner)
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	newest = ckpx_entry_store_newest(CkpxShared->store,
 									 CKPX_KIND_INCREMENTAL, false);
+	/* Where all of them were collected, the global tells when the last cut was. */
+	if (newest == NULL)
+		newest = ckpx_entry_store_newest(CkpxShared->store, CKPX_KIND_GLOBAL,
+										 true);
 	input.first = newest == NULL;
 	input.since_last_cut_ms = newest != NULL ? age_of_newest(newest) : PG_INT64_MAX;
 	request = CkpxShared->checkpoint_request;
