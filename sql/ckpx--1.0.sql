@@ -398,6 +398,7 @@ RETURNS TABLE (
     caps_reached bigint,
     pending_ms_total bigint,
     pending_ms_max bigint,
+    pending_ms_histogram bigint[],
     write_ms_total bigint,
     wal_bytes_read bigint,
     records_read bigint,
@@ -418,12 +419,12 @@ CREATE VIEW ckpx_stat AS
     SELECT incrementals_done, globals_done, backups_done, segments_spilled,
            incrementals_removed, globals_removed, backups_removed, jobs_failed,
            commands_done, commands_failed, commands_overridden, caps_reached,
-           pending_ms_total, pending_ms_max, write_ms_total, wal_bytes_read,
-           records_read, flush_passes, blocks_written, fsyncs, flush_ms, gaps,
-           stats_reset
+           pending_ms_total, pending_ms_max, pending_ms_histogram,
+           write_ms_total, wal_bytes_read, records_read, flush_passes,
+           blocks_written, fsyncs, flush_ms, gaps, stats_reset
     FROM ckpx_get_stat();
 COMMENT ON VIEW ckpx_stat IS
-'counters since stats_reset';
+'counters since stats_reset; pending_ms_* are about incremental checkpoints, pending_ms_histogram counts those that waited less than 10 ms, 100 ms, 1 s, 10 s, 100 s, 1000 s, and longer';
 REVOKE ALL ON ckpx_stat FROM PUBLIC;
 GRANT SELECT ON ckpx_stat TO pg_monitor;
 
@@ -477,9 +478,58 @@ CREATE VIEW ckpx_progress AS
     SELECT pid, job, phase, done, total, started_at
     FROM ckpx_get_progress();
 COMMENT ON VIEW ckpx_progress IS
-'what the workers are doing now, and how far they are';
+'what the workers are doing now: job incremental, global, backup, spill, gc or flush; its phase, and how much of what that phase counts (segments, objects, relation forks, blocks, entries, files) is done; a global checkpoint goes on between other jobs';
 REVOKE ALL ON ckpx_progress FROM PUBLIC;
 GRANT SELECT ON ckpx_progress TO pg_monitor;
+
+CREATE FUNCTION ckpx_get_history()
+RETURNS TABLE (
+    source text,
+    kind text,
+    timeline bigint,
+    epoch bigint,
+    start_lsn pg_lsn,
+    end_lsn pg_lsn,
+    redo_lsn pg_lsn,
+    checkpoint_lsn pg_lsn,
+    started_at timestamptz,
+    seen_at timestamptz,
+    size_bytes bigint)
+AS 'MODULE_PATHNAME', 'ckpx_get_history'
+LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION ckpx_get_history() IS
+'rows of the view ckpx_history';
+REVOKE ALL ON FUNCTION ckpx_get_history() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_get_history() TO pg_monitor;
+
+CREATE VIEW ckpx_history AS
+    SELECT source, kind, timeline, epoch, start_lsn, end_lsn, redo_lsn,
+           checkpoint_lsn, started_at, seen_at, size_bytes
+    FROM ckpx_get_history();
+COMMENT ON VIEW ckpx_history IS
+'the newest 1000 checkpoints seen since the server started, newest first';
+COMMENT ON COLUMN ckpx_history.source IS
+'ckpx, or postgresql';
+COMMENT ON COLUMN ckpx_history.kind IS
+'of ckpx: incremental, global, backup; of postgresql: online, shutdown (also at the end of crash recovery), end of recovery (which is no checkpoint), and on a standby its own restartpoint, the others being the primary''s';
+COMMENT ON COLUMN ckpx_history.epoch IS
+'of ckpx';
+COMMENT ON COLUMN ckpx_history.start_lsn IS
+'of ckpx: the range begins here';
+COMMENT ON COLUMN ckpx_history.end_lsn IS
+'of ckpx: and ends before this';
+COMMENT ON COLUMN ckpx_history.redo_lsn IS
+'of postgresql: where recovery would begin';
+COMMENT ON COLUMN ckpx_history.checkpoint_lsn IS
+'of postgresql: the checkpoint''s record';
+COMMENT ON COLUMN ckpx_history.started_at IS
+'of ckpx: when WAL was followed up to end_lsn; of postgresql: the time in the record, which is when the checkpoint began';
+COMMENT ON COLUMN ckpx_history.seen_at IS
+'of ckpx: when it was finished; of postgresql: when ckpx saw that it was complete';
+COMMENT ON COLUMN ckpx_history.size_bytes IS
+'of ckpx: size of its files';
+REVOKE ALL ON ckpx_history FROM PUBLIC;
+GRANT SELECT ON ckpx_history TO pg_monitor;
 
 CREATE FUNCTION ckpx_get_flush_stat()
 RETURNS TABLE (
@@ -633,7 +683,7 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'ckpx_stat_reset'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION ckpx_stat_reset() IS
-'set the counters of the view ckpx_stat to zero';
+'set the counters of the views ckpx_stat and ckpx_flush_stat to zero';
 REVOKE ALL ON FUNCTION ckpx_stat_reset() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_stat_reset() TO pg_checkpoint;
 

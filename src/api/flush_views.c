@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * flush_views.c
- *		The rows behind the views ckpx_dirty_tables, ckpx_progress and
- *		ckpx_flush_stat.
+ *		The rows behind the views ckpx_dirty_tables and ckpx_flush_stat.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,7 +13,6 @@
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(ckpx_get_dirty_tables);
-PG_FUNCTION_INFO_V1(ckpx_get_progress);
 PG_FUNCTION_INFO_V1(ckpx_get_flush_stat);
 
 static void
@@ -73,54 +71,6 @@ ckpx_get_dirty_tables(PG_FUNCTION_ARGS)
 		ckpx_row_text(&row, relation->last_error);
 		ckpx_put_row(fcinfo, &row);
 	}
-	return (Datum) 0;
-}
-
-static const char *
-phase_name(CkpxFlushPhase phase)
-{
-	switch (phase)
-	{
-		case CKPX_FLUSH_PHASE_NONE:
-			break;
-		case CKPX_FLUSH_PHASE_WAIT:
-			return "waiting";
-		case CKPX_FLUSH_PHASE_SCAN:
-			return "scanning buffers";
-		case CKPX_FLUSH_PHASE_WRITE:
-			return "writing blocks";
-		case CKPX_FLUSH_PHASE_SYNC:
-			return "syncing forks";
-	}
-	return "unknown";
-}
-
-Datum
-ckpx_get_progress(PG_FUNCTION_ARGS)
-{
-	CkpxFlushProgress progress;
-	CkpxRow		row;
-	int			pid;
-
-	ckpx_require_preload();
-	ckpx_begin_rows(fcinfo);
-
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	progress = CkpxShared->flush->progress;
-	pid = CkpxShared->workers[CKPX_WORKER_FLUSHER].pid;
-	LWLockRelease(CkpxShared->lock);
-
-	if (pid == 0 || progress.phase == CKPX_FLUSH_PHASE_NONE)
-		return (Datum) 0;
-	ckpx_row_begin(&row);
-	ckpx_row_int4(&row, pid);
-	ckpx_row_text(&row, psprintf("flush (%s)",
-								 ckpx_flush_reason_name(progress.reason)));
-	ckpx_row_text(&row, phase_name(progress.phase));
-	ckpx_row_int8(&row, (int64) progress.done);
-	ckpx_row_int8(&row, (int64) progress.total);
-	ckpx_row_time(&row, progress.started_at);
-	ckpx_put_row(fcinfo, &row);
 	return (Datum) 0;
 }
 

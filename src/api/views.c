@@ -14,12 +14,14 @@
 #include "access/xlog.h"
 #include "access/xlogrecovery.h"
 #include "api/api.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "server/files.h"
 #include "server/flush_shared.h"
 #include "server/logtail.h"
 #include "server/options.h"
 #include "server/shared_state.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(ckpx_get_queues);
@@ -248,6 +250,8 @@ ckpx_get_stat(PG_FUNCTION_ARGS)
 {
 	CkpxStat	stat;
 	CkpxRow		row;
+	Datum		buckets[CKPX_PENDING_BUCKETS];
+	ArrayType  *histogram;
 
 	ckpx_require_preload();
 	ckpx_begin_rows(fcinfo);
@@ -271,6 +275,12 @@ ckpx_get_stat(PG_FUNCTION_ARGS)
 	ckpx_row_int8(&row, (int64) stat.caps_reached);
 	ckpx_row_int8(&row, (int64) stat.pending_ms_total);
 	ckpx_row_int8(&row, (int64) stat.pending_ms_max);
+	for (int i = 0; i < CKPX_PENDING_BUCKETS; i++)
+		buckets[i] = Int64GetDatum((int64) stat.pending_histogram[i]);
+	histogram = construct_array(buckets, CKPX_PENDING_BUCKETS, INT8OID,
+								sizeof(int64), FLOAT8PASSBYVAL,
+								TYPALIGN_DOUBLE);
+	ckpx_row_datum(&row, PointerGetDatum(histogram));
 	ckpx_row_int8(&row, (int64) stat.write_ms_total);
 	ckpx_row_int8(&row, (int64) stat.wal_bytes_read);
 	ckpx_row_int8(&row, (int64) stat.records_read);

@@ -76,6 +76,18 @@ ckpx_entry_backoff_ms(uint32 attempts)
 	return Min(delay, BACKOFF_LAST_MS);
 }
 
+uint32
+ckpx_entry_pending_bucket(uint64 pending_ms)
+{
+	uint32		bucket = 0;
+
+	for (uint64 bound = 10;
+		 bucket < CKPX_PENDING_BUCKETS - 1 && pending_ms >= bound;
+		 bound *= 10)
+		bucket++;
+	return bucket;
+}
+
 const char *
 ckpx_kind_name(CkpxEntryKind kind)
 {

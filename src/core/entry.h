@@ -122,6 +122,13 @@ extern bool ckpx_entry_transition(CkpxEntry *entry, CkpxEntryEvent event);
  */
 extern uint64 ckpx_entry_backoff_ms(uint32 attempts);
 
+/*
+ * Waiting times are counted in buckets: below 10 ms, 100 ms, 1 s, 10 s, 100 s,
+ * 1000 s, and longer.  Returns which one.
+ */
+#define CKPX_PENDING_BUCKETS	7
+extern uint32 ckpx_entry_pending_bucket(uint64 pending_ms);
+
 extern const char *ckpx_kind_name(CkpxEntryKind kind);	/* "incremental" */
 extern const char *ckpx_state_name(CkpxEntryState state);	/* "pending" */
 extern const char *ckpx_phase_name(CkpxPhase phase);	/* "write" */

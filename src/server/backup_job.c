@@ -145,10 +145,12 @@ write_tail(CkpxEntry *tail)
 	CkpxEntry  *entry;
 	TimestampTz started_at = GetCurrentTimestamp();
 
+	ckpx_progress_begin(CKPX_JOB_BACKUP);
 	CKPX_FAULT("backup-start");
 	tree = ckpx_dirty_tree_create(CurrentMemoryContext);
 	ckpx_job_gather(tree, tail->start_lsn, tail->end_lsn, tail->epoch);
 	ckpx_job_write(tail, tree, "backup", NULL, 0);
+	ckpx_progress_phase(CKPX_JOB_PHASE_PUBLISH, 1);
 	tail->state = CKPX_ENTRY_FINISHED;
 	tail->finished_at = GetCurrentTimestamp();
 	tail->write_ms = (tail->finished_at - started_at) / 1000;
@@ -168,6 +170,7 @@ write_tail(CkpxEntry *tail)
 		(void) ckpx_entry_transition(entry, CKPX_EVENT_FINISH);
 	}
 	CkpxShared->stat.backups_done++;
+	ckpx_history_add_entry(&CkpxShared->history, tail);
 	LWLockRelease(CkpxShared->lock);
 	ConditionVariableBroadcast(&CkpxShared->progress);
 	ckpx_announce(tail, CKPX_CHECKPOINT_FINISHED);

@@ -51,6 +51,15 @@ completed_redo(void)
 	control = get_controlfile(DataDir, &crc_ok);
 	LWLockRelease(ControlFileLock);
 	redo = crc_ok ? control->checkPointCopy.redo : InvalidXLogRecPtr;
+	if (crc_ok)
+	{
+		bool		in_recovery = RecoveryInProgress();
+
+		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+		ckpx_history_look(&CkpxShared->history, in_recovery,
+						  control->checkPoint, &control->checkPointCopy);
+		LWLockRelease(CkpxShared->lock);
+	}
 	pfree(control);
 	return redo;
 }

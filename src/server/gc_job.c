@@ -300,6 +300,7 @@ carry_out(const GcPlan *plan)
 {
 	CkpxEntryStore *store = CkpxShared->store;
 
+	ckpx_progress_phase(CKPX_JOB_PHASE_PUBLISH, plan->nvictims);
 	CKPX_FAULT("gc-chosen");
 	ckpx_publish_without(plan->victims, plan->nvictims);
 
@@ -554,6 +555,7 @@ guarded(void (*work) (void *arg), void *arg, ErrorData **error)
 	if (!ckpx_job_begin(false))
 		return true;
 	ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_BUSY, "gc");
+	ckpx_progress_begin(CKPX_JOB_GC);
 	PG_TRY();
 	{
 		work(arg);

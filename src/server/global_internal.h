@@ -55,6 +55,8 @@ typedef struct CkpxGlobalJob
 
 	uint32		ninputs;		/* newest first, the previous global last */
 	CkpxGlobalInput *inputs;
+	uint64		nrelations;		/* relation forks of all inputs, and how many */
+	uint64		nmerged;		/* of these are merged */
 	CkpxLayerPlan plan;
 	CkpxLayerMerge merge;
 

@@ -71,6 +71,7 @@ ckpx_global_forget(void)
 	if (job == NULL)
 		return;
 	current_job = NULL;
+	ckpx_progress_end(CKPX_JOB_GLOBAL);
 	remove_files(job);
 	MemoryContextDelete(job->context);
 }
@@ -104,6 +105,7 @@ begin_global(CkpxGlobalJob *job)
 	job->entry.undurable = 0;
 	job->entry.size_bytes = 0;
 	ckpx_global_begin_part(job);
+	ckpx_progress_phase(CKPX_JOB_PHASE_MERGE, job->nrelations);
 }
 
 /*
@@ -122,6 +124,7 @@ finish_global(CkpxGlobalJob *job)
 	entry->tombstones_from = job->merge.tombstones_from;
 
 	job->phase = CKPX_PHASE_PUBLISH;
+	ckpx_progress_phase(CKPX_JOB_PHASE_PUBLISH, 1);
 	entry->state = CKPX_ENTRY_FINISHED;
 	entry->finished_at = GetCurrentTimestamp();
 	entry->write_ms = (entry->finished_at - job->started_at) / 1000;
@@ -146,6 +149,7 @@ finish_global(CkpxGlobalJob *job)
 		(void) ckpx_entry_transition(shared_entry, CKPX_EVENT_FINISH);
 	}
 	CkpxShared->stat.globals_done++;
+	ckpx_history_add_entry(&CkpxShared->history, entry);
 	LWLockRelease(CkpxShared->lock);
 	ConditionVariableBroadcast(&CkpxShared->progress);
 
@@ -161,6 +165,7 @@ run_slice(CkpxGlobalJob *job)
 {
 	uint64		until = ckpx_clock_ms() + SLICE_MS;
 
+	ckpx_progress_begin(CKPX_JOB_GLOBAL);
 	if (job->phase == CKPX_PHASE_NONE)
 		begin_global(job);
 	do

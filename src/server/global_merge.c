@@ -132,6 +132,7 @@ ckpx_global_open_inputs(CkpxGlobalJob *job)
 	XLogRecPtr	tombstones_from = InvalidXLogRecPtr;
 
 	choose_inputs(job, &begun_at);
+	ckpx_progress_phase(CKPX_JOB_PHASE_OPEN, job->ninputs);
 	sources = palloc(sizeof(CkpxLayer) * (job->ninputs + CKPX_MAX_LAYERS));
 	target = palloc(sizeof(uint32) * (job->ninputs + CKPX_MAX_LAYERS));
 
@@ -141,6 +142,8 @@ ckpx_global_open_inputs(CkpxGlobalJob *job)
 		const CkpxObjectHeader *header;
 
 		CHECK_FOR_INTERRUPTS();
+		ckpx_progress_done(i);
+		job->nrelations += input->entry.nrelations;
 		input->file = ckpx_object_file_open(&input->entry, false);
 		header = ckpx_object_file_header(input->file);
 		input->first_source = nsources;
@@ -191,6 +194,8 @@ ckpx_global_merge_relation(CkpxGlobalJob *job)
 	{
 		CkpxGlobalInput *input = &job->inputs[i];
 
+		if (input->more && ckpx_rel_key_equal(&input->key, &key))
+			job->nmerged++;
 		while (input->more && ckpx_rel_key_equal(&input->key, &key))
 		{
 			CkpxRelationView view;
@@ -217,6 +222,7 @@ ckpx_global_merge_relation(CkpxGlobalJob *job)
 			advance_input(input);
 		}
 	}
+	ckpx_progress_done(job->nmerged);
 	return true;
 }
 

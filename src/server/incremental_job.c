@@ -100,8 +100,10 @@ note_lengths(CkpxDirtyTree *tree)
 	uint32		nrelations;
 	CkpxRelation **relations = ckpx_dirty_tree_sorted(tree, &nrelations);
 
+	ckpx_progress_phase(CKPX_JOB_PHASE_LENGTHS, nrelations);
 	for (uint32 i = 0; i < nrelations; i++)
 	{
+		ckpx_progress_done(i);
 		if (relations[i]->key.relation != CKPX_DATABASE_WIDE &&
 			(relations[i]->flags & CKPX_REL_DROPPED) == 0)
 			relations[i]->length_hint = fork_length(&relations[i]->key);
@@ -128,6 +130,7 @@ run_incremental(CkpxEntry *entry, CkpxPhase *phase)
 	CkpxEntryTicket next;
 
 	*phase = CKPX_PHASE_COLLECT;
+	ckpx_progress_begin(CKPX_JOB_INCREMENTAL);
 	CKPX_FAULT("job-start");
 
 	open_xacts = palloc(sizeof(CkpxOpenXact) * CKPX_JOB_LIST);
@@ -154,6 +157,7 @@ run_incremental(CkpxEntry *entry, CkpxPhase *phase)
 				   Min(nopen, CKPX_JOB_LIST));
 
 	*phase = CKPX_PHASE_PUBLISH;
+	ckpx_progress_phase(CKPX_JOB_PHASE_PUBLISH, 1);
 	entry->state = CKPX_ENTRY_FINISHED;
 	entry->finished_at = GetCurrentTimestamp();
 	entry->write_ms = (entry->finished_at - started_at) / 1000;
@@ -197,6 +201,8 @@ run_incremental(CkpxEntry *entry, CkpxPhase *phase)
 	CkpxShared->stat.pending_ms_total += entry->pending_ms;
 	CkpxShared->stat.pending_ms_max = Max(CkpxShared->stat.pending_ms_max,
 										  (uint64) entry->pending_ms);
+	CkpxShared->stat.pending_histogram[ckpx_entry_pending_bucket(entry->pending_ms)]++;
+	ckpx_history_add_entry(&CkpxShared->history, entry);
 	CkpxShared->stat.write_ms_total += entry->write_ms;
 	release.release_lsn = CkpxShared->manifest_release[1];
 	LWLockRelease(CkpxShared->lock);

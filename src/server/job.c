@@ -29,6 +29,7 @@
 void
 ckpx_job_end(void)
 {
+	ckpx_progress_leave();
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	CkpxShared->job_running = false;
 	LWLockRelease(CkpxShared->lock);
@@ -92,6 +93,7 @@ ckpx_job_gather(CkpxDirtyTree *tree, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 	XLogRecPtr	position = start_lsn;
 
 	refs = ckpx_logtail_pin(start_lsn, end_lsn, &nrefs);
+	ckpx_progress_phase(CKPX_JOB_PHASE_COLLECT, nrefs);
 	PG_TRY();
 	{
 		for (uint32 i = 0; i < nrefs; i++)
@@ -131,6 +133,7 @@ ckpx_job_gather(CkpxDirtyTree *tree, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 												  info->bytes, &problem))
 				elog(ERROR, "logtail segment in memory is damaged: %s",
 					 problem);
+			ckpx_progress_done(i + 1);
 		}
 	}
 	PG_FINALLY();
@@ -191,6 +194,7 @@ ckpx_job_write(CkpxEntry *entry, const CkpxDirtyTree *tree, const char *what,
 	entry->size_bytes = 0;
 
 	relations = ckpx_dirty_tree_sorted(tree, &nrelations);
+	ckpx_progress_phase(CKPX_JOB_PHASE_WRITE, nrelations);
 	do
 	{
 		CkpxOutput *output;
@@ -210,6 +214,7 @@ ckpx_job_write(CkpxEntry *entry, const CkpxDirtyTree *tree, const char *what,
 			{
 				ckpx_object_add(writer, relations[next++]);
 				ckpx_job_check(entry);
+				ckpx_progress_done(next);
 			}
 			memset(&totals, 0, sizeof(totals));
 			totals.last_part = next >= nrelations;

@@ -247,6 +247,8 @@ remove_victims(CkpxSweep *sweep)
 	{
 		CKPX_FAULT("remove-file");
 		ckpx_remove_file(lfirst(cell));
+		if (sweep->objects_too)
+			ckpx_progress_done(foreach_current_index(cell) + 1);
 		CHECK_FOR_INTERRUPTS();
 	}
 }
@@ -318,6 +320,7 @@ ckpx_sweep(void)
 	sweep.oldest_manifest = newest.names[newest.n - 1].sequence;
 	sweep.objects_too = true;
 	ckpx_list_files(sweep_file, &sweep);
+	ckpx_progress_phase(CKPX_JOB_PHASE_REMOVE, list_length(sweep.victims));
 	remove_victims(&sweep);
 }
 

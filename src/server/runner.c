@@ -188,6 +188,8 @@ publish_cut(void)
 	CkpxShared->stat.records_read += cut->nrecords;
 	for (int i = 0; i < CKPX_RMGR_BITMAP_BYTES; i++)
 		CkpxShared->custom_rmgrs[i] |= cut->custom_rmgrs[i];
+	for (uint32 i = 0; i < cut->ncheckpoints; i++)
+		ckpx_history_add(&CkpxShared->history, &cut->checkpoints[i]);
 	LWLockRelease(CkpxShared->lock);
 	ConditionVariableBroadcast(&CkpxShared->progress);
 

@@ -45,6 +45,8 @@
 #include "core/ring.h"
 #include "core/xid_lsn.h"
 #include "port/atomics.h"
+#include "server/history.h"
+#include "server/progress.h"
 #include "storage/condition_variable.h"
 #include "storage/lwlock.h"
 #include "storage/latch.h"
@@ -147,6 +149,7 @@ typedef struct CkpxStat
 								 * made room before its time */
 	uint64		pending_ms_total;
 	uint64		pending_ms_max;
+	uint64		pending_histogram[CKPX_PENDING_BUCKETS];
 	uint64		write_ms_total;
 	uint64		wal_bytes_read;
 	uint64		records_read;
@@ -303,6 +306,9 @@ typedef struct CkpxSharedState
 	uint64		global_failed;	/* number of the last one that failed */
 	char		global_error[CKPX_ERROR_TEXT_MAX];
 
+	/* for the views; under lock */
+	CkpxJobProgress jobs[CKPX_NJOBS];
+	CkpxHistory history;
 	CkpxStat	stat;
 } CkpxSharedState;
 

@@ -55,6 +55,7 @@ spill_segment(const CkpxSegmentInfo *info)
 	ckpx_segment_entry(&entry, info);
 	entry.truncate_lsn = info->last_record.start;
 	ckpx_job_write(&entry, tree, "segment", NULL, 0);
+	ckpx_progress_phase(CKPX_JOB_PHASE_PUBLISH, 1);
 	entry.finished_at = GetCurrentTimestamp();
 	ckpx_publish(&entry);
 
@@ -104,6 +105,7 @@ ckpx_spill_step(XLogRecPtr upto)
 	if (!ckpx_job_begin(false))
 		return;
 	ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_BUSY, "spill");
+	ckpx_progress_begin(CKPX_JOB_SPILL);
 	infos = ckpx_logtail_copy(&ninfos);
 	PG_TRY();
 	{

@@ -85,6 +85,9 @@ begin_tree(CkpxWalDecoder *decoder)
 	decoder->nrecords = 0;
 	decoder->last_change_lsn = InvalidXLogRecPtr;
 	memset(decoder->custom_rmgrs, 0, sizeof(decoder->custom_rmgrs));
+	decoder->ncheckpoints = 0;
+	decoder->max_checkpoints = 0;
+	decoder->checkpoints = NULL;
 
 	hash_seq_init(&scan, decoder->sequences);
 	while ((sequence = hash_seq_search(&scan)) != NULL)
@@ -134,6 +137,8 @@ ckpx_wal_decoder_take(CkpxWalDecoder *decoder, MemoryContext parent,
 	cut->last_change_lsn = decoder->last_change_lsn;
 	memcpy(cut->custom_rmgrs, decoder->custom_rmgrs,
 		   sizeof(cut->custom_rmgrs));
+	cut->ncheckpoints = decoder->ncheckpoints;
+	cut->checkpoints = decoder->checkpoints;
 
 	/* The old tree stays where it is until the new one exists. */
 	begin_tree(decoder);
@@ -266,6 +271,66 @@ ckpx_wal_decoder_wal_level(XLogReaderState *reader)
 	return ckpx_record_wal_level(info, XLogRecGetData(reader));
 }
 
+/* Room for one more checkpoint; the decoder is given its record. */
+static CkpxHistoryItem *
+add_checkpoint(CkpxWalDecoder *decoder, CkpxHistoryKind kind,
+			   const XLogReaderState *reader)
+{
+	CkpxHistoryItem *item;
+
+	if (decoder->ncheckpoints == decoder->max_checkpoints)
+	{
+		decoder->max_checkpoints = Max(8, decoder->max_checkpoints * 2);
+		item = MemoryContextAlloc(decoder->tree_context,
+								  sizeof(*item) * decoder->max_checkpoints);
+		if (decoder->ncheckpoints > 0)
+		{
+			memcpy(item, decoder->checkpoints,
+				   sizeof(*item) * decoder->ncheckpoints);
+			pfree(decoder->checkpoints);
+		}
+		decoder->checkpoints = item;
+	}
+	item = &decoder->checkpoints[decoder->ncheckpoints++];
+	memset(item, 0, sizeof(*item));
+	item->kind = kind;
+	item->end_lsn = reader->ReadRecPtr;
+	return item;
+}
+
+/* Note a checkpoint, or an end of recovery, for ckpx_history. */
+static void
+note_checkpoint(CkpxWalDecoder *decoder, XLogReaderState *reader)
+{
+	uint8		info = XLogRecGetInfo(reader) & ~XLR_INFO_MASK;
+	CkpxHistoryItem *item;
+
+	if (info == XLOG_END_OF_RECOVERY)
+	{
+		xl_end_of_recovery end = {0};
+
+		/* Newer majors append to it. */
+		memcpy(&end, XLogRecGetData(reader),
+			   Min(sizeof(end), XLogRecGetDataLen(reader)));
+		item = add_checkpoint(decoder, CKPX_HISTORY_END_OF_RECOVERY, reader);
+		item->timeline = end.ThisTimeLineID;
+		item->started_at = end.end_time;
+	}
+	else
+	{
+		CheckPoint	checkpoint;
+
+		memcpy(&checkpoint, XLogRecGetData(reader), sizeof(checkpoint));
+		item = add_checkpoint(decoder,
+							  info == XLOG_CHECKPOINT_ONLINE ?
+							  CKPX_HISTORY_ONLINE : CKPX_HISTORY_SHUTDOWN,
+							  reader);
+		item->timeline = checkpoint.ThisTimeLineID;
+		item->start_lsn = checkpoint.redo;
+		item->started_at = time_t_to_timestamptz(checkpoint.time);
+	}
+}
+
 static void
 decode_xlog(CkpxWalDecoder *decoder, XLogReaderState *reader)
 {
@@ -280,6 +345,9 @@ decode_xlog(CkpxWalDecoder *decoder, XLogReaderState *reader)
 									   checkpoint.redo);
 		settle_sequences(decoder, checkpoint.redo);
 	}
+	if (info == XLOG_CHECKPOINT_ONLINE || info == XLOG_CHECKPOINT_SHUTDOWN ||
+		info == XLOG_END_OF_RECOVERY)
+		note_checkpoint(decoder, reader);
 	if (info == XLOG_CHECKPOINT_SHUTDOWN || info == XLOG_END_OF_RECOVERY)
 		ckpx_wal_xacts_shutdown(decoder->xacts, reader->EndRecPtr);
 }

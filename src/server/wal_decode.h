@@ -39,6 +39,9 @@ typedef struct CkpxWalDecoder
 	uint64		nrecords;
 	XLogRecPtr	last_change_lsn;
 	uint8		custom_rmgrs[CKPX_RMGR_BITMAP_BYTES];
+	uint32		ncheckpoints;
+	uint32		max_checkpoints;
+	CkpxHistoryItem *checkpoints;	/* in tree_context */
 } CkpxWalDecoder;
 
 extern CkpxWalDecoder *ckpx_wal_decoder_create(MemoryContext context,

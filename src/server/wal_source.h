@@ -28,6 +28,7 @@
 
 #include "core/dirty_tree.h"
 #include "core/object_format.h"
+#include "server/history.h"
 
 typedef struct CkpxWalSource CkpxWalSource;
 
@@ -88,6 +89,8 @@ typedef struct CkpxWalCut
 	CkpxRecordMark last_record; /* the last record decoded (of an earlier cut,
 								 * if this one is empty) */
 	uint8		custom_rmgrs[CKPX_RMGR_BITMAP_BYTES];	/* ids >= 128 seen */
+	uint32		ncheckpoints;	/* of PostgreSQL, for ckpx_history */
+	CkpxHistoryItem *checkpoints;	/* in 'context' */
 } CkpxWalCut;
 
 /*

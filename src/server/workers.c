@@ -93,7 +93,10 @@ worker_exit(int code, Datum arg)
 		status->since = GetCurrentTimestamp();
 		status->activity[0] = '\0';
 		if (my_worker == CKPX_WORKER_CHECKPOINTER)
+		{
 			CkpxShared->job_running = false;
+			memset(CkpxShared->jobs, 0, sizeof(CkpxShared->jobs));
+		}
 	}
 	LWLockRelease(CkpxShared->lock);
 	ConditionVariableBroadcast(&CkpxShared->progress);

@@ -137,6 +137,23 @@ test_text(void **arg)
 }
 
 static void
+test_pending_bucket(void **arg)
+{
+	uint64		bound = 10;
+
+	assert_int_equal(ckpx_entry_pending_bucket(0), 0);
+	for (uint32 i = 0; i < CKPX_PENDING_BUCKETS - 1; i++)
+	{
+		assert_int_equal(ckpx_entry_pending_bucket(bound - 1), i);
+		assert_int_equal(ckpx_entry_pending_bucket(bound), i + 1);
+		bound *= 10;
+	}
+	assert_int_equal(bound, 10000000);
+	assert_int_equal(ckpx_entry_pending_bucket(PG_UINT64_MAX),
+					 CKPX_PENDING_BUCKETS - 1);
+}
+
+static void
 test_names(void **arg)
 {
 	assert_string_equal(ckpx_kind_name(CKPX_KIND_NONE), "none");
@@ -170,6 +187,7 @@ main(void)
 		cmocka_unit_test(test_unknown_event),
 		cmocka_unit_test(test_attempts_do_not_wrap),
 		cmocka_unit_test(test_backoff),
+		cmocka_unit_test(test_pending_bucket),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_names),
 	};
