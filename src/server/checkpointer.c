@@ -26,16 +26,77 @@
 #include "utils/memutils.h"
 
 #define CKPX_IDLE_WAIT_MS		10000
+#define CKPX_RETRY_MS			1000
 
 /* This process has looked at what the one before it left. */
 static bool recovered = false;
 
 /*
- * The older manifest that was found may name what a garbage collection, cut
- * off by a crash, was about to remove: when the first manifest of our own has
- * replaced it, with this sequence, its objects are looked at again.
+ * Files may lie there that no manifest names, or soon will not: what is to be
+ * removed may still be in either of the two manifests that are kept, so it is
+ * looked at now and once each of these has been replaced.
  */
-static uint64 sweep_again_at = 0;
+static bool sweep_wanted = false;
+static uint64 sweep_until = 0;	/* sequence of a manifest */
+static uint64 swept_at = 0;
+
+void
+ckpx_job_want_sweep(void)
+{
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	sweep_until = CkpxShared->manifest_sequence + 2;
+	LWLockRelease(CkpxShared->lock);
+	sweep_wanted = true;
+}
+
+static bool
+is_sweep_due(void)
+{
+	uint64		sequence;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	sequence = CkpxShared->manifest_sequence;
+	LWLockRelease(CkpxShared->lock);
+	return sweep_wanted || (swept_at < sweep_until && sequence != swept_at);
+}
+
+/*
+ * Remove files that no manifest names.  Where that fails it is tried again.
+ */
+static bool
+job_sweep(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool ok = false;
+	uint64		sequence;
+
+	if (!ckpx_job_begin(false))
+		return false;
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	sequence = CkpxShared->manifest_sequence;
+	LWLockRelease(CkpxShared->lock);
+	PG_TRY();
+	{
+		ckpx_sweep();
+		ok = true;
+		sweep_wanted = false;
+		swept_at = sequence;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error = ckpx_job_catch(context);
+
+		if (!ckpx_error_is_external(error))
+			ReThrowError(error);
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("ckpx could not remove files that are not needed any more: %s",
+						error->message)));
+	}
+	PG_END_TRY();
+	ckpx_job_end();
+	return ok;
+}
 
 /*
  * Take away the running entries that ckpx_cancel_pending() has marked.  No
@@ -69,7 +130,7 @@ remove_cancelled(void)
 	if (!any)
 		return;
 	CKPX_FAULT("cancel-removed");
-	ckpx_sweep();
+	ckpx_job_want_sweep();
 	ConditionVariableBroadcast(&CkpxShared->progress);
 }
 
@@ -166,7 +227,6 @@ ckpx_checkpointer_step(void)
 	long		wait_ms = CKPX_IDLE_WAIT_MS;
 	bool		booted;
 	bool		publish;
-	bool		sweep;
 	XLogRecPtr	spill;
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
@@ -182,27 +242,17 @@ ckpx_checkpointer_step(void)
 	if (!recovered)
 	{
 		recover();
-		ckpx_sweep();
-		LWLockAcquire(CkpxShared->lock, LW_SHARED);
-		sweep_again_at = CkpxShared->manifest_sequence + 1;
-		LWLockRelease(CkpxShared->lock);
+		ckpx_job_want_sweep();
 		recovered = true;
 	}
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	sweep = sweep_again_at != 0 &&
-		CkpxShared->manifest_sequence >= sweep_again_at;
 	publish = CkpxShared->publish_requested > CkpxShared->publish_done;
 	spill = CkpxShared->spill_request;
 	LWLockRelease(CkpxShared->lock);
 
-	if (sweep)
-	{
-		ckpx_sweep();
-		sweep_again_at = 0;
-	}
 	if (publish && !job_publish())
-		wait_ms = 1000;
+		wait_ms = CKPX_RETRY_MS;
 	if (spill != InvalidXLogRecPtr)
 		ckpx_spill_step(spill);
 	remove_cancelled();
@@ -214,6 +264,8 @@ ckpx_checkpointer_step(void)
 	ckpx_global_step(&wait_ms);
 	remove_cancelled();
 	ckpx_gc_step(&wait_ms);
+	if (is_sweep_due() && !job_sweep())
+		wait_ms = Min(wait_ms, CKPX_RETRY_MS);
 
 	ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_IDLE, "");
 	ckpx_worker_healthy(CKPX_WORKER_CHECKPOINTER);

@@ -390,6 +390,8 @@ run_round(const GcRules *rules)
 	PG_CATCH();
 	{
 		end_removing();
+		/* Memory may have forgotten already what the folder still has. */
+		ckpx_job_want_sweep();
 		PG_RE_THROW();
 	}
 	PG_END_TRY();

@@ -50,6 +50,12 @@ extern void ckpx_job_write(CkpxEntry *entry, const CkpxDirtyTree *tree,
 						   const char *what, const CkpxOpenXact *open_xacts,
 						   uint32 nopen_xacts);
 
+/*
+ * Have the files removed that no manifest names, as soon as this round's other
+ * work is done.
+ */
+extern void ckpx_job_want_sweep(void);
+
 /* Does a post command have to succeed before the entry's object may go? */
 extern bool ckpx_post_command_is_set(void);
 

@@ -117,6 +117,21 @@ is(objects(), sql("SELECT count(*) FROM ckpx_checkpoints WHERE state = 'finished
 	'files go with the entries');
 is(sql('SELECT min(epoch) FROM ckpx_gaps'), 2, 'and the gap rows');
 
+# A removal that fails after the entries are gone: their files go all the
+# same, although no later round has anything to choose.
+sql("ALTER SYSTEM SET ckpx.gc_keep_time = '1d'");
+$node->reload;
+wait_for_sql($node, "SELECT current_setting('ckpx.gc_keep_time') = '1d'");
+sql('INSERT INTO t VALUES (3); SELECT ckpx_checkpoint()');
+sql('SELECT ckpx_global_checkpoint()');
+sql("SELECT ckpx_fault_add('remove-file', 'error', '2:2', 'eio')");
+like(error_of('SELECT ckpx_gc()'), qr/58030/, 'a file cannot be removed');
+is(sql('SELECT ckpx_gc(dry_run => true)'), 0, 'nothing is left to be chosen');
+wait_until(sub { objects() == sql('SELECT count(*) FROM ckpx_checkpoints') },
+	'the files are gone');
+pass('the files go all the same');
+sql("SELECT ckpx_fault_remove('remove-file')");
+
 # Still so after a crash.
 crash_and_restart($node);
 wait_for_sql($node, 'SELECT problem IS NULL AND epoch = 2 FROM ckpx_runner');
