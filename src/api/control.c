@@ -321,11 +321,14 @@ ckpx_cancel_pending(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32((int32) (count + wait.ngone));
 }
 
-/* Is no job at work?  Called with the lock held. */
+/*
+ * Is no job at work that has to end?  Where somebody has enabled checkpoints
+ * again there is nothing left to wait for.  Called with the lock held.
+ */
 static bool
-no_job_running(void *arg)
+is_quiet(void *arg)
 {
-	return !CkpxShared->job_running ||
+	return !CkpxShared->job_running || !CkpxShared->disabled ||
 		CkpxShared->workers[CKPX_WORKER_CHECKPOINTER].pid == 0;
 }
 
@@ -376,7 +379,7 @@ ckpx_disable(PG_FUNCTION_ARGS)
 {
 	ckpx_require_preload();
 	set_disabled(true);
-	(void) ckpx_wait_despite_problem(no_job_running, NULL, -1,
+	(void) ckpx_wait_despite_problem(is_quiet, NULL, -1,
 									 CKPX_WORKER_CHECKPOINTER);
 	PG_RETURN_VOID();
 }

@@ -91,8 +91,9 @@ look_at_requests(CkpxRequests *requests)
 	requests->collected = CkpxShared->collected_lsn;
 	requests->collect = Max(CkpxShared->collect_request,
 							CkpxShared->checkpoint_request);
-	requests->checkpoint = CkpxShared->checkpoint_request >
-		ckpx_entry_store_checkpointed(store);
+	/* While there can be none, looking often for its time would be in vain. */
+	requests->checkpoint = ckpx_enabled && !CkpxShared->disabled &&
+		CkpxShared->checkpoint_request > ckpx_entry_store_checkpointed(store);
 	requests->spilling = CkpxShared->spill_request != InvalidXLogRecPtr;
 	requests->reload = CkpxShared->reload_request;
 	requests->uninstalled = CkpxShared->uninstalled;
