@@ -279,6 +279,9 @@ act_wait(const CkpxFault *fault)
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(leave_wait, PointerGetDatum(fault));
 	leave_wait(0, PointerGetDatum(fault));
+
+	/* Waiting may have swallowed a wakeup that was meant for the caller. */
+	SetLatch(MyLatch);
 }
 
 /* Does the fault fire at its 'n'-th pass, chance aside? */
