@@ -25,24 +25,12 @@ as_root() {
 
 if [ ! -e "$dir/.ready" ]; then
 	rm -rf --one-file-system "${dir:?}"
-	mkdir -p "$dir/source" "$dir/lists/partial"
-
-	# The machine's own sources, asked for source packages, without changing
-	# its configuration.
-	sed 's/^Types:.*/Types: deb-src/' /etc/apt/sources.list.d/debian.sources >"$dir/source.sources"
-	apt_source=(-o "Dir::Etc::sourcelist=$dir/source.sources" -o Dir::Etc::sourceparts=-
-		-o "Dir::State::lists=$dir/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=)
+	mkdir -p "$dir"
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-		gcc make bison flex perl libipc-run-perl zlib1g-dev liblz4-dev libzstd-dev bzip2
+		gcc make bison flex perl libipc-run-perl zlib1g-dev liblz4-dev libzstd-dev
+	"$top/test/pg_source.sh" 15 "$dir/source"
 	(
 		cd "$dir/source"
-		apt-get "${apt_source[@]}" update
-		# The newest may have left the mirror; then any that is there.
-		version=$(apt-cache "${apt_source[@]}" showsrc postgresql-15 | sed -n 's/^Version: //p' | sort -Vr)
-		for v in $version; do
-			apt-get "${apt_source[@]}" source --download-only "postgresql-15=$v" && break
-		done
-		tar --strip-components=1 -xf postgresql-15_*.orig.tar.*
 		./configure --prefix="$prefix" --enable-cassert --enable-debug --enable-tap-tests \
 			--without-readline --without-icu --with-lz4 --with-zstd CFLAGS='-O1 -g' >configure.log
 		make -s -j"$(nproc)" world-bin >make.log
@@ -51,7 +39,7 @@ if [ ! -e "$dir/.ready" ]; then
 			make -s -C src/test/$part install >>make.log
 		done
 	)
-	rm -rf "$dir/source" "$dir/lists"
+	rm -rf "$dir/source"
 	chmod -R a+rX "$dir"
 	touch "$dir/.ready"
 fi

@@ -2,6 +2,7 @@
 # Run the server tests with another PostgreSQL major, on Debian, as root.
 #
 #	test/major.sh MAJOR [PART-OR-FILE...]   as test/run.sh; default all but unit
+#	test/major.sh --make MAJOR              only see to it that the chroot is there
 #	test/major.sh --remove MAJOR            give the disk space back
 #
 # The major lives in a chroot of the Debian release that has it, made from the
@@ -26,8 +27,13 @@ usage() {
 if [ "${1:-}" = --remove ]; then
 	major=${2:?}
 	[[ $major =~ ^[0-9]+$ ]] || usage
-	rm -rf --one-file-system "${chroots:?}/$major"
+	rm -rf --one-file-system "${chroots:?}/$major" "$chroots/.lock-$major"
 	exit 0
+fi
+only_make=no
+if [ "${1:-}" = --make ]; then
+	only_make=yes
+	shift
 fi
 major=${1:-}
 [[ $major =~ ^[0-9]+$ ]] || usage
@@ -52,9 +58,11 @@ make_chroot() {
 		echo "major: no mirror found in this machine's apt sources" >&2
 		exit 1
 	}
-	command -v debootstrap >/dev/null ||
-		DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends debootstrap
-	mkdir -p "$chroots"
+	if ! command -v debootstrap >/dev/null; then
+		export DEBIAN_FRONTEND=noninteractive
+		apt-get install -y --no-install-recommends debootstrap ||
+			{ apt-get update && apt-get install -y --no-install-recommends debootstrap; }
+	fi
 	# Debian's debootstrap knows Ubuntu's releases by the first of their kind.
 	[ -e "$script" ] || script=/usr/share/debootstrap/scripts/gutsy
 	debootstrap --variant=minbase --components="${CKPX_COMPONENTS:-main}" \
@@ -73,6 +81,13 @@ make_chroot() {
 	in_root apt-get update
 }
 
+# Fetch the major's source into a folder of the chroot.
+fetch_source() {
+	mkdir -p "$root/usr/src"
+	cp "$top/test/pg_source.sh" "$root/usr/src/"
+	in_root /usr/src/pg_source.sh "$major" "$1"
+}
+
 install_packaged() {
 	in_root DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
 		"postgresql-$major" "postgresql-server-dev-$major" gcc make libc6-dev libipc-run-perl libzstd-dev perl
@@ -82,15 +97,12 @@ install_from_source() {
 	local options="--enable-tap-tests --without-readline --without-icu --with-lz4 --with-zstd --with-openssl"
 	[ "${CKPX_CASSERT:-no}" = yes ] && options="$options --enable-cassert"
 	in_root DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-		gcc make libc6-dev libipc-run-perl perl bison flex dpkg-dev pkg-config \
+		gcc make libc6-dev libipc-run-perl perl bison flex pkg-config \
 		liblz4-dev libzstd-dev libssl-dev zlib1g-dev
+	fetch_source "/usr/src/pg$major"
 	in_root id postgres >/dev/null 2>&1 || in_root useradd --system --home-dir /tmp --shell /bin/sh postgres
 	in_root sh -ec "
-		cd /usr/src
-		apt-get source --only-source --download-only postgresql-$major
-		rm -rf pg$major && mkdir pg$major
-		tar -C pg$major --strip-components=1 -xf postgresql-${major}_*.orig.tar.*
-		cd pg$major
+		cd /usr/src/pg$major
 		./configure --prefix=/usr/local/pg$major $options >configure.log
 		make -s -j$(nproc) world-bin >make.log
 		make -s install-world-bin >>make.log
@@ -100,8 +112,14 @@ install_from_source() {
 		cd .. && rm -rf pg$major"
 }
 
+# One at a time; a chroot that could not be finished is of no use.
+mkdir -p "$chroots"
+exec 9>"$chroots/.lock-$major"
+flock 9
 if [ ! -e "$root/.ready" ]; then
-	rm -rf --one-file-system "$root"
+	trap 'rm -rf --one-file-system "${root:?}"' EXIT
+	trap 'exit 130' INT TERM HUP
+	rm -rf --one-file-system "${root:?}"
 	make_chroot
 	if [ "$major" -le 17 ]; then
 		install_packaged
@@ -109,24 +127,38 @@ if [ ! -e "$root/.ready" ]; then
 		install_from_source
 	fi
 	touch "$root/.ready"
+	trap - EXIT
 fi
+exec 9>&-
 
 pg_config=/usr/lib/postgresql/$major/bin/pg_config
 [ -x "$root$pg_config" ] || pg_config=/usr/local/pg$major/bin/pg_config
+in_root "$pg_config" --version
+[ $only_make = no ] || exit 0
 
 # The unit tests know no server, and sanitizers want /proc.
 [ $# -gt 0 ] || set -- regress isolation tap
 
-checkout=$root/tmp/ckpx-checkout
+source=
+case " $*" in
+*" test/core/"*)
+	source=/usr/src/core$major
+	if ! said=$(fetch_source $source 2>&1); then
+		printf '%s\n' "$said" "major: could not fetch the source of PostgreSQL $major" >&2
+		exit 1
+	fi
+	;;
+esac
+
+checkout=$(mktemp -d "$root/tmp/ckpx-checkout-XXXXXX")
 trap 'rm -rf "$checkout"' EXIT
 trap 'exit 130' INT TERM HUP
-rm -rf "$checkout"
-mkdir -p "$checkout"
 tar -C "$top" -cf - --exclude=./.git --exclude=./build --exclude='*.o' --exclude='*.so' \
 	--exclude='*.bc' --warning=no-file-changed . | tar -C "$checkout" -xf - || true
 
 status=0
-in_root PGMAJOR="$major" PG_CONFIG="$pg_config" /tmp/ckpx-checkout/test/private.sh test/run.sh "$@" || status=$?
+in_root PGMAJOR="$major" PG_CONFIG="$pg_config" ${source:+CKPX_PG_SOURCE="$source"} \
+	"${checkout#"$root"}/test/private.sh" test/run.sh "$@" || status=$?
 if [ -d "$checkout/build/test" ]; then
 	rm -rf "$top/build/test-$major"
 	mkdir -p "$top/build"
