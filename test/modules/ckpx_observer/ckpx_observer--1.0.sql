@@ -14,4 +14,4 @@ RETURNS pg_lsn
 AS 'MODULE_PATHNAME', 'ckpx_observer_write'
 LANGUAGE C VOLATILE STRICT;
 COMMENT ON FUNCTION ckpx_observer_write(text, oid, oid, oid, bigint) IS
-'write a record of the resource manager: harmless, block, truncate, create, drop, special or unknown';
+'write a record of the resource manager: harmless, block, truncate, create, drop, special, unknown or special unknown; or one of the resource manager without a decoder: undeclared or special undeclared';

@@ -8,7 +8,8 @@
  * the data directory, and raises an error while ckpx_observer.fail is there.
  *
  * The resource manager's records name a block that they do not register, so
- * only the decoder knows what they change.  Replaying them does nothing.
+ * only the decoder knows what they change.  Replaying them does nothing.  A
+ * second resource manager has no decoder: the way that most are.
  *
  *-------------------------------------------------------------------------
  */
@@ -87,6 +88,7 @@ static CkpxObserver observer = {
  */
 
 #define OBSERVER_RMID		RM_EXPERIMENTAL_ID
+#define UNDECLARED_RMID		(RM_EXPERIMENTAL_ID + 1)
 
 #define RECORD_HARMLESS		0x10
 #define RECORD_BLOCK		0x20
@@ -120,6 +122,13 @@ rmgr_identify(uint8 info)
 
 static RmgrData rmgr = {
 	.rm_name = "ckpx_observer",
+	.rm_redo = rmgr_redo,
+	.rm_desc = rmgr_desc,
+	.rm_identify = rmgr_identify
+};
+
+static RmgrData undeclared_rmgr = {
+	.rm_name = "ckpx_observer_undeclared",
 	.rm_redo = rmgr_redo,
 	.rm_desc = rmgr_desc,
 	.rm_identify = rmgr_identify
@@ -163,6 +172,7 @@ ckpx_observer_write(PG_FUNCTION_ARGS)
 {
 	char	   *what = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	RecordBody	body = {0};
+	RmgrId		rmid = OBSERVER_RMID;
 	uint8		info = RECORD_UNKNOWN;
 	XLogRecPtr	end;
 
@@ -184,11 +194,20 @@ ckpx_observer_write(PG_FUNCTION_ARGS)
 		info = RECORD_DROP;
 	else if (strcmp(what, "special") == 0)
 		info = RECORD_SPECIAL | XLR_SPECIAL_REL_UPDATE;
+	else if (strcmp(what, "special unknown") == 0)
+		info = RECORD_UNKNOWN | XLR_SPECIAL_REL_UPDATE;
+	else if (strcmp(what, "undeclared") == 0)
+		rmid = UNDECLARED_RMID;
+	else if (strcmp(what, "special undeclared") == 0)
+	{
+		rmid = UNDECLARED_RMID;
+		info = RECORD_SPECIAL | XLR_SPECIAL_REL_UPDATE;
+	}
 
 	(void) GetCurrentTransactionId();
 	XLogBeginInsert();
 	XLogRegisterData((char *) &body, sizeof(body));
-	end = XLogInsert(OBSERVER_RMID, info);
+	end = XLogInsert(rmid, info);
 	PG_RETURN_LSN(end);
 }
 
@@ -253,6 +272,7 @@ _PG_init(void)
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	RegisterCustomRmgr(OBSERVER_RMID, &rmgr);
+	RegisterCustomRmgr(UNDECLARED_RMID, &undeclared_rmgr);
 	ckpx_register_observer(&observer);
 	ckpx_register_decoder(&decoder);
 }
