@@ -13,6 +13,8 @@ returns those that the map lacks:
   waldump_oracle      block references that pg_waldump prints, and the rules
                       for what records change without a reference
   cold_copies_oracle  two copies of a stopped data directory, byte by byte
+  summary_oracle      what PostgreSQL itself keeps as a WAL summary (17 and
+                      later)
 
 Every oracle returns ($missing, $stats).  $missing is a reference to an array
 of strings; $stats->{checked} counts the blocks that the oracle found changed,
@@ -37,7 +39,7 @@ use Exporter 'import';
 
 our @EXPORT = qw(
   lsn_to_int int_to_lsn
-  page_lsn_oracle waldump_oracle cold_copies_oracle
+  page_lsn_oracle waldump_oracle cold_copies_oracle summary_oracle
 );
 
 use constant {
@@ -174,6 +176,7 @@ sub page_lsn_oracle
 	my @files = relation_files($pgdata);
 	my %unlogged = unlogged_relations(@files);
 	my @missing;
+	my %relations;
 	my %stats = (checked => 0, pages => 0);
 
 	foreach my $f (@files)
@@ -190,12 +193,14 @@ sub page_lsn_oracle
 				$stats{pages}++;
 				return if $lsn <= $s || $lsn > $e;
 				$stats{checked}++;
+				$relations{"$f->{spc}/$f->{db}/$f->{rel}"} = 1;
 				my @block =
 				  (@$f{qw(spc db rel fork)}, $f->{segment} * RELSEG_SIZE + $n);
 				push @missing, block_name(@block) . ' with LSN ' . int_to_lsn($lsn)
 				  unless $map->has(@block);
 			});
 	}
+	$stats{relations} = keys %relations;
 	return (\@missing, \%stats);
 }
 
@@ -203,7 +208,7 @@ sub page_lsn_oracle
 # Oracle 2: pg_waldump
 # ---------------------------------------------------------------------------
 
-=head2 waldump_oracle($lines, $start, $end, $map)
+=head2 waldump_oracle($lines, $start, $end, $map, %options)
 
 $lines is a function that returns the next line of what pg_waldump printed, or
 undef.  Records that start in [$start, $end) count; those before $start are
@@ -227,45 +232,39 @@ What must be in the map:
 
 $stats->{ratio} compares the blocks that the map lists with the blocks that
 are referenced, without the visibility map, sequences and SP-GiST's metapages,
-where the map must be wider than the references.
+where the map must be wider than the references.  $stats->{unnamed} has these
+relations, "tablespace/database/relfilenode" => 1: their block 0 changes without
+being named.
+
+Option: without_dropped => 1, for the answer of a global that has forgotten
+tombstones: nothing is asked about relations and databases up to their drop.
 
 =cut
 
 sub waldump_oracle
 {
-	my ($lines, $start, $end, $map) = @_;
+	my ($lines, $start, $end, $map, %options) = @_;
 	my ($s, $e) = (lsn_to_int($start), lsn_to_int($end));
-	my @missing;
-	my %seen;          # everything asked of the map
+	my %required;      # relation => what is asked of the map => [number, why]
+	my $nrequired = 0;
 	my %referenced;    # main and init blocks, for the ratio
 	my %wider;         # "relation fork" => 1: left out of the ratio
 	my %spgist;
 	my %sequence;      # relation => start of its last SEQ_LOG before $start
 	my %stats = (checked => 0, records => 0);
 
+	# The first record that asks for something is named.
 	my $require = sub {
 		my ($why, $spc, $db, $rel, $fork, $block) = @_;
-		my $name = block_name($spc, $db, $rel, $fork, $block);
-		return if $seen{$name}++;
-		$stats{checked}++;
-		push @missing, "$name ($why)"
-		  unless $map->has($spc, $db, $rel, $fork, $block);
+		$required{"$spc/$db/$rel"}{"$fork block $block"} //= [ $nrequired++, $why ];
 	};
 	my $require_from = sub {
 		my ($why, $spc, $db, $rel, $fork, $block) = @_;
-		my $name = "$spc/$db/$rel $fork from block $block";
-		return if $seen{$name}++;
-		$stats{checked}++;
-		push @missing, "$name ($why)"
-		  unless $map->has($spc, $db, $rel, $fork, $block)
-		  && $map->has($spc, $db, $rel, $fork, LAST_BLOCK);
+		$required{"$spc/$db/$rel"}{"$fork from block $block"} //= [ $nrequired++, $why ];
 	};
 	my $require_database = sub {
 		my ($why, $spc, $db) = @_;
-		my $name = "$spc/$db, all of the database";
-		return if $seen{$name}++;
-		$stats{checked}++;
-		push @missing, "$name ($why)" unless $map->has_database($spc, $db);
+		$required{"$spc/$db"}{all} //= [ $nrequired++, $why ];
 	};
 
 	while (defined(my $line = $lines->()))
@@ -356,6 +355,11 @@ sub waldump_oracle
 		{
 			foreach my $rel (dropped_relations($desc))
 			{
+				if ($options{without_dropped})
+				{
+					delete $required{ join '/', @$rel };
+					next;
+				}
 				$require_from->("$at: drop", @$rel, $_, 0) foreach qw(main vm init);
 			}
 		}
@@ -371,7 +375,15 @@ sub waldump_oracle
 			}
 			elsif ($desc =~ m{^DROP dir((?: \d+/\d+)+)})
 			{
-				$require_database->("$at: drop", split m{/}) foreach split ' ', $1;
+				foreach my $database (split ' ', $1)
+				{
+					if ($options{without_dropped})
+					{
+						delete @required{ grep { m{^\Q$database\E(?:/|$)} } keys %required };
+						next;
+					}
+					$require_database->("$at: drop", split m{/}, $database);
+				}
 			}
 			else
 			{
@@ -386,6 +398,30 @@ sub waldump_oracle
 			split(m{/}, $rel), 'main', 0);
 		$wider{"$rel main"} = 1;
 	}
+
+	my %lacking;       # number => text
+	foreach my $relation (keys %required)
+	{
+		my ($spc, $db, $rel) = split m{/}, $relation;
+		foreach my $what (keys %{ $required{$relation} })
+		{
+			my ($fork, $from, $block) = $what =~ /^(\w+)( from)? block (\d+)$/;
+			my ($number, $why) = @{ $required{$relation}{$what} };
+
+			$stats{checked}++;
+			if ($what eq 'all')
+			{
+				$lacking{$number} = "$relation, all of the database ($why)"
+				  unless $map->has_database($spc, $db);
+			}
+			elsif (!$map->has($spc, $db, $rel, $fork, $block)
+				|| $from && !$map->has($spc, $db, $rel, $fork, LAST_BLOCK))
+			{
+				$lacking{$number} = "$relation $what ($why)";
+			}
+		}
+	}
+	my @missing = @lacking{ sort { $a <=> $b } keys %lacking };
 
 	# How much wider the map is than it must be.
 	my ($nreferenced, $nlisted) = (0, 0);
@@ -404,6 +440,9 @@ sub waldump_oracle
 	$stats{referenced} = $nreferenced;
 	$stats{listed} = $nlisted;
 	$stats{ratio} = $nreferenced ? $nlisted / $nreferenced : undef;
+	$stats{relations} = keys %{ { map { (split)[0] => 1 } keys %referenced } };
+	$stats{unnamed} =
+	  { %spgist, map { (split)[0] => 1 } keys %wider };
 
 	return (\@missing, \%stats);
 }
@@ -467,6 +506,7 @@ sub cold_copies_oracle
 	my %unlogged = (unlogged_relations(@before), unlogged_relations(@after));
 	my %pair;
 	my @missing;
+	my %relations;
 	my %stats = (checked => 0, pages => 0, masked => 0);
 
 	foreach my $side ([ 'a', \@before ], [ 'b', \@after ])
@@ -512,6 +552,7 @@ sub cold_copies_oracle
 			}
 
 			$stats{checked}++;
+			$relations{"$f->{spc}/$f->{db}/$f->{rel}"} = 1;
 			my @block = (
 				@$f{qw(spc db rel fork)},
 				$f->{segment} * RELSEG_SIZE + $at / BLCKSZ);
@@ -519,11 +560,13 @@ sub cold_copies_oracle
 			push @missing, block_name(@block) . ' ('
 			  . (
 				  is_empty($page_a) ? 'appeared'
+				: !defined $path_b ? 'its file disappeared'
 				: is_empty($page_b) ? 'disappeared'
 				: 'differs'
 			  ) . ')';
 		}
 	}
+	$stats{relations} = keys %relations;
 	return (\@missing, \%stats);
 }
 
@@ -689,6 +732,96 @@ sub mask_line_pointers
 }
 
 # ---------------------------------------------------------------------------
+# Oracle 4: PostgreSQL's WAL summaries
+# ---------------------------------------------------------------------------
+
+=head2 summary_oracle($rows, $map, $unnamed)
+
+$rows is what pg_wal_summary_contents() tells of a summary, as references to
+[tablespace, database, relfilenode, fork, block, is_limit].  Everything in it
+must be in the map of the same range: its blocks, and what lies at or after its
+limit blocks, a limit of relation 0 being a whole database.
+
+The map may have more.  $stats->{extra} counts the blocks that it lists and the
+summary does not have, $stats->{ratio} is what the map lists by what it should,
+$stats->{lower} are the forks whose limit is lower than in the summary.  Left
+out are visibility maps, and block 0 of the relations in $unnamed (see
+waldump_oracle): they change without being named, and the summary lacks them.
+
+=cut
+
+sub summary_oracle
+{
+	my ($rows, $map, $unnamed) = @_;
+	my $summary = CkpxOracle::Map->new;
+	my %relations;
+	my @missing;
+	my %stats = (checked => 0, extra => 0, lower => []);
+
+	foreach my $row (@$rows)
+	{
+		my ($spc, $db, $rel, $fork, $block, $is_limit) = @$row;
+		my $name = block_name($spc, $db, $rel, $fork, $block);
+
+		$stats{checked}++;
+		$relations{"$spc/$db/$rel"} = 1;
+		if ($is_limit && $rel == 0)
+		{
+			push @missing, "$spc/$db, all of the database"
+			  unless $map->has_database($spc, $db);
+		}
+		elsif ($is_limit)
+		{
+			push @missing, "$name and all behind it"
+			  unless $map->has_from($spc, $db, $rel, $fork, $block);
+		}
+		else
+		{
+			push @missing, $name unless $map->has($spc, $db, $rel, $fork, $block);
+		}
+
+		if ($is_limit)
+		{
+			$summary->add($spc, $db, $rel, $fork, $block, '{}');
+		}
+		else
+		{
+			$summary->add($spc, $db, $rel, $fork, '',
+				'{[' . $block . ',' . ($block + 1) . ')}');
+		}
+	}
+
+	my $listed = 0;
+	foreach my $key ($map->forks)
+	{
+		my ($rel, $fork) = split ' ', $key;
+		my ($spc, $db, $number) = split m{/}, $rel;
+		my $limit = $map->limit($key);
+
+		next if $fork eq 'vm';
+		push @{ $stats{lower} }, $key
+		  if defined $limit && !$summary->has_from($spc, $db, $number, $fork, $limit);
+		$map->each_listed(
+			$key,
+			sub {
+				my $block = shift;
+
+				return if $block == 0 && $unnamed->{$rel};
+				$listed++;
+				$stats{extra}++
+				  unless $summary->has($spc, $db, $number, $fork, $block);
+			});
+	}
+	$stats{relations} = keys %relations;
+	$stats{listed} = $listed;
+	$stats{ratio} =
+	    $listed > $stats{extra} ? $listed / ($listed - $stats{extra})
+	  : $listed ? 'Inf'
+	  : 1;
+	return (\@missing, \%stats);
+}
+
+# ---------------------------------------------------------------------------
 # The map
 # ---------------------------------------------------------------------------
 
@@ -771,6 +904,21 @@ sub has
 	return $lo > 0 && $block < $ranges->[ $lo - 1 ][1] ? 1 : 0;
 }
 
+# Is everything from a block on changed?
+sub has_from
+{
+	my ($self, $spc, $db, $rel, $fork, $block) = @_;
+
+	return 1 if $self->has_database($spc, $db);
+	my $f = $self->{fork}{"$spc/$db/$rel $fork"} or return 0;
+	return 0 unless defined $f->{limit};
+	foreach my $b ($block .. $f->{limit} - 1)
+	{
+		return 0 unless $self->has($spc, $db, $rel, $fork, $b);
+	}
+	return 1;
+}
+
 # "tablespace/database/relfilenode fork" of every row.
 sub forks
 {
@@ -785,6 +933,54 @@ sub nlisted
 	my $n = 0;
 	$n += $_->[1] - $_->[0] foreach @{ $self->{fork}{$fork}{ranges} };
 	return $n;
+}
+
+# The limit block of one of forks(), or undef.
+sub limit
+{
+	my ($self, $fork) = @_;
+	my $f = $self->{fork}{$fork} or return;
+	return $f->{limit};
+}
+
+# What another map of the same range has and this one lacks, by name.
+sub lacking
+{
+	my ($self, $other) = @_;
+	my @lacking;
+
+	foreach my $key ($other->forks)
+	{
+		my ($relation, $fork) = split ' ', $key;
+		my ($spc, $db, $rel) = split m{/}, $relation;
+		my $limit = $other->limit($key);
+
+		if ($rel == 0)
+		{
+			push @lacking, "$spc/$db" unless $self->has_database($spc, $db);
+			next;
+		}
+		push @lacking, "$key from block $limit"
+		  if defined $limit && !$self->has_from($spc, $db, $rel, $fork, $limit);
+		$other->each_listed(
+			$key,
+			sub {
+				push @lacking, "$key block $_[0]"
+				  unless $self->has($spc, $db, $rel, $fork, $_[0]);
+			});
+	}
+	return @lacking;
+}
+
+# Call $visit->($block) for each block listed for one of forks().
+sub each_listed
+{
+	my ($self, $fork, $visit) = @_;
+	foreach my $range (@{ $self->{fork}{$fork}{ranges} })
+	{
+		$visit->($_) foreach $range->[0] .. $range->[1] - 1;
+	}
+	return;
 }
 
 1;

@@ -39,6 +39,7 @@ use CkpxOracle;
 our @EXPORT = qw(
   new_node wait_for_sql wait_until crash crash_and_restart
   wal_position changed_blocks cold_copy
+  decoded_blocks wal_summaries missing_by_summary
   missing_by_page_lsn missing_by_waldump missing_by_cold_copies
   is_covered covers_all_oracles
   session ask end_session
@@ -255,16 +256,79 @@ Ask ckpx_changed_blocks() and return the answer as a CkpxOracle::Map.
 sub changed_blocks
 {
 	my ($node, $start, $end) = @_;
+
+	return map_from_rows($node, "ckpx_changed_blocks('$start', '$end')");
+}
+
+sub map_from_rows
+{
+	my ($node, $function) = @_;
 	my $map = CkpxOracle::Map->new;
 	my $rows = $node->safe_psql(
 		'postgres', qq{
 		SELECT tablespace, database, relfilenode, fork, limit_block,
-			coalesce(blocks, '{}')
-		FROM ckpx_changed_blocks('$start', '$end')
+			coalesce(blocks::text, '{}')
+		FROM $function
 		WHERE relfilenode IS NOT NULL});
 
 	$map->add(split /\|/, $_, -1) foreach split /\n/, $rows;
 	return $map;
+}
+
+=head2 decoded_blocks($node, $start, $end)
+
+What ckpx's decoder makes of the WAL of exactly this range, as a
+CkpxOracle::Map.  Needs the extension ckpx_decode.
+
+=cut
+
+sub decoded_blocks
+{
+	my ($node, $start, $end) = @_;
+
+	return map_from_rows($node, "ckpx_decode('$start', '$end')");
+}
+
+=head2 wal_summaries($node, $start, $end)
+
+PostgreSQL's WAL summaries within [$start, $end), in order, as references to
+[timeline, start, end]; waits until they reach $end, the redo point of a
+checkpoint.  PostgreSQL 17 and later, summarize_wal = on.
+
+=cut
+
+sub wal_summaries
+{
+	my ($node, $start, $end) = @_;
+
+	wait_for_sql($node,
+		"SELECT max(end_lsn) >= '$end' FROM pg_available_wal_summaries()");
+	my $rows = $node->safe_psql(
+		'postgres', qq{
+		SELECT tli, start_lsn, end_lsn FROM pg_available_wal_summaries()
+		WHERE start_lsn >= '$start' AND end_lsn <= '$end' ORDER BY start_lsn});
+	return map { [ split /\|/ ] } split /\n/, $rows;
+}
+
+=head2 missing_by_summary($node, $summary, $map, $unnamed)
+
+CkpxOracle's summary_oracle for one of wal_summaries().
+
+=cut
+
+sub missing_by_summary
+{
+	my ($node, $summary, $map, $unnamed) = @_;
+	my ($timeline, $start, $end) = @$summary;
+	my $rows = $node->safe_psql(
+		'postgres', qq{
+		SELECT reltablespace, reldatabase, relfilenode,
+			(ARRAY['main', 'fsm', 'vm', 'init'])[relforknumber + 1],
+			relblocknumber, is_limit_block::int
+		FROM pg_wal_summary_contents($timeline, '$start', '$end')});
+
+	return summary_oracle([ map { [ split /\|/ ] } split /\n/, $rows ],
+		$map, $unnamed);
 }
 
 =head2 missing_by_page_lsn($node, $start, $end, $map)
@@ -291,7 +355,8 @@ sub missing_by_page_lsn
 =head2 missing_by_waldump($node, $start, $end, $map, %options)
 
 CkpxOracle's waldump_oracle over this server's WAL.  Options: from => where to
-start reading for sequences (default $start), timeline => number.
+start reading for sequences (default $start), timeline => number, and what
+waldump_oracle takes.
 
 =cut
 
@@ -306,7 +371,8 @@ sub missing_by_waldump
 
 	# The map may cost seconds to make; the dump is read as it comes.
 	open(my $pipe, '-|', @command) or croak "could not run @command: $!";
-	my @result = waldump_oracle(sub { return scalar <$pipe> }, $start, $end, $map);
+	my @result = waldump_oracle(sub { return scalar <$pipe> },
+		$start, $end, $map, %options);
 
 	# Read to the end, so that the status is pg_waldump's own.
 	while (<$pipe>) { }

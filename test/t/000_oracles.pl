@@ -328,6 +328,79 @@ sub missing_of
 	is($stats->{ratio}, 10, 'pg_waldump: the ratio of listed to referenced blocks');
 }
 
+{
+	my @lines = map {
+		sprintf 'rmgr: %-11s len (rec/tot):     54/   150, tx:        740, lsn: %s, prev 0/00000028, desc: %s', @$_
+	} (
+		[ 'Btree', '0/00001000', 'INSERT_LEAF off 1, blkref #0: rel 1663/5/100 blk 1' ],
+		[ 'Btree', '0/00001010', 'INSERT_LEAF off 1, blkref #0: rel 1663/5/101 blk 2' ],
+		[ 'Btree', '0/00001020', 'INSERT_LEAF off 1, blkref #0: rel 1663/6/100 blk 3' ],
+		[ 'Transaction', '0/00001030', 'COMMIT 2022-01-01 00:00:00 UTC; rels: base/5/100' ],
+		[ 'Database', '0/00001040', 'DROP dir 1663/6' ],
+		[ 'Btree', '0/00001050', 'INSERT_LEAF off 1, blkref #0: rel 1663/5/100 blk 4' ]);
+	my ($missing) = waldump_oracle(sub { return shift @lines },
+		'0/1000', '0/2000', map_of(), without_dropped => 1);
+	is_deeply(
+		[ map { s/ \(.*//r } @$missing ],
+		[ '1663/5/101 main block 2', '1663/5/100 main block 4' ],
+		'pg_waldump: without what was dropped, but with what came after it');
+}
+
+# ---------------------------------------------------------------------------
+# WAL summaries
+# ---------------------------------------------------------------------------
+
+{
+	my @rows = (
+		[ 1663, 5, 100, 'main', 1, 0 ],
+		[ 1663, 5, 100, 'main', 2, 0 ],
+		[ 1663, 5, 100, 'main', 6, 1 ],
+		[ 1663, 5, 100, 'vm', 0, 0 ],
+		[ 1663, 6, 0, 'main', 0, 1 ]);
+	my @whole = (
+		[ 1663, 5, 100, 'main', 6, '{[1,3)}' ],
+		[ 1663, 5, 100, 'vm', '', '{[0,1)}' ],
+		[ 1663, 6, 0, 'main', 0, '{}' ]);
+	my ($missing, $stats) = summary_oracle(\@rows, map_of(@whole), {});
+
+	is_deeply($missing, [], 'summary: a map that has all of it');
+	is_deeply([ @$stats{qw(checked listed extra ratio)} ],
+		[ 5, 2, 0, 1 ], '... and no more');
+	is_deeply($stats->{lower}, [], '... and no lower limit');
+	is_deeply([ map_of(@whole)->lacking(map_of(@whole)) ], [], 'a map lacks nothing of itself');
+	is_deeply(
+		[ map_of()->lacking(map_of(@whole)) ],
+		[ '1663/5/100 main from block 6', '1663/5/100 main block 1', '1663/5/100 main block 2', '1663/5/100 vm block 0', '1663/6' ],
+		'an empty one lacks all of it');
+
+	foreach my $lacking (
+		[ 'a block', '1663/5/100 main block 2', [ 1663, 5, 100, 'main', 6, '{[1,2)}' ], @whole[ 1, 2 ] ],
+		[ 'a limit', '1663/5/100 main block 6 and all behind it', [ 1663, 5, 100, 'main', '', '{[1,3)}' ], @whole[ 1, 2 ] ],
+		[ 'a limit as low', '1663/5/100 main block 6 and all behind it', [ 1663, 5, 100, 'main', 7, '{[1,3)}' ], @whole[ 1, 2 ] ],
+		[ 'a fork', '1663/5/100 vm block 0', @whole[ 0, 2 ] ],
+		[ 'a database', '1663/6, all of the database', @whole[ 0, 1 ] ])
+	{
+		my ($what, $expected, @map) = @$lacking;
+		($missing) = summary_oracle(\@rows, map_of(@map), {});
+		is_deeply($missing, [$expected], "summary: a map that lacks $what");
+	}
+
+	($missing) = summary_oracle(\@rows,
+		map_of([ 1663, 5, 100, 'main', 8, '{[1,3),[6,8)}' ], @whole[ 1, 2 ]), {});
+	is_deeply($missing, [], 'summary: listed blocks make up for a higher limit');
+
+	my @more = (
+		[ 1663, 5, 100, 'main', 3, '{[0,3)}' ],
+		[ 1663, 5, 101, 'main', '', '{[0,2)}' ],
+		[ 1663, 5, 100, 'vm', '', '{[0,9)}' ]);
+	($missing, $stats) = summary_oracle(\@rows, map_of(@more, $whole[2]),
+		{ '1663/5/101' => 1 });
+	is_deeply([ $missing, $stats->{listed}, $stats->{extra}, $stats->{ratio} ],
+		[ [], 4, 2, 2 ],
+		'summary: extra blocks count, visibility maps and unnamed changes do not');
+	is_deeply($stats->{lower}, ['1663/5/100 main'], 'summary: a lower limit');
+}
+
 # ---------------------------------------------------------------------------
 # Cold copies
 # ---------------------------------------------------------------------------

@@ -1,10 +1,5 @@
 # The map of real WAL, held against oracles that do not know ckpx: the LSNs in
 # the pages, what pg_waldump prints, and two cold copies compared byte by byte.
-#
-# The work is everything that changes a block in a way of its own: each index
-# type, HOT updates, vacuum, freezing, truncation, CLUSTER, rewrites, moves
-# between tablespaces, databases made in both ways, prepared transactions,
-# aborts, sequences, savepoints, relfilenode reuse.
 
 use strict;
 use warnings;
@@ -12,115 +7,20 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use CkpxTest;
+use CkpxWorkload;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = new_node('main');
 $node->append_conf('postgresql.conf', "allow_in_place_tablespaces = on\nwal_keep_size = 1GB\n");
 $node->start;
-$node->safe_psql('postgres', 'CREATE EXTENSION ckpx');
+$node->safe_psql('postgres', 'CREATE EXTENSION ckpx; CREATE EXTENSION ckpx_decode');
 $node->safe_psql('postgres', 'CREATE EXTENSION bloom')
   if $node->safe_psql('postgres',
 	"SELECT count(*) FROM pg_available_extensions WHERE name = 'bloom'");
 
 # Each step is one range; the oracles look at each, and at all together.
-my @steps = (
-	[ 'tables and indexes', q{
-		CREATE TABLE t (id int, txt text, arr int[], pt point, r int4range,
-			filler text) WITH (fillfactor = 70);
-		INSERT INTO t SELECT g, md5(g::text), ARRAY[g % 10, g % 17],
-			point(g % 100, g / 100), int4range(g, g + 5), repeat('x', 80)
-			FROM generate_series(1, 6000) g;
-		ALTER TABLE t ADD PRIMARY KEY (id);
-		CREATE INDEX t_hash ON t USING hash (txt);
-		CREATE INDEX t_gin ON t USING gin (arr);
-		CREATE INDEX t_gist ON t USING gist (r);
-		CREATE INDEX t_spgist ON t USING spgist (pt);
-		CREATE INDEX t_spgist_txt ON t USING spgist (txt);
-		CREATE INDEX t_brin ON t USING brin (id);
-		CREATE SEQUENCE s; CREATE SEQUENCE s_cached CACHE 50;
-		SELECT nextval('s'), nextval('s_cached');
-		CREATE TABLE big (a text); ALTER TABLE big ALTER a SET STORAGE EXTERNAL;
-		INSERT INTO big SELECT repeat(md5(g::text), 200) FROM generate_series(1, 50) g;
-	} ],
-	[ 'vacuum makes pages visible', q{
-		VACUUM (FREEZE, ANALYZE) t; VACUUM big;
-	} ],
-	[ 'updates, deletes and locks clear bits', q{
-		UPDATE t SET filler = 'hot' WHERE id % 50 = 0;
-		UPDATE t SET txt = md5(txt), arr = arr || 99, r = int4range(id, id + 9),
-			pt = point(id, id) WHERE id % 31 = 0;
-		DELETE FROM t WHERE id % 43 = 0;
-		BEGIN; SELECT count(*) FROM (SELECT 1 FROM t WHERE id % 53 = 0 FOR UPDATE) x; COMMIT;
-		INSERT INTO t SELECT g, md5(g::text), ARRAY[g % 10], point(g, g),
-			int4range(g, g + 2), 'new' FROM generate_series(7001, 7800) g;
-		SELECT count(nextval('s')) FROM generate_series(1, 20);
-	} ],
-	[ 'prune, vacuum and truncate', q{
-		SELECT count(*) FROM t WHERE id % 50 = 0;
-		DELETE FROM t WHERE id > 3000;
-		VACUUM t;
-		SELECT gin_clean_pending_list('t_gin');
-		CREATE TABLE tr (a int, b text);
-		INSERT INTO tr SELECT g, repeat('t', 500) FROM generate_series(1, 3000) g;
-		VACUUM tr;
-		DELETE FROM tr WHERE a > 700;
-		VACUUM tr;
-		INSERT INTO tr SELECT g, repeat('u', 500) FROM generate_series(1, 900) g;
-		TRUNCATE big;
-		INSERT INTO big VALUES ('after');
-	} ],
-	[ 'aborts, savepoints and prepared transactions', q{
-		BEGIN; CREATE TABLE gone (a int); INSERT INTO gone SELECT generate_series(1, 3000); ROLLBACK;
-		BEGIN; INSERT INTO tr VALUES (1, 'x'); SAVEPOINT a; INSERT INTO tr VALUES (2, 'y');
-			SAVEPOINT b; UPDATE tr SET b = 'z' WHERE a = 5; ROLLBACK TO a; RELEASE a; COMMIT;
-		BEGIN; CREATE TABLE prep (a int); INSERT INTO prep SELECT generate_series(1, 2000); PREPARE TRANSACTION 'p1';
-		BEGIN; DROP TABLE big; PREPARE TRANSACTION 'p2';
-		BEGIN; CREATE TABLE prep2 (a int); INSERT INTO prep2 SELECT generate_series(1, 2000); PREPARE TRANSACTION 'p3';
-		COMMIT PREPARED 'p1'; COMMIT PREPARED 'p2'; ROLLBACK PREPARED 'p3';
-	} ],
-	[ 'rewrites and moves', q{
-		CLUSTER t USING t_pkey;
-		VACUUM FULL tr;
-		REINDEX TABLE t;
-		ALTER TABLE t ADD COLUMN more int DEFAULT random() * 10;
-		ALTER TABLE t ALTER id TYPE bigint;
-		CREATE UNLOGGED TABLE un (a int PRIMARY KEY); INSERT INTO un SELECT generate_series(1, 1000);
-		ALTER TABLE un SET LOGGED;
-		CREATE MATERIALIZED VIEW mv AS SELECT id, txt FROM t; REFRESH MATERIALIZED VIEW mv;
-		ALTER SEQUENCE s RESTART 5; SELECT setval('s_cached', 1000);
-		CREATE TABLE parted (a int) PARTITION BY RANGE (a);
-		CREATE TABLE p1 PARTITION OF parted FOR VALUES FROM (0) TO (1000);
-		INSERT INTO parted SELECT generate_series(0, 999);
-	} ],
-	[ 'checkpoint, then small changes', q{
-		CHECKPOINT;
-		UPDATE t SET filler = 'again' WHERE id BETWEEN 100 AND 120;
-		SELECT nextval('s'), nextval('s_cached');
-	} ],
-	[ 'tablespaces and databases', q{
-		CREATE TABLESPACE ts LOCATION '';
-		ALTER TABLE t SET TABLESPACE ts;
-		ALTER INDEX t_hash SET TABLESPACE ts;
-		CREATE DATABASE d_wal STRATEGY wal_log;
-		CREATE DATABASE d_copy STRATEGY file_copy;
-		CREATE DATABASE d_gone STRATEGY wal_log;
-		DROP DATABASE d_gone;
-		ALTER DATABASE d_copy SET TABLESPACE ts;
-	} ],
-	[ 'other databases', q{
-		\connect d_copy
-		CREATE TABLE x (a int PRIMARY KEY, b text);
-		INSERT INTO x SELECT g, repeat('d', 100) FROM generate_series(1, 3000) g;
-		\connect d_wal
-		CREATE TABLE y AS SELECT g AS a FROM generate_series(1, 3000) g;
-		VACUUM FULL pg_class; REINDEX SYSTEM d_wal;
-	} ],
-	[ 'dropping', q{
-		DROP TABLE tr; DROP MATERIALIZED VIEW mv; DROP SEQUENCE s_cached;
-		DROP TABLE parted;
-		DROP DATABASE d_wal;
-	} ]);
+my @steps = workload_steps();
 
 my $copies = PostgreSQL::Test::Utils::tempdir;
 
@@ -137,7 +37,6 @@ foreach my $step (@steps)
 {
 	my ($name, $sql) = @$step;
 
-	$sql =~ s/^\t+//mg;
 	$node->safe_psql('postgres', $sql);
 	my $end = wal_position($node);
 	my $stats = covers_all_oracles($node, $start, $end, $name, from => $first);
@@ -153,6 +52,12 @@ my $whole = covers_all_oracles($node, $first, $end, 'everything');
 note 'everything: ' . join(', ', map { "$_ $whole->{$_}" } sort keys %$whole);
 cmp_ok($whole->{ratio}, '<=', 1.10,
 	'the map is at most a tenth larger than what the records name');
+
+# Cuts, objects and merging lose nothing of what the decoder finds at one go.
+my $decoded = decoded_blocks($node, $first, $end);
+cmp_ok(scalar(my @forks = $decoded->forks), '>', 100, 'the decoder finds changes');
+is(join(', ', changed_blocks($node, $first, $end)->lacking($decoded)),
+	'', '... and the map has all of them');
 
 # Drops make the whole's ratio small.  These two steps drop nothing, and are
 # cut at their ends.

@@ -1,0 +1,12 @@
+/* test/modules/ckpx_decode/ckpx_decode--1.0.sql */
+
+\echo Use "CREATE EXTENSION ckpx_decode" to load this file. \quit
+
+CREATE FUNCTION ckpx_decode(start_lsn pg_lsn, end_lsn pg_lsn,
+	OUT tablespace oid, OUT database oid, OUT relfilenode oid, OUT fork text,
+	OUT limit_block bigint, OUT blocks text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'ckpx_decode'
+LANGUAGE C VOLATILE STRICT;
+COMMENT ON FUNCTION ckpx_decode(pg_lsn, pg_lsn) IS
+'what the decoder of ckpx makes of the WAL of exactly this range, whose start is that of a record';
