@@ -13,6 +13,7 @@
 #	make bench              the benchmarks; the results are in build/bench.txt
 #	make fuzz SECONDS=60    libFuzzer on every decoder of src/core
 #	make test-cassert       the tests on a server with assertions
+#	make test-core          PostgreSQL's own regression tests as the workload
 #	make test-major PGMAJOR=17
 #	                        the server tests with another major, in a chroot
 
@@ -99,14 +100,14 @@ ifneq ($(filter command line environment,$(origin PG_CONFIG)),)
 export PG_CONFIG
 endif
 
-.PHONY: setup test unit demo bench fuzz test-major test-cassert
+.PHONY: setup test unit demo bench fuzz test-major test-cassert test-core
 
 setup:
 	@test/setup.sh
 
 # T= picks parts or single files: make test T='unit regress', T=test/t/000_oracles.pl
 test: setup
-	@test/private.sh test/run.sh $(T)
+	@test/all.sh $(T)
 
 unit: setup
 	@$(MAKE) --no-print-directory -C test/unit $(if $(filter file,$(origin PG_CONFIG)),PG_CONFIG=$(PG_CONFIG)) check
@@ -125,6 +126,9 @@ test-major:
 
 test-cassert: setup
 	@test/cassert.sh $(T)
+
+test-core:
+	@test/core.sh
 
 SECONDS ?= 60
 fuzz: setup
