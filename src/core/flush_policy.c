@@ -13,6 +13,7 @@
 
 /* In the last 15 percent of a checkpoint cycle policy writes are made. */
 #define LATE_PERCENT		85
+#define WINDOW_PERCENT		80
 #define DEADLINE_INTERVALS	5
 #define JITTER_STEPS		21
 
@@ -133,6 +134,26 @@ ckpx_flush_is_late(int64 cycle_age_ms, int64 timeout_ms, uint64 cycle_wal,
 			cycle_age_ms >= timeout_ms / 100 * LATE_PERCENT) ||
 		(max_cycle_wal > 0 &&
 		 cycle_wal >= max_cycle_wal / 100 * LATE_PERCENT);
+}
+
+int64
+ckpx_flush_window_ms(int64 cycle_age_ms, int64 timeout_ms, uint64 cycle_wal,
+					 uint64 max_cycle_wal)
+{
+	double		left_ms = (double) timeout_ms - (double) cycle_age_ms;
+
+	if (max_cycle_wal > 0 && cycle_wal > 0)
+		left_ms = Min(left_ms,
+					  (double) cycle_age_ms *
+					  ((double) max_cycle_wal / (double) cycle_wal - 1.0));
+	return left_ms <= 0.0 ? 0 : (int64) (left_ms * WINDOW_PERCENT / 100);
+}
+
+int64
+ckpx_flush_pace_ms(uint64 done, uint64 total, int64 window_ms)
+{
+	return total == 0 ? 0 :
+		(int64) ((double) window_ms * ((double) done / (double) total));
 }
 
 const char *

@@ -100,6 +100,17 @@ extern void ckpx_flush_split(uint64 dirty_bytes, uint64 inserted,
 extern bool ckpx_flush_is_late(int64 cycle_age_ms, int64 timeout_ms,
 							   uint64 cycle_wal, uint64 max_cycle_wal);
 
+/*
+ * How long a pass of that time may take, so that it does its writes evenly and
+ * is done before the checkpoint: most of what is left of the cycle, by its
+ * time or by its WAL at the rate so far, whichever is shorter.
+ */
+extern int64 ckpx_flush_window_ms(int64 cycle_age_ms, int64 timeout_ms,
+								  uint64 cycle_wal, uint64 max_cycle_wal);
+
+/* How long after the begin of such a pass block 'done' of 'total' is due. */
+extern int64 ckpx_flush_pace_ms(uint64 done, uint64 total, int64 window_ms);
+
 extern const char *ckpx_flush_reason_name(CkpxFlushReason reason);
 
 #endif							/* CKPX_FLUSH_POLICY_H */

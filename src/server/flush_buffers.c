@@ -145,22 +145,34 @@ write_buffer(const CkpxDirtyBuffer *entry, XLogRecPtr wal_limit)
 	return dirty;
 }
 
+/* May what is left of these be left out now? */
+static bool
+is_overtaken(const CkpxWriteOptions *options)
+{
+	return !options->durable && ckpx_flush_urgent();
+}
+
 /*
- * Sleep as long as the blocks written so far are ahead of the rate limit.
+ * Sleep as long as the blocks so far are ahead of the rate limit or of their
+ * time, unless something else is in more of a hurry.
  */
 static void
-keep_rate(uint64 written, uint64 started_ms)
+keep_pace(const CkpxWriteOptions *options, uint64 started_ms, uint64 written,
+		  uint64 done, uint64 total)
 {
-	while (ckpx_flush_rate_limit > 0)
+	for (;;)
 	{
 		uint64		kilobytes = written * (BLCKSZ / 1024);
-		uint64		due_ms = started_ms +
-			kilobytes * 1000 / (uint64) ckpx_flush_rate_limit;
+		uint64		pace_ms = (uint64) ckpx_flush_pace_ms(done, total,
+														  options->window_ms);
 		uint64		now = ckpx_clock_ms();
 
-		if (due_ms <= now)
+		if (ckpx_flush_rate_limit > 0)
+			pace_ms = Max(pace_ms, kilobytes * 1000 /
+						  (uint64) ckpx_flush_rate_limit);
+		if (started_ms + pace_ms <= now || is_overtaken(options))
 			break;
-		ckpx_worker_wait((long) Min(due_ms - now, 1000));
+		ckpx_worker_wait((long) Min(started_ms + pace_ms - now, 1000));
 	}
 }
 
@@ -205,13 +217,13 @@ ckpx_dirty_buffers_write(const CkpxDirtyBuffers *found,
 		{
 			ckpx_worker_interrupts();
 			AcceptInvalidationMessages();
-			keep_rate(written, started_ms);
+			keep_pace(options, started_ms, written, i, found->count);
 		}
 		if (i % BLOCKS_PER_REPORT == 0)
 		{
 			ckpx_flush_progress(CKPX_FLUSH_PHASE_WRITE, options->reason, i,
 								found->count);
-			if (!options->durable && ckpx_flush_urgent())
+			if (is_overtaken(options))
 				break;
 		}
 	}

@@ -61,6 +61,7 @@ typedef struct CkpxWriteOptions
 								 * whose WAL is not flushed yet, and all that
 								 * is left when somebody waits for a durable
 								 * pass */
+	int64		window_ms;		/* do them evenly over this time; 0: at once */
 	void		(*written) (void *arg, const CkpxRelKey *key,
 							BlockNumber block); /* or NULL */
 	void	   *arg;

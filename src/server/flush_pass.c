@@ -422,7 +422,7 @@ bool
 ckpx_pass_range(XLogRecPtr start, XLogRecPtr upto, const CkpxRelKey *builds,
 				uint32 nbuilds, CkpxPassResult *result)
 {
-	CkpxWriteOptions options = {CKPX_FLUSH_CHECKPOINT, true, NULL, NULL};
+	CkpxWriteOptions options = {CKPX_FLUSH_CHECKPOINT, true};
 	CkpxDirtyBuffers found;
 	CkpxDirtyTree *tree = start < upto ? read_range(start, upto) :
 		ckpx_dirty_tree_create(CurrentMemoryContext);
@@ -488,7 +488,7 @@ ckpx_pass_relations(const CkpxRelKey *keys, uint32 nkeys, XLogRecPtr upto,
 					CkpxPassResult *result)
 {
 	PassKeys	pass = {keys, nkeys, NULL, written};
-	CkpxWriteOptions options = {reason, true, count_written, &pass};
+	CkpxWriteOptions options = {reason, true, 0, count_written, &pass};
 	CkpxDirtyBuffers found;
 
 	memset(written, 0, sizeof(uint64) * nkeys);
@@ -550,10 +550,11 @@ newest_cut(void)
 
 void
 ckpx_pass_policy(const CkpxRelKey *keys, uint32 nkeys, CkpxFlushReason reason,
-				 bool hot_too, XLogRecPtr redo, CkpxPassResult *result)
+				 bool late, int64 window_ms, XLogRecPtr redo,
+				 CkpxPassResult *result)
 {
-	CkpxWriteOptions options = {reason, false, note_written, NULL};
-	PassKeys	pass = {keys, nkeys, hot_too ? NULL : newest_cut()};
+	CkpxWriteOptions options = {reason, false, window_ms, note_written};
+	PassKeys	pass = {keys, nkeys, late ? NULL : newest_cut()};
 	CkpxDirtyBuffers found;
 
 	if (cycle_context == NULL)

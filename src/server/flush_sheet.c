@@ -303,7 +303,8 @@ queue_tickets(const CkpxFlushRelation *sheet, uint32 count)
 {
 	XLogRecPtr	redo;
 	XLogRecPtr	upto;
-	bool		late = ckpx_sheet_is_late(&redo);
+	int64		window_ms;
+	bool		late = ckpx_sheet_is_late(&redo, &window_ms);
 
 	upto = RecoveryInProgress() ? GetXLogReplayRecPtr(NULL) :
 		GetFlushRecPtr(NULL);
@@ -385,10 +386,14 @@ ckpx_sheet_failed(const CkpxRelKey *key, const char *error)
 }
 
 bool
-ckpx_sheet_is_late(XLogRecPtr *redo)
+ckpx_sheet_is_late(XLogRecPtr *redo, int64 *window_ms)
 {
 	uint64		now = ckpx_clock_ms();
+	int64		timeout_ms = (int64) CheckPointTimeout * 1000;
+	uint64		max_wal = (uint64) CheckPointSegments * wal_segment_size;
 	XLogRecPtr	present;
+	uint64		wal;
+	int64		age_ms;
 
 	*redo = GetRedoRecPtr();
 	if (*redo != cycle_redo)
@@ -398,8 +403,8 @@ ckpx_sheet_is_late(XLogRecPtr *redo)
 	}
 	present = RecoveryInProgress() ? GetXLogReplayRecPtr(NULL) :
 		GetXLogInsertRecPtr();
-	return ckpx_flush_is_late((int64) (now - cycle_begun_ms),
-							  (int64) CheckPointTimeout * 1000,
-							  present > *redo ? present - *redo : 0,
-							  (uint64) CheckPointSegments * wal_segment_size);
+	wal = present > *redo ? present - *redo : 0;
+	age_ms = (int64) (now - cycle_begun_ms);
+	*window_ms = ckpx_flush_window_ms(age_ms, timeout_ms, wal, max_wal);
+	return ckpx_flush_is_late(age_ms, timeout_ms, wal, max_wal);
 }

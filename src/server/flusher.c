@@ -270,9 +270,11 @@ serve_tickets(const CkpxDirtyTicket *tickets, uint32 ntickets,
 		else
 		{
 			XLogRecPtr	redo;
-			bool		late = ckpx_sheet_is_late(&redo);
+			int64		window_ms;
+			bool		late = ckpx_sheet_is_late(&redo, &window_ms);
 
-			ckpx_pass_policy(keys, nkeys, reason, late, redo, &result);
+			ckpx_pass_policy(keys, nkeys, reason, late, late ? window_ms : 0,
+							 redo, &result);
 		}
 	}
 	PG_CATCH();
@@ -330,6 +332,7 @@ ckpx_flusher_step(void)
 	bool		booted;
 	bool		busy;
 	XLogRecPtr	redo;
+	int64		window_ms;
 
 	if (!started)
 	{
@@ -356,7 +359,7 @@ ckpx_flusher_step(void)
 	 * come, and do not wait for the tick then.
 	 */
 	now = ckpx_clock_ms();
-	if (ckpx_sheet_is_late(&redo))
+	if (ckpx_sheet_is_late(&redo, &window_ms))
 		next_tick_ms = Min(next_tick_ms, last_tick_ms + LATE_TICK_MS);
 	if (booted && ntickets == 0 && now >= next_tick_ms)
 	{

@@ -49,13 +49,14 @@ extern void ckpx_pass_relations(const CkpxRelKey *keys, uint32 nkeys,
 								CkpxPassResult *result);
 
 /*
- * Policy pass over relations.  Blocks in the newest cut are left alone unless
- * 'hot_too'; a block is written once in a checkpoint cycle, which is known by
- * its redo point.
+ * Policy pass over relations, taking 'window_ms' for its writes.  Blocks in
+ * the newest cut are left alone unless it is 'late' in the checkpoint cycle; a
+ * block is written once in a cycle, which is known by its redo point.
  */
 extern void ckpx_pass_policy(const CkpxRelKey *keys, uint32 nkeys,
-							 CkpxFlushReason reason, bool hot_too,
-							 XLogRecPtr redo, CkpxPassResult *result);
+							 CkpxFlushReason reason, bool late,
+							 int64 window_ms, XLogRecPtr redo,
+							 CkpxPassResult *result);
 
 /* The progress of the pass at work; phase NONE: it is over. */
 extern void ckpx_flush_progress(CkpxFlushPhase phase, CkpxFlushReason reason,
@@ -74,7 +75,10 @@ extern void ckpx_sheet_update(void);
 extern void ckpx_sheet_flushed(const CkpxRelKey *key, XLogRecPtr lsn);
 extern void ckpx_sheet_failed(const CkpxRelKey *key, const char *error);
 
-/* Is it the time for writes by policy, and in which cycle are we? */
-extern bool ckpx_sheet_is_late(XLogRecPtr *redo);
+/*
+ * Is it the time for writes by policy, how long may they take, and in which
+ * cycle are we?
+ */
+extern bool ckpx_sheet_is_late(XLogRecPtr *redo, int64 *window_ms);
 
 #endif							/* CKPX_FLUSHER_H */

@@ -76,11 +76,22 @@ wait_for_sql($node, q{SELECT sum(blocks_written) > 0 FROM ckpx_flush_stat WHERE 
 is(sql('SELECT fsyncs FROM ckpx_stat'), $fsyncs, 'policy writes and does not sync');
 set('max_wal_size', q{'4GB'});
 
+# ---- whoever waits for a flush overtakes policy's writes
+
+sql(q{CHECKPOINT; INSERT INTO large SELECT generate_series(1, 500000); CREATE TABLE urgent AS SELECT 1 AS id});
+set('ckpx.flush_rate_limit', q{'64kB'});
+set('max_wal_size', q{'32MB'});
+wait_for_sql($node, q{SELECT count(*) FROM ckpx_progress WHERE phase = 'writing blocks' AND total > 500 AND done < total / 2}, 1);
+is(sql(q{SELECT flushed FROM ckpx_flush_table('urgent', NULL, '30s')}), 't',
+	'a forced flush need not wait for minutes of paced writes');
+set('ckpx.flush_rate_limit', 0);
+set('max_wal_size', q{'4GB'});
+
 # ---- pressure
 
 sql('SELECT ckpx_flush()');
 set('ckpx.table_flush_capacity', q{'1GB'});
-set('ckpx.flush_memory_cap', q{'4MB'});
+set('ckpx.flush_memory_cap', q{'2MB'});
 my $before = flushed_by('pressure');
 sql(q{CREATE TABLE heavy AS SELECT generate_series(1, 300000) AS id});
 wait_for_sql($node, "SELECT blocks_written > $before FROM ckpx_flush_stat WHERE reason = 'pressure'");

@@ -192,6 +192,25 @@ late_in_the_cycle(void **state)
 }
 
 static void
+late_writes_are_spread_over_the_rest_of_the_cycle(void **state)
+{
+	/* by time, by WAL at the rate so far, and when it is over */
+	assert_int_equal(ckpx_flush_window_ms(25000, 30000, 0, 1000), 4000);
+	assert_int_equal(ckpx_flush_window_ms(25000, 30000, 10, 1000), 4000);
+	assert_int_equal(ckpx_flush_window_ms(10000, 30000, 800, 1000), 2000);
+	assert_int_equal(ckpx_flush_window_ms(30000, 30000, 0, 1000), 0);
+	assert_int_equal(ckpx_flush_window_ms(99999, 30000, 0, 0), 0);
+	assert_int_equal(ckpx_flush_window_ms(1000, 30000, 2000, 1000), 0);
+	assert_int_equal(ckpx_flush_window_ms(PG_INT64_MAX, 1, PG_UINT64_MAX, 1), 0);
+
+	assert_int_equal(ckpx_flush_pace_ms(0, 1000, 4000), 0);
+	assert_int_equal(ckpx_flush_pace_ms(250, 1000, 4000), 1000);
+	assert_int_equal(ckpx_flush_pace_ms(1000, 1000, 4000), 4000);
+	assert_int_equal(ckpx_flush_pace_ms(500, 1000, 0), 0);
+	assert_int_equal(ckpx_flush_pace_ms(0, 0, 4000), 0);
+}
+
+static void
 names(void **state)
 {
 	for (int i = 0; i < CKPX_FLUSH_NREASONS; i++)
@@ -210,6 +229,7 @@ main(void)
 		cmocka_unit_test(deadlines),
 		cmocka_unit_test(split),
 		cmocka_unit_test(late_in_the_cycle),
+		cmocka_unit_test(late_writes_are_spread_over_the_rest_of_the_cycle),
 		cmocka_unit_test(names),
 	};
 
