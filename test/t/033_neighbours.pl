@@ -91,10 +91,10 @@ sub occupy_workers
 	wait_for_sql($node,
 		"SELECT waiting = 1 FROM ckpx_fault_list() WHERE name = 'object-rename'");
 
-	# A flush that writes a page a second.
+	# A flush that writes a page in eight seconds.
 	$node->safe_psql(
 		'postgres', q{
-		ALTER SYSTEM SET ckpx.flush_rate_limit = 8;
+		ALTER SYSTEM SET ckpx.flush_rate_limit = 1;
 		SELECT pg_reload_conf();
 		UPDATE load_row SET n = n + 1});
 	push @calls, call($node, "SELECT ckpx_flush(NULL, '1h')");
@@ -108,6 +108,10 @@ sub occupy_workers
 		"SELECT pg_logical_emit_message(false, 'ckpx', repeat('x', 1024 * 1024))");
 	wait_for_sql($node,
 		"SELECT waiting = 1 FROM ckpx_fault_list() WHERE name = 'wal-read'");
+
+	# By now the flusher has to wait a minute for what it has written.
+	wait_for_sql($node,
+		"SELECT clock_timestamp() - started_at > '9s' FROM ckpx_progress");
 	return @calls;
 }
 
