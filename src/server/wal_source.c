@@ -31,6 +31,7 @@
 #include "server/wal_source_internal.h"
 
 #include "access/xlog.h"
+#include "catalog/pg_control.h"
 #include "miscadmin.h"
 #include "server/compat.h"
 #include "utils/memutils.h"
@@ -203,6 +204,7 @@ set_position(CkpxWalSource *source, XLogRecPtr lsn, TimeLineID timeline)
 	source->timeline = timeline;
 	source->cut_start = lsn;
 	source->switch_reported = false;
+	source->at_beginning = false;
 	source->limit = InvalidXLogRecPtr;
 	memset(&source->last_record, 0, sizeof(source->last_record));
 	memset(&source->problem, 0, sizeof(source->problem));
@@ -213,6 +215,7 @@ ckpx_wal_source_begin(CkpxWalSource *source, XLogRecPtr lsn,
 					  TimeLineID timeline)
 {
 	set_position(source, lsn, timeline);
+	source->at_beginning = true;
 	begin_read(source, lsn);
 }
 
@@ -330,6 +333,16 @@ read_records(CkpxWalSource *source, XLogRecPtr upto, uint64 max_bytes)
 		}
 
 		broken = ckpx_wal_decoder_apply(source->decoder, reader);
+
+		/*
+		 * The shutdown of a server whose wal_level was minimal is a good
+		 * beginning: what was done without WAL lies before it, and with ckpx
+		 * running the level is another one.
+		 */
+		if (broken == CKPX_BREAK_MINIMAL && source->at_beginning &&
+			(XLogRecGetInfo(reader) & ~XLR_INFO_MASK) == XLOG_CHECKPOINT_SHUTDOWN)
+			broken = CKPX_BREAK_NONE;
+		source->at_beginning = false;
 		if (unlikely(broken != CKPX_BREAK_NONE))
 		{
 			XLogRecPtr	at = reader->ReadRecPtr;

@@ -49,6 +49,7 @@ struct CkpxWalSource
 	CkpxRecordMark last_record;
 	XLogRecPtr	cut_start;		/* end of the last cut */
 	bool		switch_reported;	/* go on with 'next_timeline' */
+	bool		at_beginning;	/* nothing read since _begin() */
 	CkpxWalProblem problem;
 
 	/* How far we may read. */
