@@ -147,8 +147,14 @@ remove_folder(void)
 				 errmsg("could not remove folder \"%s\": %m",
 						CkpxShared->folder)));
 
-	/* One outside may serve other servers, and was not made for us alone. */
-	if (!is_absolute_path(ckpx_directory))
+	/*
+	 * One outside may serve other servers, and was not made for us alone.  It
+	 * must not give our folder back after a loss of power, when the file with
+	 * the identity, by which we would find it, is gone.
+	 */
+	if (is_absolute_path(ckpx_directory))
+		fsync_fname(ckpx_directory, true);
+	else
 		(void) rmdir(ckpx_directory);
 }
 

@@ -189,7 +189,9 @@ sub provoke_until
 	while (!$done->())
 	{
 		return 0 if time() > $deadline;
-		provoke($node, $way);
+
+		# psql that finds no server may be gone before it is written to.
+		eval { provoke($node, $way) };
 	}
 	return 1;
 }

@@ -125,10 +125,15 @@ sub wait_for_sql
 	my $reached = eval {
 		wait_until(
 			sub {
-				$node->psql(
-					'postgres', $query,
-					stdout => \$stdout,
-					stderr => \$stderr);
+				# It dies where psql, refused by a server that is not up, is
+				# gone before it has read the query.
+				eval {
+					$node->psql(
+						'postgres', $query,
+						stdout => \$stdout,
+						stderr => \$stderr);
+					1;
+				} or return 0;
 				return ref $expected
 				  ? $stdout =~ $expected
 				  : $stdout eq $expected;
