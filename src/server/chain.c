@@ -366,6 +366,7 @@ boot_step(CkpxRunner *runner)
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	CkpxShared->booted = false;
 	CkpxShared->collected_lsn = InvalidXLogRecPtr;
+	CkpxShared->cut_in_work_end = InvalidXLogRecPtr;
 	job_running = CkpxShared->job_running &&
 		CkpxShared->workers[CKPX_WORKER_CHECKPOINTER].pid != 0;
 	LWLockRelease(CkpxShared->lock);

@@ -8,7 +8,7 @@
  * while the history is being loaded or after ckpx_uninstall().  Who disables
  * checkpoints or loads history waits until no job runs.
  *
- * Only the checkpointer calls these.
+ * Only the checkpointer calls these, but for what says otherwise.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,6 +18,7 @@
 #include "postgres.h"
 
 #include "core/dirty_tree.h"
+#include "server/logtail.h"
 #include "server/shared_state.h"
 
 /* Bytes of a section of an object before it is compressed, about. */
@@ -84,6 +85,15 @@ extern void ckpx_spill_step(XLogRecPtr upto);
  * take what cannot be read out of the history.
  */
 extern void ckpx_damage_step(void);
+
+/*
+ * spill_job.c, for the runner: write a cut to disk at once and make it a
+ * spilled segment, which must be the next one and follow only spilled ones.
+ * False: there is no room for its entry or segment now, and nothing was
+ * changed.  Errors are raised with nothing left behind.
+ */
+extern bool ckpx_spill_cut(const CkpxSegmentInfo *info,
+						   const CkpxDirtyTree *tree);
 
 /* backup_job.c: serve the requests of ckpx_backup_checkpoint(). */
 extern void ckpx_backup_step(void);

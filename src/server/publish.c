@@ -101,22 +101,34 @@ ckpx_release_point(const CkpxManifest *manifest)
 {
 	XLogRecPtr	end_lsn = manifest->epoch_start;
 	XLogRecPtr	release_lsn = manifest->epoch_start;
+	bool		moved;
 
-	for (uint32 i = 0; i < manifest->nentries; i++)
+	/* A second round, because the entry that was added stands at the end. */
+	do
 	{
-		const CkpxEntry *entry = &manifest->entries[i];
+		moved = false;
+		for (uint32 i = 0; i < manifest->nentries; i++)
+		{
+			const CkpxEntry *entry = &manifest->entries[i];
 
-		if (entry->epoch != manifest->epoch || entry->end_lsn <= end_lsn)
-			continue;
-		if (entry->kind != CKPX_KIND_INCREMENTAL &&
-			entry->kind != CKPX_KIND_GLOBAL &&
-			entry->kind != CKPX_KIND_SEGMENT)
-			continue;
-		if (entry->last_record.start == InvalidXLogRecPtr)
-			continue;
-		end_lsn = entry->end_lsn;
-		release_lsn = entry->last_record.start;
-	}
+			if (entry->epoch != manifest->epoch || entry->end_lsn <= end_lsn)
+				continue;
+			if (entry->kind != CKPX_KIND_INCREMENTAL &&
+				entry->kind != CKPX_KIND_GLOBAL &&
+				entry->kind != CKPX_KIND_SEGMENT)
+				continue;
+			if (entry->last_record.start == InvalidXLogRecPtr)
+				continue;
+
+			/* Where a segment is missing a boot goes on before the next. */
+			if (entry->kind == CKPX_KIND_SEGMENT &&
+				entry->start_lsn > end_lsn)
+				continue;
+			end_lsn = entry->end_lsn;
+			release_lsn = entry->last_record.start;
+			moved = true;
+		}
+	} while (moved);
 	return release_lsn;
 }
 
@@ -193,8 +205,9 @@ is_kept(const CkpxSweep *sweep, const CkpxName *name)
 }
 
 /*
- * Is the file being written by a job that has not published it yet?  A global
- * is in work over many steps of the checkpointer.
+ * Is the file being written, or does it wait to be named by a manifest?  A
+ * global is in work over many steps of the checkpointer; a cut that the runner
+ * spills itself has an entry, but no manifest yet.
  */
 static bool
 is_in_work(const CkpxName *name)
@@ -205,7 +218,12 @@ is_in_work(const CkpxName *name)
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	entry = ckpx_entry_store_find(CkpxShared->store, name->kind, name->epoch,
 								  name->start_lsn, name->end_lsn);
-	in_work = entry != NULL && entry->state == CKPX_ENTRY_RUNNING;
+	if (name->kind == CKPX_KIND_SEGMENT)
+		in_work = entry != NULL ||
+			(name->epoch == CkpxShared->store->epoch &&
+			 name->end_lsn == CkpxShared->cut_in_work_end);
+	else
+		in_work = entry != NULL && entry->state == CKPX_ENTRY_RUNNING;
 	LWLockRelease(CkpxShared->lock);
 	return in_work;
 }

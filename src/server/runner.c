@@ -14,9 +14,9 @@
  *
  * When a cut finds no room in the logtail even after merging, it is held
  * back, reading stops, and the checkpointer is asked to spill segments to
- * disk.  WAL that is not read is kept by the slot.  Only when the slot holds
- * more than ckpx.max_retained_wal is history given up: the disk must not
- * fill.
+ * disk.  WAL that is not read is kept by the slot.  A cut that has no room
+ * when all is spilled goes to disk itself.  Only when the slot holds more than
+ * ckpx.max_retained_wal is history given up: the disk must not fill.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,6 +26,7 @@
 #include "access/xlog.h"
 #include "miscadmin.h"
 #include "server/fault.h"
+#include "server/job.h"
 #include "server/options.h"
 #include "server/runner.h"
 #include "server/uninstall.h"
@@ -161,6 +162,22 @@ forget_finished_segments(void)
 	ckpx_logtail_trim(checkpointed);
 }
 
+/* Is there no segment left that could be spilled to make room? */
+static bool
+all_is_spilled(void)
+{
+	CkpxSegmentInfo *infos;
+	uint32		ninfos;
+
+	infos = ckpx_logtail_copy(&ninfos);
+	for (uint32 i = 0; i < ninfos; i++)
+	{
+		if (!infos[i].spilled)
+			return false;
+	}
+	return true;
+}
+
 /*
  * Put the held cut into the logtail and show it to everybody.  False: there
  * is no room yet.
@@ -178,7 +195,8 @@ publish_cut(void)
 	 * before has its segments forgotten here.
 	 */
 	forget_finished_segments();
-	if (!ckpx_logtail_add(&runner->cut_info, cut->tree, boundary))
+	if (!ckpx_logtail_add(&runner->cut_info, cut->tree, boundary) &&
+		!(all_is_spilled() && ckpx_spill_cut(&runner->cut_info, cut->tree)))
 		return false;
 
 	CKPX_FAULT("cut-added");

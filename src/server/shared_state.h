@@ -271,6 +271,9 @@ typedef struct CkpxSharedState
 	 * what it could.
 	 */
 	XLogRecPtr	spill_request;
+
+	/* End of the cut that the runner is writing to disk; Invalid: none. */
+	XLogRecPtr	cut_in_work_end;
 	bool		job_running;	/* the checkpointer is inside a job */
 
 	/*

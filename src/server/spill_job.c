@@ -11,12 +11,24 @@
  * leaves the segment in memory as well, and its WAL unreleased or its object
  * named by the manifest, from which the next boot loads it.
  *
+ * The objects of segments must continue each other, since a boot goes on only
+ * where the chain does.  So they are written in order, and when one is not
+ * what it was any more, because the runner merged it, the rest has to wait.
+ *
+ * A cut that does not fit into the memory even where nothing else is in it
+ * (a commit record can name more dropped files than any setting foresaw) never
+ * becomes a segment in memory: the runner itself writes its object.  No
+ * manifest names it yet, so nothing is released for it, and if we die it is
+ * decoded again; but a sweep must leave it alone: its end is in the shared
+ * state until its entry is.
+ *
  *-------------------------------------------------------------------------
  */
 #include "server/compat.h"
 
 #include "miscadmin.h"
 #include "server/fault.h"
+#include "server/files.h"
 #include "server/job.h"
 #include "server/logtail.h"
 #include "server/publish.h"
@@ -24,10 +36,19 @@
 #include "server/workers.h"
 #include "utils/timestamp.h"
 
-/*
- * Write one segment of the logtail to disk and publish it.
- */
+/* The object that a segment's entry has, before it is written. */
 static void
+begin_entry(CkpxEntry *entry, const CkpxSegmentInfo *info)
+{
+	ckpx_segment_entry(entry, info);
+	entry->truncate_lsn = info->last_record.start;
+}
+
+/*
+ * Write one segment of the logtail to disk and publish it; false where there
+ * is no such segment any more.
+ */
+static bool
 spill_segment(const CkpxSegmentInfo *info)
 {
 	CkpxDirtyTree *tree;
@@ -49,11 +70,10 @@ spill_segment(const CkpxSegmentInfo *info)
 				 errmsg("no room for a logtail segment among ckpx.max_entries entries")));
 
 	if (!ckpx_logtail_mark_spilling(info->start_lsn, info->end_lsn, true))
-		return;
+		return false;
 	tree = ckpx_dirty_tree_create(CurrentMemoryContext);
 	ckpx_job_gather(tree, info->start_lsn, info->end_lsn, info->epoch);
-	ckpx_segment_entry(&entry, info);
-	entry.truncate_lsn = info->last_record.start;
+	begin_entry(&entry, info);
 	ckpx_job_write(&entry, tree, "segment", NULL, 0);
 	ckpx_progress_phase(CKPX_JOB_PHASE_PUBLISH, 1);
 	entry.finished_at = GetCurrentTimestamp();
@@ -79,6 +99,7 @@ spill_segment(const CkpxSegmentInfo *info)
 			(errmsg_internal("ckpx spilled logtail segment %X/%X-%X/%X",
 							 LSN_FORMAT_ARGS(info->start_lsn),
 							 LSN_FORMAT_ARGS(info->end_lsn))));
+	return true;
 }
 
 static void
@@ -111,8 +132,10 @@ ckpx_spill_step(XLogRecPtr upto)
 	{
 		for (uint32 i = 0; i < ninfos; i++)
 		{
-			if (!infos[i].spilled && infos[i].end_lsn <= upto)
-				spill_segment(&infos[i]);
+			if (infos[i].spilled)
+				continue;
+			if (infos[i].end_lsn > upto || !spill_segment(&infos[i]))
+				break;
 			CHECK_FOR_INTERRUPTS();
 		}
 	}
@@ -137,4 +160,84 @@ ckpx_spill_step(XLogRecPtr upto)
 	PG_END_TRY();
 	ckpx_job_end();
 	end_spill();
+}
+
+/* Say, or take back, that the object of this range is being written. */
+static bool
+set_cut_in_work(const CkpxSegmentInfo *info)
+{
+	bool		room = true;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	if (info == NULL)
+		CkpxShared->cut_in_work_end = InvalidXLogRecPtr;
+	else
+	{
+		/*
+		 * One place for us, and two that the checkpointer may take before we
+		 * take ours.
+		 */
+		room = CkpxShared->store->nentries + 3 <=
+			CkpxShared->store->max_entries;
+		if (room)
+			CkpxShared->cut_in_work_end = info->end_lsn;
+	}
+	LWLockRelease(CkpxShared->lock);
+	return room;
+}
+
+bool
+ckpx_spill_cut(const CkpxSegmentInfo *given, const CkpxDirtyTree *tree)
+{
+	CkpxSegmentInfo info = *given;
+	CkpxEntry	entry;
+	bool		kept;
+
+	if (!set_cut_in_work(&info))
+		return false;
+	PG_TRY();
+	{
+		begin_entry(&entry, &info);
+		ckpx_job_write(&entry, tree, "segment", NULL, 0);
+		entry.finished_at = GetCurrentTimestamp();
+		info.nrelations = entry.nrelations;
+		info.nblocks = entry.nblocks;
+		info.nparts = entry.nparts;
+	}
+	PG_CATCH();
+	{
+		(void) set_cut_in_work(NULL);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	if (!ckpx_logtail_add_spilled(&info))
+	{
+		for (uint32 part = 0; part < entry.nparts; part++)
+		{
+			char		name[CKPX_NAME_MAX];
+
+			ckpx_object_name(name, entry.kind, entry.epoch, entry.timeline,
+							 entry.start_lsn, entry.end_lsn, part);
+			ckpx_remove_file_quietly(name);
+		}
+		(void) set_cut_in_work(NULL);
+		return false;
+	}
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	kept = ckpx_entry_store_load(CkpxShared->store, &entry) == CKPX_STORE_OK;
+	CkpxShared->cut_in_work_end = InvalidXLogRecPtr;
+	CkpxShared->stat.segments_spilled++;
+	CkpxShared->publish_requested++;
+	LWLockRelease(CkpxShared->lock);
+	if (!kept)
+		elog(ERROR, "could not keep the entry of a spilled cut");
+	ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
+
+	ereport(LOG,
+			(errmsg("ckpx wrote a cut of %u relations, which its memory could not hold, to disk",
+					info.nrelations),
+			 errhint("Consider raising ckpx.logtail_memory.")));
+	return true;
 }
