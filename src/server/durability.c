@@ -22,7 +22,9 @@
  * PostgreSQL has begun and was completed, or a durable pass was made: each
  * pass syncs all files of this kind, although their blocks may have been in
  * an earlier range.  How far that is true says synced_lsn.  It is not enough
- * that nothing changed since, so it may stay behind durable_lsn.
+ * that nothing changed since, so it may stay behind durable_lsn.  Where there
+ * are more of them than can be handed to the flusher, as after a restore of
+ * thousands of tables, PostgreSQL is asked for a checkpoint instead.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,9 +34,13 @@
 #include "catalog/pg_control.h"
 #include "common/controldata_utils.h"
 #include "miscadmin.h"
+#include "postmaster/bgwriter.h"
 #include "server/flush_shared.h"
 #include "server/options.h"
 #include "server/runner.h"
+
+/* A checkpoint that was asked for and has not come is asked for again. */
+#define CKPX_ASK_AGAIN_MS	30000
 
 /*
  * Redo point of the last completed checkpoint or restartpoint, or Invalid
@@ -80,6 +86,25 @@ last_change(void)
 }
 
 /*
+ * Have PostgreSQL make durable what lies before 'upto'.  A standby has to wait
+ * for its primary's checkpoints.
+ */
+static void
+ask_for_checkpoint(XLogRecPtr upto)
+{
+	static XLogRecPtr asked_upto = InvalidXLogRecPtr;
+	static uint64 asked_ms = 0;
+	uint64		now = ckpx_clock_ms();
+
+	if (RecoveryInProgress() ||
+		(upto <= asked_upto && now - asked_ms < CKPX_ASK_AGAIN_MS))
+		return;
+	asked_upto = upto;
+	asked_ms = now;
+	RequestCheckpoint(CHECKPOINT_IMMEDIATE | CHECKPOINT_FORCE);
+}
+
+/*
  * Have the flusher make durable what lies before 'upto', which is decoded.
  * Does nothing where it is at work already or has failed just now: the caller
  * comes again.
@@ -102,6 +127,7 @@ ckpx_durability_request(CkpxRunner *runner, XLogRecPtr upto)
 									 &to);
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	flush->too_many_builds = nbuilds > CKPX_JOB_LIST;
 	if (CkpxShared->workers[CKPX_WORKER_FLUSHER].pid != 0 &&
 		flush->range_request == InvalidXLogRecPtr &&
 		flush->range_retry_ms <= ckpx_clock_ms() &&
@@ -118,6 +144,8 @@ ckpx_durability_request(CkpxRunner *runner, XLogRecPtr upto)
 	pfree(builds);
 	if (asked)
 		ckpx_wake_worker(CKPX_WORKER_FLUSHER);
+	else if (nbuilds > CKPX_JOB_LIST)
+		ask_for_checkpoint(upto);
 }
 
 /*

@@ -302,7 +302,7 @@ is_durable(CkpxRunner *runner, const CkpxEntry *entry, char *waiting,
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	durable_lsn = CkpxShared->durable_lsn;
-	usable = ckpx_flush_usable();
+	usable = ckpx_flush_usable() && !flush->too_many_builds;
 	asked_for = CkpxShared->checkpoint_request > entry->start_lsn;
 	strlcpy(error, flush->range_error, sizeof(error));
 	LWLockRelease(CkpxShared->lock);
