@@ -3,7 +3,15 @@
 # distribution's source package.
 #
 #	test/cassert.sh [PART-OR-FILE...]     as test/run.sh; default all
+#	test/cassert.sh --sanitize [...]      the same, with ckpx compiled for
+#	                                      AddressSanitizer and
+#	                                      UndefinedBehaviorSanitizer
 #	test/cassert.sh --remove              give the disk space back
+#
+# The sanitizers see what ckpx's own code does, not what it has PostgreSQL do;
+# a server with assertions overwrites freed memory and checks what lies behind
+# each piece.  What they find ends the process, so a test fails, and stands in
+# build/test/sanitizer.*.
 #
 # The server is built once, below $CKPX_CASSERT_DIR (default
 # /var/tmp/ckpx-cassert, 0.3 GB, some minutes), and kept.  Debian, root or sudo
@@ -44,4 +52,30 @@ if [ ! -e "$dir/.ready" ]; then
 	touch "$dir/.ready"
 fi
 
-PG_CONFIG=$prefix/bin/pg_config exec "$top/test/private.sh" test/run.sh "$@"
+export PG_CONFIG=$prefix/bin/pg_config
+if [ "${1:-}" != --sanitize ]; then
+	exec "$top/test/private.sh" test/run.sh "$@"
+fi
+shift
+
+# The runtime has to be there before the server, which is not compiled for it.
+# PROFILE is what PGXS adds to the flags of compiler and linker.  Perl and bash
+# never give everything back, so nobody looks for leaks; the server's own stack
+# depth check does not know stacks that are elsewhere.
+exec "$top/test/private.sh" bash -c '
+	export PROFILE="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
+	test/build.sh || exit 1
+	unset PROFILE
+	found=$TMPDIR/sanitizer
+	export ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0:abort_on_error=1:log_path=$found
+	export UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1:log_path=$found
+	LD_PRELOAD=$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libubsan.so) test/run.sh "$@"
+	status=$?
+	# Also where no test noticed.
+	for file in "$found".*; do
+		[ -e "$file" ] || continue
+		cat "$file"
+		cp "$file" "$CKPX_OUT"
+		status=1
+	done
+	exit $status' bash "$@"
