@@ -251,10 +251,13 @@ ckpx_global_step(long *wait_ms)
 	ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_BUSY, "global");
 	PG_TRY();
 	{
+		bool		done;
+
 		MemoryContextSwitchTo(current_job->context);
-		if (run_slice(current_job))
-			drop_job();
+		done = run_slice(current_job);
 		MemoryContextSwitchTo(context);
+		if (done)
+			drop_job();
 	}
 	PG_CATCH();
 	{
