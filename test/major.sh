@@ -2,6 +2,7 @@
 # Run the server tests with another PostgreSQL major, on Debian, as root.
 #
 #	test/major.sh MAJOR [PART-OR-FILE...]   as test/run.sh; default all but unit
+#	test/major.sh MAJOR bench [PART...]     as test/bench/run.sh
 #	test/major.sh --make MAJOR              only see to it that the chroot is there
 #	test/major.sh --remove MAJOR            give the disk space back
 #
@@ -157,8 +158,15 @@ tar -C "$top" -cf - --exclude=./.git --exclude=./build --exclude='*.o' --exclude
 	--exclude='*.bc' --warning=no-file-changed . | tar -C "$checkout" -xf - || true
 
 status=0
-in_root PGMAJOR="$major" PG_CONFIG="$pg_config" ${source:+CKPX_PG_SOURCE="$source"} \
-	"${checkout#"$root"}/test/private.sh" test/run.sh "$@" || status=$?
+command=test/run.sh
+settings=()
+if [ "$1" = bench ]; then
+	command=test/bench/run.sh
+	mapfile -t settings < <(env | grep '^BENCH_')
+	shift
+fi
+in_root PGMAJOR="$major" PG_CONFIG="$pg_config" ${source:+CKPX_PG_SOURCE="$source"} "${settings[@]}" \
+	"${checkout#"$root"}/test/private.sh" "$command" "$@" || status=$?
 if [ -d "$checkout/build/test" ]; then
 	rm -rf "$top/build/test-$major"
 	mkdir -p "$top/build"

@@ -17,11 +17,12 @@ status=0
 echo "== build" >&2
 test/build.sh >&2 || exit 1
 
-memory_kb=$(awk '/^MemTotal/ { print $2 }' /proc/meminfo)
+# A bare chroot has no /proc: then these stay empty.
+memory_kb=$(awk '/^MemTotal/ { print $2 }' /proc/meminfo 2>/dev/null)
 printf '%s, %s, %d cores, %d GB, Linux %s\n' "$(postgres --version | sed 's/^postgres (PostgreSQL) /PostgreSQL /')" \
-	"$(sed -n 's/^model name[^:]*: //p;T;q' /proc/cpuinfo)" "$(nproc)" \
+	"$(sed -n 's/^model name[^:]*: //p;T;q' /proc/cpuinfo 2>/dev/null)" "$(nproc)" \
 	$(((memory_kb + 524288) / 1048576)) "$(uname -r)"
-printf 'load average before the first part: %s\n' "$(cut -d' ' -f1-3 /proc/loadavg)"
+printf 'load average before the first part: %s\n' "$(cut -d' ' -f1-3 /proc/loadavg 2>/dev/null)"
 
 for part in "${parts[@]}"; do
 	echo "== $part" >&2
