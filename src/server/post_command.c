@@ -43,6 +43,7 @@
 #include "server/options.h"
 #include "server/workers.h"
 #include "storage/ipc.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #define CKPX_OBSERVER_IDLE_MS	10000
@@ -52,7 +53,8 @@
 /* The process group that runs at present; 0: none. */
 static volatile pid_t command_group = 0;
 
-/* The command that failed last, and when to try again. */
+/* The command that failed last, how often, and when to try again. */
+static char *failed_command = NULL;
 static uint32 attempts = 0;
 static uint64 retry_clock_ms = 0;
 
@@ -337,7 +339,7 @@ wait_for_nothing(void)
  * wrong.
  */
 static char *
-run_for_entry(const CkpxEntry *entry)
+run_for_entry(const CkpxEntry *entry, const char *command)
 {
 	char	   *problem = NULL;
 	char		folder[MAXPGPATH];
@@ -358,11 +360,33 @@ run_for_entry(const CkpxEntry *entry)
 		path = is_absolute_path(folder) ?
 			psprintf("%s/%s", folder, file) :
 			psprintf("%s/%s/%s", DataDir, folder, file);
-		problem = describe_status(run_command(build_command(ckpx_post_checkpoint_command,
-															entry, path,
-															file)));
+		problem = describe_status(run_command(build_command(command, entry,
+															path, file)));
 	}
 	return problem;
+}
+
+/* Start again with the attempts: it went well, or it is another command. */
+static void
+forget_failure(void)
+{
+	attempts = 0;
+	retry_clock_ms = 0;
+	if (failed_command != NULL)
+		pfree(failed_command);
+	failed_command = NULL;
+}
+
+/* The command is the one that ran, even where the setting has changed since. */
+static void
+note_failed_command(const char *command)
+{
+	if (failed_command != NULL && strcmp(failed_command, command) != 0)
+		forget_failure();
+	if (failed_command == NULL)
+		failed_command = MemoryContextStrdup(TopMemoryContext, command);
+	attempts++;
+	retry_clock_ms = ckpx_clock_ms() + ckpx_entry_backoff_ms(attempts);
 }
 
 long
@@ -371,10 +395,11 @@ ckpx_post_command_step(void)
 	CkpxEntry	entry;
 	uint64		now = ckpx_clock_ms();
 
+	if (failed_command != NULL &&
+		strcmp(failed_command, ckpx_post_checkpoint_command) != 0)
+		forget_failure();
 	if (!ckpx_post_command_is_set())
 	{
-		attempts = 0;
-		retry_clock_ms = 0;
 		if (next_entry(&entry))
 			wait_for_nothing();
 		ckpx_worker_report(CKPX_WORKER_OBSERVER, CKPX_WORKER_IDLE, "");
@@ -386,21 +411,20 @@ ckpx_post_command_step(void)
 	if (next_entry(&entry))
 	{
 		char	   *problem;
+		char	   *command = pstrdup(ckpx_post_checkpoint_command);
 		char		text[CKPX_ENTRY_TEXT_MAX];
 
 		ckpx_worker_report(CKPX_WORKER_OBSERVER, CKPX_WORKER_BUSY,
 						   "post command");
-		problem = run_for_entry(&entry);
+		problem = run_for_entry(&entry, command);
 		note_result(&entry, problem);
 		if (problem == NULL)
 		{
-			attempts = 0;
-			retry_clock_ms = 0;
+			forget_failure();
 			return 0;
 		}
 
-		attempts++;
-		retry_clock_ms = ckpx_clock_ms() + ckpx_entry_backoff_ms(attempts);
+		note_failed_command(command);
 		ckpx_worker_note(CKPX_WORKER_OBSERVER, problem);
 		ckpx_worker_report(CKPX_WORKER_OBSERVER, CKPX_WORKER_BACKING_OFF,
 						   "post command");

@@ -85,6 +85,19 @@ like(slurp_file($node->logfile),
 	qr/WARNING:  ckpx post command failed with exit code 1/,
 	'and in the log');
 
+# A changed command does not wait for the pause of the one that failed.
+wait_for_sql($node,
+	"SELECT attempts >= 4 FROM ckpx_checkpoints WHERE end_lsn = '$end' AND kind = 'incremental'");
+my $failing = $node->safe_psql('postgres',
+	"SELECT current_setting('ckpx.post_checkpoint_command')");
+set_command("echo %f >> '$out/changed'; false");
+wait_until(sub { lines("$out/changed") > 0 },
+	'the changed command runs at once', 5);
+pass('a changed command runs at once');
+set_command($failing);
+wait_for_sql($node,
+	"SELECT current_setting('ckpx.post_checkpoint_command') LIKE '%tried%'");
+
 # A restart keeps what waits.
 $node->restart;
 my $tried = scalar lines("$out/tried");
