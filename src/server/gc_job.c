@@ -332,7 +332,10 @@ carry_out(const GcPlan *plan)
 	/* Only the second manifest without them lets their files go. */
 	ckpx_publish(NULL);
 	CKPX_FAULT("gc-forgotten");
-	ckpx_sweep();
+	if (CkpxShared->keep_files)
+		ckpx_remove_objects(plan->victims, plan->nvictims);
+	else
+		ckpx_sweep();
 	for (uint32 i = 0; i < plan->nvictims; i++)
 		ckpx_announce(&plan->victims[i], CKPX_CHECKPOINT_REMOVED);
 

@@ -244,7 +244,8 @@ sweep_file(const char *file, void *arg)
 			keep = !sweep->objects_too || is_in_work(&name);
 			break;
 		case CKPX_NAME_MANIFEST:
-			keep = name.sequence >= sweep->oldest_manifest;
+			keep = name.sequence >= sweep->oldest_manifest ||
+				name.sequence <= CkpxShared->keep_sequence;
 			break;
 		case CKPX_NAME_OBJECT:
 			if (!sweep->objects_too)
@@ -342,6 +343,26 @@ ckpx_sweep(void)
 	remove_victims(&sweep);
 }
 
+void
+ckpx_remove_objects(const CkpxEntry *entries, uint32 nentries)
+{
+	for (uint32 i = 0; i < nentries; i++)
+	{
+		const CkpxEntry *entry = &entries[i];
+
+		for (uint32 part = Max(entry->nparts, 1); part-- > 0;)
+		{
+			char		name[CKPX_NAME_MAX];
+
+			CKPX_FAULT("remove-file");
+			ckpx_object_name(name, entry->kind, entry->epoch, entry->timeline,
+							 entry->start_lsn, entry->end_lsn, part);
+			ckpx_remove_file(name);
+			CHECK_FOR_INTERRUPTS();
+		}
+	}
+}
+
 static void
 publish(const CkpxEntry *added, const CkpxEntry *removed, uint32 nremoved)
 {
@@ -394,7 +415,7 @@ publish(const CkpxEntry *added, const CkpxEntry *removed, uint32 nremoved)
 	ConditionVariableBroadcast(&CkpxShared->progress);
 
 	/* Manifests older than the two newest have no use any more. */
-	if (manifest.sequence >= 2 && !CkpxShared->keep_files)
+	if (manifest.sequence >= 2)
 	{
 		sweep.oldest_manifest = manifest.sequence - 1;
 		ckpx_list_files(sweep_file, &sweep);

@@ -38,8 +38,15 @@ extern XLogRecPtr ckpx_release_point(const CkpxManifest *manifest);
 
 /*
  * Remove files of ours that neither kept manifest names, temporary files
- * among them.  Does nothing when either manifest cannot be read.
+ * among them.  Does nothing when either manifest cannot be read, nor while
+ * CkpxShared->keep_files is set.
  */
 extern void ckpx_sweep(void);
+
+/*
+ * Remove the objects of these entries, which neither of the two newest
+ * manifests names any more.  Where nothing else may be removed.
+ */
+extern void ckpx_remove_objects(const CkpxEntry *entries, uint32 nentries);
 
 #endif							/* CKPX_PUBLISH_H */

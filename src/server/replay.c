@@ -523,6 +523,8 @@ find_manifest(CkpxManifest *manifest, bool *from_nothing)
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	CkpxShared->manifest_sequence = Max(newest_sequence, manifest->sequence);
+	CkpxShared->keep_sequence = CkpxShared->keep_files ?
+		CkpxShared->manifest_sequence : 0;
 	CkpxShared->manifest_release[0] = found ?
 		ckpx_release_point(manifest) : InvalidXLogRecPtr;
 	CkpxShared->manifest_release[1] = CkpxShared->keep_files ?

@@ -247,7 +247,9 @@ typedef struct CkpxSharedState
 	uint64		publish_done;	/* checkpointer; done when equal or above */
 	uint64		publish_failures;	/* attempts that failed, the last with: */
 	char		publish_error[CKPX_ERROR_TEXT_MAX];
-	bool		keep_files;		/* the boot had to fall back: remove nothing */
+	bool		keep_files;		/* the boot had to fall back: nothing goes that
+								 * it found but did not know, */
+	uint64		keep_sequence;	/* and no manifest up to this one */
 	bool		gc_stuck;		/* the caps are reached and nothing more can be
 								 * removed */
 	bool		removing;		/* GC has chosen what goes: no pin can come in

@@ -284,7 +284,8 @@ foreach my $round (1 .. 4)
 	is(sql('SELECT ckpx_global_checkpoint()'),
 		$last, "round $round: a global is made");
 	sql('SELECT ckpx_gc()');
-	push @sizes, scalar(store_files($node, qr/\.ckpx$/));
+	my @objects = store_files($node, qr/\.ckpx$/);
+	push @sizes, scalar(@objects);
 }
 is($sizes[3], $sizes[1], 'objects before a gap go with time')
   or diag("@sizes");
