@@ -139,7 +139,7 @@ remove_tail(const CkpxEntry *tail)
  * Write and publish the tail.
  */
 static void
-write_tail(CkpxEntry *tail)
+write_tail(CkpxEntry *tail, const CkpxOpenXact *open_xacts)
 {
 	CkpxDirtyTree *tree;
 	CkpxEntry  *entry;
@@ -149,7 +149,8 @@ write_tail(CkpxEntry *tail)
 	CKPX_FAULT("backup-start");
 	tree = ckpx_dirty_tree_create(CurrentMemoryContext);
 	ckpx_job_gather(tree, tail->start_lsn, tail->end_lsn, tail->epoch);
-	ckpx_job_write(tail, tree, "backup", NULL, 0);
+	ckpx_job_write(tail, tree, "backup", open_xacts,
+				   Min(tail->open_xacts, CKPX_JOB_LIST));
 	ckpx_progress_phase(CKPX_JOB_PHASE_PUBLISH, 1);
 	tail->state = CKPX_ENTRY_FINISHED;
 	tail->finished_at = GetCurrentTimestamp();
@@ -185,6 +186,7 @@ run_backup(CkpxRequest *request)
 	const CkpxEntry *found;
 	CkpxEntry	base;
 	CkpxEntry	tail;
+	CkpxOpenXact *open_xacts = palloc(sizeof(CkpxOpenXact) * CKPX_JOB_LIST);
 	char		base_name[CKPX_NAME_MAX];
 	char		tail_name[CKPX_NAME_MAX] = "";
 
@@ -195,6 +197,9 @@ run_backup(CkpxRequest *request)
 	tail.timeline = CkpxShared->store->timeline;
 	tail.start_lsn = ckpx_entry_store_checkpointed(CkpxShared->store);
 	tail.end_lsn = CkpxShared->collected_lsn;
+	tail.open_xacts = CkpxShared->ntail_xacts;
+	memcpy(open_xacts, CkpxShared->tail_xacts,
+		   sizeof(CkpxOpenXact) * Min(tail.open_xacts, CKPX_JOB_LIST));
 	found = find_base(tail.start_lsn);
 	if (found != NULL)
 		base = *found;
@@ -215,7 +220,7 @@ run_backup(CkpxRequest *request)
 			ckpx_announce(&tail, CKPX_CHECKPOINT_RUNNING);
 			PG_TRY();
 			{
-				write_tail(&tail);
+				write_tail(&tail, open_xacts);
 			}
 			PG_CATCH();
 			{

@@ -154,10 +154,11 @@ set_booted(CkpxRunner *runner, XLogRecPtr collected_lsn)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
+	ckpx_set_collected(runner, collected_lsn);
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	CkpxShared->booted = true;
 	CkpxShared->reload_request = false;
-	CkpxShared->collected_lsn = collected_lsn;
+	CkpxShared->undurable_upto = InvalidXLogRecPtr;
 	CkpxShared->released_lsn = ckpx_slot_restart_lsn();
 	CkpxShared->next_tick_at = now;
 	LWLockRelease(CkpxShared->lock);

@@ -59,6 +59,9 @@ typedef struct CkpxGlobalJob
 	uint64		nmerged;		/* of these are merged */
 	CkpxLayerPlan plan;
 	CkpxLayerMerge merge;
+	bool		undurable_known;	/* those still undurable are these: */
+	uint32		nundurable;
+	CkpxRelKey *undurable;		/* in key order */
 
 	CkpxObjectHeader header;
 	CkpxObjectOptions options;

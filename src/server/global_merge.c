@@ -119,6 +119,44 @@ write_layer(void *arg, const CkpxRelation *relation, uint32 layer)
 	ckpx_object_add_layer(job->writer, relation, layer);
 }
 
+static int
+compare_keys(const void *a, const void *b)
+{
+	return ckpx_rel_key_compare(a, b);
+}
+
+/*
+ * Learn which relations are undurable even now, if the runner has told since
+ * the global's end: what an input says of others is over.
+ */
+static void
+learn_undurable(CkpxGlobalJob *job)
+{
+	job->undurable = palloc(sizeof(CkpxRelKey) * CKPX_JOB_LIST);
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	job->undurable_known = CkpxShared->undurable_upto >= job->entry.end_lsn &&
+		CkpxShared->nundurable <= CKPX_JOB_LIST;
+	if (job->undurable_known)
+	{
+		job->nundurable = CkpxShared->nundurable;
+		memcpy(job->undurable, CkpxShared->undurable,
+			   sizeof(CkpxRelKey) * job->nundurable);
+	}
+	LWLockRelease(CkpxShared->lock);
+	if (job->nundurable > 0)
+		qsort(job->undurable, job->nundurable, sizeof(CkpxRelKey),
+			  compare_keys);
+}
+
+static bool
+is_undurable(const CkpxGlobalJob *job, const CkpxRelKey *key)
+{
+	return !job->undurable_known ||
+		(job->nundurable > 0 &&
+		 bsearch(key, job->undurable, job->nundurable, sizeof(CkpxRelKey),
+				 compare_keys) != NULL);
+}
+
 /*
  * Open the inputs and plan the layers.
  */
@@ -133,6 +171,7 @@ ckpx_global_open_inputs(CkpxGlobalJob *job)
 
 	choose_inputs(job, &begun_at);
 	ckpx_progress_phase(CKPX_JOB_PHASE_OPEN, job->ninputs);
+	learn_undurable(job);
 	sources = palloc(sizeof(CkpxLayer) * (job->ninputs + CKPX_MAX_LAYERS));
 	target = palloc(sizeof(uint32) * (job->ninputs + CKPX_MAX_LAYERS));
 
@@ -201,11 +240,16 @@ ckpx_global_merge_relation(CkpxGlobalJob *job)
 			CkpxRelationView view;
 			const char *problem = NULL;
 
+			bool		ok;
+
 			CHECK_FOR_INTERRUPTS();
-			if (!ckpx_object_file_next(input->file, &view) ||
-				!ckpx_layer_merge_add(&job->merge, &view,
-									  input->first_source + view.layer,
-									  &problem))
+			ok = ckpx_object_file_next(input->file, &view);
+			if (ok && (view.flags & CKPX_REL_UNDURABLE) != 0 &&
+				!is_undurable(job, &key))
+				view.flags &= ~CKPX_REL_UNDURABLE;
+			if (!ok || !ckpx_layer_merge_add(&job->merge, &view,
+											 input->first_source + view.layer,
+											 &problem))
 			{
 				char		name[CKPX_NAME_MAX];
 

@@ -178,6 +178,24 @@ all_is_spilled(void)
 	return true;
 }
 
+void
+ckpx_set_collected(CkpxRunner *runner, XLogRecPtr lsn)
+{
+	CkpxOpenXact *xacts;
+	bool		complete;
+	uint32		nxacts = ckpx_wal_source_open_xacts(runner->source, &xacts,
+													&complete);
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->collected_lsn = lsn;
+	CkpxShared->ntail_xacts = nxacts;
+	if (nxacts > 0)
+		memcpy(CkpxShared->tail_xacts, xacts,
+			   sizeof(CkpxOpenXact) * Min(nxacts, CKPX_JOB_LIST));
+	LWLockRelease(CkpxShared->lock);
+	pfree(xacts);
+}
+
 /*
  * Put the held cut into the logtail and show it to everybody.  False: there
  * is no room yet.
@@ -201,7 +219,6 @@ publish_cut(void)
 
 	CKPX_FAULT("cut-added");
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	CkpxShared->collected_lsn = cut->end_lsn;
 	CkpxShared->store->timeline = cut->timeline;
 	CkpxShared->stat.wal_bytes_read += cut->wal_bytes;
 	CkpxShared->stat.records_read += cut->nrecords;
@@ -210,6 +227,7 @@ publish_cut(void)
 	for (uint32 i = 0; i < cut->ncheckpoints; i++)
 		ckpx_history_add(&CkpxShared->history, &cut->checkpoints[i]);
 	LWLockRelease(CkpxShared->lock);
+	ckpx_set_collected(runner, cut->end_lsn);
 	ConditionVariableBroadcast(&CkpxShared->progress);
 
 	MemoryContextDelete(cut->context);

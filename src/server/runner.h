@@ -57,6 +57,12 @@ typedef struct CkpxRunner
 	uint64		waiting_log_after_ms;
 } CkpxRunner;
 
+/*
+ * runner.c: all before 'lsn', where reading stands, is collected.  Takes the
+ * lock; the caller tells those who wait.
+ */
+extern void ckpx_set_collected(CkpxRunner *runner, XLogRecPtr lsn);
+
 /* chain.c: one step towards CKPX_CHAIN_FOLLOWING; ms until the next. */
 extern long ckpx_chain_step(CkpxRunner *runner);
 

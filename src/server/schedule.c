@@ -259,6 +259,7 @@ hand_over(CkpxRunner *runner, const CkpxEntry *entry,
 	}
 	CkpxShared->nopen_xacts = n;
 	CkpxShared->nundurable = nkeys;
+	CkpxShared->undurable_upto = entry->end_lsn;
 	memcpy(CkpxShared->undurable, keys,
 		   sizeof(CkpxRelKey) * Min(nkeys, CKPX_JOB_LIST));
 }

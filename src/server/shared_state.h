@@ -266,6 +266,15 @@ typedef struct CkpxSharedState
 	CkpxOpenXact open_xacts[CKPX_JOB_LIST];
 	uint32		nundurable;
 	CkpxRelKey	undurable[CKPX_JOB_LIST];
+	XLogRecPtr	undurable_upto; /* end of that range; Invalid: none was handed
+								 * over since the history was loaded */
+
+	/*
+	 * Transactions open at collected_lsn, for a backup that ends there.  The
+	 * list is cut off as well, the count is honest.
+	 */
+	uint32		ntail_xacts;
+	CkpxOpenXact tail_xacts[CKPX_JOB_LIST];
 
 	/*
 	 * Segments that end at or before this are to be written to disk; Invalid:

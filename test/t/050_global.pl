@@ -98,6 +98,11 @@ is( sql("SELECT count(*) FROM ckpx_checkpoints WHERE kind = 'incremental' AND en
 	'1',
 	'which is there');
 
+# With nothing to take in and nothing changed there is nothing to do.
+my $done = sql('SELECT globals_done FROM ckpx_stat');
+is(sql('SELECT ckpx_global_checkpoint()'), $forced, 'nothing changed: the same end');
+is(sql('SELECT globals_done FROM ckpx_stat'), $done, 'and no other global');
+
 # Several at once are one.
 my $before = sql('SELECT globals_done FROM ckpx_stat');
 push @ends, work_and_checkpoint();
@@ -175,6 +180,12 @@ wait_for_sql($node, "SELECT setting = '0' FROM pg_settings WHERE name = 'ckpx.gl
 push @ends, work_and_checkpoint();
 sql('SELECT ckpx_global_checkpoint(); SELECT ckpx_gc()');
 my ($status, $output, $error) = $node->psql('postgres',
+	"SELECT * FROM ckpx_collect_range('$ends[0]', '$alive')");
+like($error, qr/is stale.*oldest end that can be answered is/s,
+	'no list of objects for an end at which a forgotten relation was there');
+is(sql("SELECT complete FROM ckpx_collect_range('$ends[0]', '$dropped')"),
+	't', 'for a later end there is');
+($status, $output, $error) = $node->psql('postgres',
 	"SELECT * FROM ckpx_changed_blocks('$ends[0]', '$alive')");
 like($error, qr/is stale/, 'an end at which a forgotten relation was there');
 like($error, qr/oldest end that can be answered is/, 'with what can be answered');
@@ -249,6 +260,52 @@ foreach my $point ('global-start', 'global-rename', 'global-renamed',
 	my @temporary = glob("$path/glo_*.tmp");
 	is(scalar(@temporary), 0, 'and no rest of it');
 }
+
+# Disabled in the middle: who waits is told, and it goes on when enabled.
+push @ends, work_and_checkpoint();
+sql("SELECT ckpx_fault_add('global-relation', 'sleep', NULL, '20')");
+my $waiter = IPC::Run::start(
+	[
+		'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
+		'SELECT ckpx_global_checkpoint()'
+	],
+	'<', '/dev/null', '>', \my $waited, '2>', \my $waiter_error);
+wait_for_sql($node,
+	"SELECT count(*) = 1 FROM ckpx_checkpoints WHERE kind = 'global' AND state = 'running'"
+);
+sql('SELECT ckpx_disable()');
+$waiter->finish;
+like($waiter_error, qr/disabled/, 'disabled while it is made: who waits is told');
+isnt(global_end(), $ends[-1], 'and it is not finished');
+sql("SELECT ckpx_fault_remove('global-relation'); SELECT ckpx_enable()");
+is(sql('SELECT ckpx_global_checkpoint()'), $ends[-1], 'enabled again it is');
+
+# Garbage collection up to an end that no global reaches takes what is covered.
+my $uncovered = work_and_checkpoint();
+sql("SELECT ckpx_gc('$uncovered')");
+is( sql("SELECT string_agg(end_lsn::text, ' ') FROM ckpx_checkpoints WHERE kind = 'incremental'"),
+	$uncovered, 'what is in no global stays');
+push @ends, $uncovered;
+
+# What is being built outside shared buffers is listed as long as it is.
+sql("ALTER SYSTEM SET ckpx.commit_wait = 0");
+$node->reload;
+wait_for_sql($node, "SELECT current_setting('ckpx.commit_wait') = '0'");
+my $builder = session($node);
+ask($builder, 'BEGIN; CREATE TABLE built AS SELECT generate_series(1, 1000) AS y; CREATE INDEX ON built (y)');
+sql('SELECT ckpx_checkpoint()');
+sql('SELECT ckpx_global_checkpoint()');
+is( sql("SELECT undurable > 0 FROM ckpx_checkpoints WHERE kind = 'global' ORDER BY end_lsn DESC LIMIT 1"),
+	't',
+	'a global lists a file under construction');
+ask($builder, 'COMMIT');
+end_session($builder);
+sql('CHECKPOINT');
+push @ends, work_and_checkpoint();
+is(sql('SELECT ckpx_global_checkpoint()'), $ends[-1], 'when it is built');
+is( sql("SELECT undurable FROM ckpx_checkpoints WHERE kind = 'global' ORDER BY end_lsn DESC LIMIT 1"),
+	'0',
+	'the next global does not');
 
 # Disabled: no global, and no waiting for one.
 push @ends, work_and_checkpoint();

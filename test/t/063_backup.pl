@@ -55,6 +55,13 @@ sub backup_with_tail
 	return $out;
 }
 
+sub map_of
+{
+	my ($server, $from, $to) = @_;
+	return $server->safe_psql('postgres',
+		"SELECT * FROM ckpx_changed_blocks('$from', '$to') ORDER BY 1, 2, 3, 4");
+}
+
 # A tail that holds something
 ($location, $version, $end, $tail, $start) =
   split /:/, backup_with_tail("INSERT INTO t VALUES (1, 'tail')"), -1;
@@ -90,9 +97,35 @@ is( $node->safe_psql(
 	scalar(my @files = glob($node->data_dir . '/ckpx/*/bak_*')),
 	'no file is left');
 
+# A tail that ends while a transaction is open says so.
+$node->safe_psql('postgres', 'ALTER SYSTEM SET ckpx.commit_wait = 0');
+$node->reload;
+wait_for_sql($node, "SELECT current_setting('ckpx.commit_wait') = '0'");
+my $session = session($node);
+ask($session, "BEGIN; INSERT INTO t VALUES (3, 'open')");
+($location, $version, $end, $tail, $start) =
+  split /:/, backup_with_tail("INSERT INTO t VALUES (4, 'x')"), -1;
+is( $node->safe_psql('postgres',
+		"SELECT open_xacts FROM ckpx_checkpoints WHERE location = '$tail'"),
+	'1',
+	'it counts the open transaction');
+ask($session, 'COMMIT');
+end_session($session);
+($location, $version, $end, $tail, $start) =
+  split /:/, backup_with_tail("INSERT INTO t VALUES (5, 'x')"), -1;
+is( $node->safe_psql('postgres',
+		"SELECT open_xacts FROM ckpx_checkpoints WHERE location = '$tail'"),
+	'0',
+	'and none when there is none');
+
 # A restored copy: the backup is the end of the old epoch, then a gap.
+my $inside = $node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
+$node->safe_psql('postgres', "INSERT INTO t VALUES (6, 'x')");
+$node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
+$node->safe_psql('postgres', 'SELECT ckpx_global_checkpoint()');
 ($location, $version, $end, $tail, $start) =
   split /:/, backup_with_tail("INSERT INTO t SELECT i, 'y' FROM generate_series(1, 1000) i"), -1;
+my $wanted = map_of($node, $inside, $end);
 $node->backup('copy');
 my $copy = PostgreSQL::Test::Cluster->new('copy');
 $copy->init_from_backup($node, 'copy', has_streaming => 0);
@@ -119,6 +152,14 @@ is( $copy->safe_psql('postgres',
 	),
 	't',
 	'and answers');
+is(map_of($copy, $inside, $end), $wanted,
+	'as the original does, with a global before the backup');
+$copy->safe_psql('postgres', 'SELECT ckpx_gc()');
+is( $copy->safe_psql('postgres',
+		"SELECT count(*) FROM ckpx_checkpoints WHERE kind = 'incremental' AND end_lsn <= '$start'"),
+	'0',
+	'also when the incrementals before it are gone');
+is(map_of($copy, $inside, $end), $wanted, 'the same');
 my ($ret, $stdout, $stderr) = $copy->psql('postgres',
 	"SELECT * FROM ckpx_changed_blocks('$start')");
 like($stderr, qr/first missing LSN/, 'but not over the gap');
