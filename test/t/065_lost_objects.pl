@@ -153,9 +153,12 @@ $offset = -s $node->logfile;
 # Whether the caller sees the failure or the success of the next attempt
 # depends on which comes first.
 $node->psql('postgres', 'SELECT ckpx_global_checkpoint()');
-like(log_since($node, $offset),
-	qr/ckpx checkpoint failed in phase \w+: checkpoint object "\Q$file\E" is damaged/,
-	'body of an incremental: a merge finds it');
+wait_until(
+	sub {
+		log_since($node, $offset) =~ /ckpx checkpoint failed in phase \w+: checkpoint object "\Q$file\E" is damaged/;
+	},
+	'the log tells of the failure');
+pass('body of an incremental: a merge finds it');
 wait_for_sql($node,
 	"SELECT count(*) = 1 FROM ckpx_gaps WHERE from_lsn = '$f' AND to_lsn = '$g'");
 my $failed = sql('SELECT jobs_failed FROM ckpx_stat');
