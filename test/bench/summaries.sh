@@ -25,26 +25,31 @@ cpu_of_query() {
 }
 
 compare() {						# compare TITLE
-	local i one all theirs ones=() alls=() sums=() ratios=() all_ratios=()
+	local i one listed all theirs ones=() lists=() alls=() sums=() ratios=() list_ratios=() all_ratios=()
 	for ((i = 1; i <= rounds; i++)); do
 		one=$(cpu_of_query "SELECT sum(nblocks) FROM ckpx_changed_blocks('$start', '$end', 'changing') WHERE fork = 'main'")
 		ours=$(cat "$TMPDIR/result")
+		listed=$(cpu_of_query "$rows")
 		all=$(cpu_of_query "SELECT sum(nblocks) FROM ckpx_changed_blocks('$start', '$end')")
 		theirs=$(cpu_of_query "$union")
 		summarized=$(cat "$TMPDIR/result")
-		say "one table $one ms, all $all ms, summaries $theirs ms"
+		say "one table $one ms, with a row for each block $listed ms, all $all ms, summaries $theirs ms"
 		# What the summaries name of the table, the map must name.
 		[ "$ours" -ge "$summarized" ] && [ "$summarized" -gt "$nblocks" ]
 		ones+=("$one")
+		lists+=("$listed")
 		alls+=("$all")
 		sums+=("$theirs")
 		ratios+=("$(calc %.1f "$theirs / $one")")
+		list_ratios+=("$(calc %.1f "$theirs / $listed")")
 		all_ratios+=("$(calc %.1f "$theirs / $all")")
 	done
 	row "$1: one table, processor ms" "$(median_of %.1f "${ones[@]}")" "$(spread_of %.1f "${ones[@]}")"
+	row "  with a row for each block, processor ms" "$(median_of %.1f "${lists[@]}")" "$(spread_of %.1f "${lists[@]}")"
 	row "  all of the map, processor ms" "$(median_of %.1f "${alls[@]}")" "$(spread_of %.1f "${alls[@]}")"
 	row "  the union of the summaries, processor ms" "$(median_of %.0f "${sums[@]}")" "$(spread_of %.0f "${sums[@]}")"
 	row "  summaries / one table" "$(median_of %.1f "${ratios[@]}")" "$(spread_of %.1f "${ratios[@]}")" "> 10"
+	row "  summaries / one table with a row for each block" "$(median_of %.1f "${list_ratios[@]}")" "$(spread_of %.1f "${list_ratios[@]}")" "> 10"
 	row "  summaries / all of the map" "$(median_of %.1f "${all_ratios[@]}")" "$(spread_of %.1f "${all_ratios[@]}")" "> 10"
 }
 
@@ -73,10 +78,14 @@ summaries="FROM pg_available_wal_summaries() s WHERE s.start_lsn >= '$start' AND
 say "$(ask "SELECT count(*) || ' incrementals' FROM ckpx_checkpoints WHERE kind = 'incremental' AND start_lsn >= '$start'"), $(ask "SELECT count(*) || ' summaries' $summaries")"
 [ "$(ask "SELECT count(*) $summaries")" -ge "$nrounds" ]
 
-union="SELECT count(DISTINCT (c.relforknumber, c.relblocknumber))
+relfilenode=$(ask "SELECT pg_relation_filenode('changing')")
+union="SELECT count(*) FROM (SELECT c.relblocknumber
 	FROM pg_available_wal_summaries() s, pg_wal_summary_contents(s.tli, s.start_lsn, s.end_lsn) c
 	WHERE s.start_lsn >= '$start' AND s.end_lsn <= '$end' AND NOT c.is_limit_block
-		AND c.relfilenode = pg_relation_filenode('changing') AND c.relforknumber = 0"
+		AND c.relfilenode = $relfilenode AND c.relforknumber = 0
+	GROUP BY c.relblocknumber)"
+rows="SELECT count(*) FROM ckpx_changed_blocks('$start', '$end', 'changing') m, unnest(m.blocks) r,
+	generate_series(lower(r), upper(r) - 1) WHERE m.fork = 'main'"
 compare "$nrounds incrementals of $nblocks blocks (not 100,000)"
 ask "SELECT ckpx_global_checkpoint()" >/dev/null
 compare "the same from a global"
