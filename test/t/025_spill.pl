@@ -133,5 +133,58 @@ is_one_epoch($node, 'in the end');
 is(join(' ', store_files($node, qr/^seg_/)), '', 'no segment is left');
 covers_pages('after a restart');
 
+# ---- a spilled segment is damaged: there is no way on without it
+
+$node->safe_psql('postgres', 'SELECT ckpx_disable()');
+my $spilled = $node->safe_psql('postgres', 'SELECT segments_spilled FROM ckpx_stat');
+foreach my $round (7 .. 12)
+{
+	$node->safe_psql(
+		'postgres', qq{
+		DO \$\$
+		BEGIN
+			FOR i IN 1 .. 400 LOOP
+				EXECUTE format('CREATE TABLE spill_%s_%s (id int PRIMARY KEY, t text)', $round, i);
+				EXECUTE format('INSERT INTO spill_%s_%s VALUES (1, ''x'')', $round, i);
+			END LOOP;
+		END \$\$});
+}
+await_tracking($node);
+wait_for_sql($node, "SELECT segments_spilled > $spilled FROM ckpx_stat");
+my $from = runner('checkpointed_lsn');
+my $to = wal_position($node);
+foreach my $segment (store_files($node, qr/^seg_/))
+{
+	my $path = store_dir($node) . "/$segment";
+	open(my $file, '+<:raw', $path) or die "could not open \"$path\": $!";
+	seek($file, int((-s $path) * 0.4), 0);
+	print $file "\x01\xfe\x01\xfe";
+	close($file);
+}
+my $offset = -s $node->logfile;
+$node->safe_psql('postgres', 'SELECT ckpx_enable()');
+$node->psql('postgres', "SELECT ckpx_checkpoint(NULL, '60s')");
+wait_until(
+	sub {
+		log_since($node, $offset) =~ /WARNING:  ckpx checkpoint object "seg_[^"]+" is missing or damaged\n.*\n.*HINT:  Its WAL is read again/;
+	},
+	'a warning names a damaged segment', 60);
+pass('a damaged segment: a warning names it');
+wait_for_sql($node,
+	"SELECT problem IS NULL AND ckpx_wait_collected('$to') FROM ckpx_runner");
+$start = runner('epoch') == 1 ? $from : $to;
+if (runner('epoch') > 1)
+{
+	has_no_answer($node, $from, $to, 'its WAL is gone: no answer in its range');
+	$start = $node->safe_psql('postgres',
+		'SELECT to_lsn FROM ckpx_gaps ORDER BY epoch DESC LIMIT 1');
+}
+$node->safe_psql('postgres', 'UPDATE load_row SET n = n + 1 WHERE id < 100');
+$end = wal_position($node);
+covers_pages('a damaged segment');
+$node->restart;
+await_tracking($node);
+store_is_sound($node, 'after a damaged segment', 1);
+
 $node->stop('fast');
 done_testing();
