@@ -357,7 +357,8 @@ sub look
 	  if $state->{epoch_start} > $state->{checkpointed}
 	  || $state->{checkpointed} > $state->{collected}
 	  || $state->{collected} > $state->{flushed};
-	push @problems, chain_problems($state), $self->memory_problems($state),
+	push @problems, chain_problems($state),
+	  $self->memory_problems($state, %options),
 	  $self->pin_problems($state);
 	push @problems, $self->removal_problems($before, $state, %options)
 	  if defined $before;
@@ -429,8 +430,10 @@ sub chain_problems
 # What was finished once never changes.
 sub memory_problems
 {
-	my ($self, $state) = @_;
+	my ($self, $state, %options) = @_;
 	my @problems;
+	my @new_globals =
+	  grep { !defined $self->{entries}{ $_->{name} } } of_kind($state, 'global', 1);
 
 	push @problems, 'checkpointed_lsn went back'
 	  if $state->{checkpointed} < $self->{checkpointed};
@@ -450,8 +453,11 @@ sub memory_problems
 		  qw(kind start end epoch timeline location version size nblocks created finished);
 		$self->{entries}{ $entry->{name} } //= $entry;
 	}
+
+	# The incremental may have been collected before anybody saw it.
+	return @problems if $options{ageless} || @{ $options{collected} // [] };
 	push @problems, "$_->{name} ends where no incremental did"
-	  foreach grep { !$self->{ends}{ $_->{end} } } of_kind($state, 'global');
+	  foreach grep { !$self->{ends}{ $_->{end} } } @new_globals;
 	return @problems;
 }
 
