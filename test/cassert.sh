@@ -58,10 +58,11 @@ if [ "${1:-}" != --sanitize ]; then
 fi
 shift
 
-# The runtime has to be there before the server, which is not compiled for it.
-# PROFILE is what PGXS adds to the flags of compiler and linker.  Perl and bash
-# never give everything back, so nobody looks for leaks; the server's own stack
-# depth check does not know stacks that are elsewhere.
+# The runtime has to be there before the server, which is not compiled for it,
+# and in nothing else: some programs hang with it.  PROFILE is what PGXS adds to
+# the flags of compiler and linker.  The server never gives everything back, so
+# nobody looks for leaks; its stack depth check does not know stacks that are
+# elsewhere.
 exec "$top/test/private.sh" bash -c '
 	export PROFILE="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
 	test/build.sh || exit 1
@@ -69,7 +70,15 @@ exec "$top/test/private.sh" bash -c '
 	found=$TMPDIR/sanitizer
 	export ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0:abort_on_error=1:log_path=$found
 	export UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1:log_path=$found
-	LD_PRELOAD=$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libubsan.so) test/run.sh "$@"
+	bin=$(dirname "$(command -v postgres)")
+	mkdir "$bin/plain" && mv "$bin/postgres" "$bin/plain" || exit 1
+	cat >"$bin/postgres" <<-EOF
+		#!/bin/bash
+		export LD_PRELOAD=$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libubsan.so)\${LD_PRELOAD:+:\$LD_PRELOAD}
+		exec -a "\$0" "$bin/plain/postgres" "\$@"
+	EOF
+	chmod 755 "$bin/postgres"
+	test/run.sh "$@"
 	status=$?
 	# Also where no test noticed.
 	for file in "$found".*; do

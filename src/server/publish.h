@@ -3,8 +3,8 @@
  * publish.h
  *		The manifest: writing it, and removing what no manifest names.
  *
- * Only the checkpointer calls these; it is the only writer of the store's
- * files, so there is one order of manifests.
+ * Only the checkpointer calls these; it is the only writer of manifests, so
+ * there is one order of them.
  *
  *-------------------------------------------------------------------------
  */
