@@ -258,17 +258,23 @@ sweep_file(const char *file, void *arg)
 }
 
 static void
+remove_one(const char *name)
+{
+	CKPX_FAULT("remove-file");
+	ckpx_remove_file(name);
+	CHECK_FOR_INTERRUPTS();
+}
+
+static void
 remove_victims(CkpxSweep *sweep)
 {
 	ListCell   *cell;
 
 	foreach(cell, sweep->victims)
 	{
-		CKPX_FAULT("remove-file");
-		ckpx_remove_file(lfirst(cell));
+		remove_one(lfirst(cell));
 		if (sweep->objects_too)
 			ckpx_progress_done(foreach_current_index(cell) + 1);
-		CHECK_FOR_INTERRUPTS();
 	}
 }
 
@@ -354,11 +360,9 @@ ckpx_remove_objects(const CkpxEntry *entries, uint32 nentries)
 		{
 			char		name[CKPX_NAME_MAX];
 
-			CKPX_FAULT("remove-file");
 			ckpx_object_name(name, entry->kind, entry->epoch, entry->timeline,
 							 entry->start_lsn, entry->end_lsn, part);
-			ckpx_remove_file(name);
-			CHECK_FOR_INTERRUPTS();
+			remove_one(name);
 		}
 	}
 }
