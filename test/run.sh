@@ -110,21 +110,22 @@ keep_server_log() {
 	fi
 }
 
-# ---- TAP
+# ---- TAP, as many files at a time as there are cores
 
 run_tap() {
 	echo "== tap"
 	local files=("${tap_files[@]}")
 	[ ${#files[@]} -eq 0 ] && files=(test/t/*.pl)
 	logged "$logs/tap.log" make --no-print-directory -s installcheck REGRESS= ISOLATION= \
-		PROVE_TESTS="${files[*]}" PROVE_FLAGS="--verbose --timer" | grep --line-buffered -v '^ok '
-	local status=${PIPESTATUS[0]}
-	read -r ok bad <<<"$(awk '
-		/^ok [0-9]+/ { ok++ }
-		/^not ok [0-9]+/ && !/# TODO/ { bad++ }
-		# A file that died or broke off without a failed test of its own.
-		/^test\/t\/.*\(Wstat: .* Failed: 0\)/ { bad++ }
-		END { print ok + 0, bad + 0 }' "$logs/tap.log")"
+		PROVE_TESTS="${files[*]}" PROVE_FLAGS="--timer --jobs=$jobs"
+	local status=$?
+	# Each file's own log has all its results, each with the time before it; of
+	# a file that died or broke off without a failed test only prove tells.
+	read -r ok bad <<<"$(cat tmp_check/log/regress_log_* "$logs/tap.log" 2>/dev/null | awk '
+		/^\[[0-9:.]+\]\([0-9.]+s\) ok [0-9]+/ { ok++ }
+		/^\[[0-9:.]+\]\([0-9.]+s\) not ok [0-9]+/ && !/# TODO/ { bad++ }
+		/^test\/.*\(Wstat: .* Failed: 0\)/ { bad++ }
+		END { print ok + 0, bad + 0 }')"
 	[ "$status" -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
 	[ "$status" -ne 0 ] && [ -d tmp_check/log ] && cp -r tmp_check/log "$logs/tap-log"
 	count tap "$ok" "$bad"
