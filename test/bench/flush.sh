@@ -13,7 +13,7 @@
 
 pairs=${BENCH_FLUSH_PAIRS:-10}
 seconds=${BENCH_FLUSH_SECONDS:-62}
-scale=${BENCH_FLUSH_SCALE:-20}
+scale=${BENCH_FLUSH_SCALE:-50}
 
 new_cluster "shared_buffers = '128MB'" "checkpoint_timeout = '30s'" "max_wal_size = '8GB'" \
 	"max_slot_wal_keep_size = '4GB'" "autovacuum = off" "shared_preload_libraries = 'ckpx'"
