@@ -57,6 +57,7 @@ CKPX_FAULT_POINT("flush-write", "before a buffer is looked at to be written")
 CKPX_FAULT_POINT("flush-pin", "a buffer is pinned, not locked yet")
 CKPX_FAULT_POINT("flush-written", "all blocks of a durable pass are written, none is synced yet")
 CKPX_FAULT_POINT("flush-fsync", "before a data file is synced")
+CKPX_FAULT_POINT("flush-writeback", "before the kernel is asked to write back a part of a data file")
 
 /* WAL release */
 CKPX_FAULT_POINT("release-ticket", "the release ticket was taken")

@@ -172,6 +172,7 @@ keep_pace(const CkpxWriteOptions *options, uint64 started_ms, uint64 written,
 						  (uint64) ckpx_flush_rate_limit);
 		if (started_ms + pace_ms <= now || is_overtaken(options))
 			break;
+		ckpx_writeback_step();
 		ckpx_worker_wait((long) Min(started_ms + pace_ms - now, 1000));
 	}
 }

@@ -346,6 +346,8 @@ ckpx_flusher_step(void)
 	booted = CkpxShared->booted;
 	LWLockRelease(CkpxShared->lock);
 
+	if (booted)
+		ckpx_writeback_step();
 	ntickets = ckpx_dequeue(CKPX_QUEUE_DIRTY, tickets, CKPX_QUEUE_BATCH);
 	serve_tickets(tickets, ntickets, CKPX_FLUSH_FORCED);
 	busy = booted && serve_range();

@@ -2,7 +2,8 @@
  *
  * flusher.h
  *		The parts of the flusher: passes (flush_pass.c), the list of relations
- *		(flush_sheet.c), and the step that joins them (flusher.c).
+ *		(flush_sheet.c), hints to the kernel (flush_writeback.c), and the step
+ *		that joins them (flusher.c).
  *
  * A durable pass up to an LSN leaves every change before it, of what it is
  * about, on disk, whatever happens to these blocks meanwhile.  It always ends:
@@ -69,7 +70,7 @@ extern bool ckpx_flush_urgent(void);
  * The work sheet: look at the buffers, bring the list of relations up to
  * date, and decide.  Tickets for what is to be done now go to the dirty
  * queue.  _flushed notes that changes before 'lsn' of a relation are on disk,
- * _failed an error; both do nothing where it is not listed.
+ * and lists it if there is room; _failed notes an error if it is listed.
  */
 extern void ckpx_sheet_update(void);
 extern void ckpx_sheet_flushed(const CkpxRelKey *key, XLogRecPtr lsn);
@@ -80,5 +81,12 @@ extern void ckpx_sheet_failed(const CkpxRelKey *key, const char *error);
  * cycle are we?
  */
 extern bool ckpx_sheet_is_late(XLogRecPtr *redo, int64 *window_ms);
+
+/*
+ * With ckpx.flush on, ask the kernel to write back the part of the changed
+ * files that is due now.  To be called about every second, in a pass too;
+ * more often does no harm.
+ */
+extern void ckpx_writeback_step(void);
 
 #endif							/* CKPX_FLUSHER_H */

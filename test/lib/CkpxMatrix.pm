@@ -66,6 +66,7 @@ max_slot_wal_keep_size = '2GB'
 checkpoint_timeout = '1h'
 ckpx.gc_keep_time = 0
 ckpx.post_checkpoint_command = 'true'
+ckpx.flush = on
 EOC
 	$node->start;
 	create_load($node);

@@ -42,7 +42,7 @@ our @EXPORT = qw(
   decoded_blocks wal_summaries missing_by_summary
   missing_by_page_lsn missing_by_waldump missing_by_cold_copies
   is_covered covers_all_oracles
-  session ask end_session
+  session ask end_session start_strace
 );
 
 # How long a condition may take to come true, in seconds.
@@ -227,6 +227,33 @@ sub end_session
 
 	$session->{in} .= "\\q\n";
 	$session->{handle}->finish;
+	return;
+}
+
+=head2 start_strace($node, $calls, $file)
+
+Have strace write these system calls of the flusher to a file, with the paths of
+the files they are about; a handle of IPC::Run, which SIGINT ends.  Nothing where
+there is no strace or it may not attach.
+
+=cut
+
+sub start_strace
+{
+	my ($node, $calls, $file) = @_;
+	my $pid = $node->safe_psql('postgres', q{SELECT pid FROM ckpx_workers WHERE name = 'flusher'});
+	my $out = '';
+
+	return if !grep { -x "$_/strace" } split /:/, $ENV{PATH};
+	my $strace = IPC::Run::start(
+		[ 'strace', '-f', '-y', '-e', "trace=$calls", '-o', $file, '-p', $pid ],
+		'<', \undef, '>&', \$out);
+	return $strace if eval {
+		wait_until(sub { $strace->pump_nb; die $out if $out =~ /not permitted/; $out =~ /attached/ },
+			'strace is attached', 20);
+	};
+	Test::More::note("strace cannot attach: $out");
+	$strace->kill_kill;
 	return;
 }
 

@@ -147,23 +147,19 @@ is($flush->(), "t\n", 'after the sync it is flushed');
 
 SKIP:
 {
-	skip 'no strace', 2 if !grep { -x "$_/strace" } split /:/, $ENV{PATH};
-	my $pid = sql(q{SELECT pid FROM ckpx_workers WHERE name = 'flusher'});
 	my $trace = "$PostgreSQL::Test::Utils::tmp_check/strace";
-	my ($tin, $tout) = ('', '');
-	my $strace = IPC::Run::start(
-		[ 'strace', '-f', '-y', '-e', 'trace=fsync,pwrite64,futex', '-o', $trace, '-p', $pid ],
-		'<', \$tin, '>&', \$tout);
-	my $attached = eval {
-		wait_until(sub { $tout =~ /attached/ or die "$tout" if $tout =~ /attached|not permitted/; },
-			'strace is attached', 20);
-	};
-	skip "strace cannot attach: $tout", 2 if !$attached;
+	my $strace = start_strace($node, 'fsync,pwrite64,futex', $trace);
+	skip 'strace cannot attach', 2 if !$strace;
+	sql(q{ALTER SYSTEM SET fsync = on});
+	$node->reload;
+	wait_for_sql($node, 'SHOW fsync', 'on');
 	my $path = sql(q{SELECT pg_relation_filepath('t')});
 	$node->safe_psql('postgres', q{UPDATE t SET v = 'c'});
 	sql(q{SELECT ckpx_flush_table('t')});
 	$strace->signal('INT');
 	$strace->finish;
+	sql(q{ALTER SYSTEM RESET fsync});
+	$node->reload;
 	my @calls = grep { m{/\Q$path\E>} } split /\n/, slurp_file($trace);
 	my ($last_write) = grep { $calls[$_] =~ /pwrite64/ } reverse 0 .. $#calls;
 	my ($last_fsync) = grep { $calls[$_] =~ /fsync/ } reverse 0 .. $#calls;

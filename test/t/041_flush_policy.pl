@@ -132,6 +132,43 @@ is(sql(q{SELECT flushed, blocks_remaining > 0 FROM ckpx_flush_table('slow', NULL
 set('ckpx.flush_rate_limit', 0);
 is(sql(q{SELECT flushed FROM ckpx_flush_table('slow')}), 't', 'without the limit it does');
 
+# ---- the kernel is asked to write changed files back, whoever wrote to them
+
+my $asked = q{SELECT coalesce(sum(passed), 0) FROM ckpx_fault_list() WHERE name = 'flush-writeback'};
+sql(q{SELECT ckpx_fault_add('flush-writeback', 'sleep', NULL, '0')});
+wait_for_sql($node, "SELECT ($asked) > 0");
+pass('files with changes are swept');
+
+SKIP:
+{
+	my $trace = "$PostgreSQL::Test::Utils::tmp_check/strace";
+	my $strace = start_strace($node, 'sync_file_range', $trace);
+	skip 'strace cannot attach', 1 if !$strace;
+	my $path = sql(q{SELECT pg_relation_filepath('slow')});
+
+	set('fsync', 'on');
+	# All its blocks are clean, so these are no writes of our own.
+	ok(wait_until(
+			sub { slurp_file($trace) =~ m{sync_file_range\(\d+<[^>]*/\Q$path\E>, 0, .*WRITE\)} },
+			'the file is written back'),
+		'a file that nobody is writing to as well');
+	$strace->signal('INT');
+	$strace->finish;
+	set('fsync', 'off');
+}
+
+# A pass of some seconds would take the steps, too.
+set('ckpx.flush', 'demand');
+set('ckpx.flush_rate_limit', q{'2MB'});
+wait_for_sql($node, 'SHOW ckpx.flush', 'demand');
+sql(q{UPDATE slow SET id = id});
+sql(q{SELECT ckpx_fault_remove('flush-writeback'), ckpx_fault_add('flush-writeback', 'sleep', NULL, '0')});
+is(sql(q{SELECT flushed FROM ckpx_flush_table('slow')}), 't', 'a flush that takes its time');
+is(sql($asked), 0, 'without ckpx.flush = on no file is swept');
+sql(q{SELECT ckpx_fault_remove('flush-writeback')});
+set('ckpx.flush_rate_limit', 0);
+set('ckpx.flush', 'on');
+
 # ---- a standby
 
 $node->backup('b');
