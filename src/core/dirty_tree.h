@@ -77,6 +77,8 @@ typedef struct CkpxRelation
 	CkpxBlockSet blocks;		/* with the limit block */
 	BlockNumber last_vm_block;	/* decoder's shortcut: the VM block marked for
 								 * this fork last; not encoded */
+	struct CkpxRelation *appended;	/* decoder's shortcut: the row with those
+									 * of the blocks that got rows; not encoded */
 } CkpxRelation;
 
 typedef struct CkpxDirtyTree CkpxDirtyTree;

@@ -114,18 +114,6 @@ ckpx_flush_deadline(int64 now_ms, int64 flush_interval_ms, uint32 jitter)
 	return now_ms + gap * percent / 100;
 }
 
-void
-ckpx_flush_split(uint64 dirty_bytes, uint64 inserted, uint64 deleted,
-				 uint64 *append_bytes, uint64 *delete_bytes)
-{
-	if (deleted <= inserted)
-		*append_bytes = dirty_bytes;
-	else
-		*append_bytes = (uint64) ((double) dirty_bytes *
-								  ((double) inserted / (double) deleted));
-	*delete_bytes = dirty_bytes - *append_bytes;
-}
-
 bool
 ckpx_flush_is_late(int64 cycle_age_ms, int64 timeout_ms, uint64 cycle_wal,
 				   uint64 max_cycle_wal)

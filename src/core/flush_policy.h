@@ -5,8 +5,9 @@
  *		a reason for each relation out.
  *
  * A relation's dirty bytes are told apart into append bytes (blocks that got
- * rows) and delete bytes (blocks in which rows were only deleted).  The first
- * rule that holds is the relation's reason:
+ * rows, and those of which nothing is known) and delete bytes (blocks that
+ * only lost rows or changed them: deletes, old versions, locks, pruning).  The
+ * first rule that holds is the relation's reason:
  *
  *		FORCED		somebody asked for it
  *		DEADLINE	it has been dirty for five flush intervals, give or take
@@ -80,15 +81,6 @@ extern void ckpx_flush_decide(const CkpxFlushPolicy *policy, int64 now_ms,
  */
 extern int64 ckpx_flush_deadline(int64 now_ms, int64 flush_interval_ms,
 								 uint32 jitter);
-
-/*
- * Tell 'dirty_bytes' apart by the rows that WAL inserted and deleted: an
- * update is both, and the block that got its new row counts as appended.
- * Where no rows were counted (an index, a sequence) all is appended.
- */
-extern void ckpx_flush_split(uint64 dirty_bytes, uint64 inserted,
-							 uint64 deleted, uint64 *append_bytes,
-							 uint64 *delete_bytes);
 
 /*
  * Is it time for the writes by policy?  A page that is written once per

@@ -5,8 +5,8 @@
  *		when, and whether to flush them.
  *
  * At each tick one walk over the buffer headers gives the dirty blocks of each
- * relation; the counters of the logtail tell appended from deleted rows.  The
- * sheet lies in shared memory, of fixed size: where more relations are dirty
+ * relation; the logtail knows those of them that were only thinned since the
+ * relation was flushed, and all others count as appended.  The sheet lies in shared memory, of fixed size: where more relations are dirty
  * than it has lines, those with the most dirty blocks have one, so the others
  * have no deadline, which PostgreSQL's checkpoint makes good.
  *
@@ -34,8 +34,8 @@ typedef struct SheetRow
 	CkpxRelKey	key;			/* for dynahash: first */
 	XLogRecPtr	flushed_lsn;	/* as far as this process knows */
 	uint64		dirty_blocks;
-	uint64		inserted;		/* rows, since then */
-	uint64		deleted;
+	uint64		thinned_blocks; /* of these, changed without getting rows */
+	const CkpxRelation *thinned;	/* which those are, or NULL: none */
 } SheetRow;
 
 /* The checkpoint cycle, as far as this process has seen it. */
@@ -73,12 +73,43 @@ create_rows(void)
 					   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
+/* From where on changes of a relation count, at this tick. */
+static XLogRecPtr
+flushed_lsn(void *arg, const CkpxRelKey *key)
+{
+	const XLogRecPtr *durable = arg;
+	const CkpxFlushRelation *relation = find_relation(key);
+
+	return relation == NULL ? *durable : Max(relation->flushed_lsn, *durable);
+}
+
+/* Which blocks were only thinned, as far as the logtail in memory knows. */
+static CkpxDirtyTree *
+find_thinned(XLogRecPtr durable)
+{
+	CkpxDirtyTree *volatile thinned = NULL;
+	CkpxSegmentRef *refs;
+	uint32		nrefs;
+
+	refs = ckpx_logtail_pin(durable, PG_UINT64_MAX, &nrefs);
+	PG_TRY();
+	{
+		thinned = ckpx_segments_thinned(refs, nrefs, flushed_lsn, &durable);
+	}
+	PG_FINALLY();
+	{
+		ckpx_logtail_unpin(refs, nrefs);
+	}
+	PG_END_TRY();
+	return thinned;
+}
+
 /*
  * Count the dirty blocks of permanent relations.  Neighbours often belong to
  * the same relation, so the last row is remembered.
  */
 static HTAB *
-count_dirty(XLogRecPtr durable)
+count_dirty(XLogRecPtr durable, const CkpxDirtyTree *thinned)
 {
 	const uint32 flags = BM_DIRTY | BM_VALID | BM_TAG_VALID | BM_PERMANENT;
 	HTAB	   *rows = create_rows();
@@ -111,59 +142,17 @@ count_dirty(XLogRecPtr durable)
 			row = hash_search(rows, &key, HASH_ENTER, &found);
 			if (!found)
 			{
-				const CkpxFlushRelation *old = find_relation(&key);
-
-				row->flushed_lsn = old != NULL ?
-					Max(old->flushed_lsn, durable) : durable;
-				row->dirty_blocks = row->inserted = row->deleted = 0;
+				row->flushed_lsn = flushed_lsn(&durable, &key);
+				row->dirty_blocks = row->thinned_blocks = 0;
+				row->thinned = ckpx_dirty_tree_find(thinned, &key);
 			}
 		}
 		row->dirty_blocks++;
+		if (row->thinned != NULL && tag.forkNum == MAIN_FORKNUM &&
+			ckpx_block_set_contains(&row->thinned->blocks, tag.blockNum))
+			row->thinned_blocks++;
 	}
 	return rows;
-}
-
-/*
- * Add the rows that the logtail's part in memory counted, in segments that a
- * relation was not flushed up to the end of.
- */
-static void
-add_tuples(HTAB *rows)
-{
-	CkpxSegmentRef *refs;
-	uint32		nrefs;
-
-	refs = ckpx_logtail_pin(InvalidXLogRecPtr, PG_UINT64_MAX, &nrefs);
-	PG_TRY();
-	{
-		for (uint32 i = 0; i < nrefs; i++)
-		{
-			CkpxRelationView view;
-			Size		offset = 0;
-			const char *problem;
-
-			CHECK_FOR_INTERRUPTS();
-			while (refs[i].bytes != NULL &&
-				   ckpx_relation_view_next(refs[i].bytes, refs[i].info.bytes,
-										   &offset, &view, &problem))
-			{
-				SheetRow   *row;
-
-				if (view.key.fork != MAIN_FORKNUM)
-					continue;
-				row = hash_search(rows, &view.key, HASH_FIND, NULL);
-				if (row == NULL || refs[i].info.end_lsn <= row->flushed_lsn)
-					continue;
-				row->inserted += view.counters.tuples_inserted;
-				row->deleted += view.counters.tuples_deleted;
-			}
-		}
-	}
-	PG_FINALLY();
-	{
-		ckpx_logtail_unpin(refs, nrefs);
-	}
-	PG_END_TRY();
 }
 
 /* Dirtiest first; of clean ones those with something to tell. */
@@ -210,9 +199,9 @@ build_sheet(HTAB *rows, XLogRecPtr durable, uint32 *count)
 		if (old != NULL)
 			*relation = *old;
 		relation->dirty_blocks = row->dirty_blocks;
-		ckpx_flush_split(row->dirty_blocks * BLCKSZ, row->inserted,
-						 row->deleted, &relation->append_bytes,
-						 &relation->delete_bytes);
+		relation->delete_bytes = row->thinned_blocks * BLCKSZ;
+		relation->append_bytes = row->dirty_blocks * BLCKSZ -
+			relation->delete_bytes;
 		relation->flushed_lsn = row->flushed_lsn;
 
 		/*
@@ -342,8 +331,7 @@ ckpx_sheet_update(void)
 	durable = CkpxShared->durable_lsn;
 	LWLockRelease(CkpxShared->lock);
 
-	rows = count_dirty(durable);
-	add_tuples(rows);
+	rows = count_dirty(durable, find_thinned(durable));
 	sheet = build_sheet(rows, durable, &count);
 	pressure = decide(sheet, count);
 
@@ -357,6 +345,28 @@ ckpx_sheet_update(void)
 		queue_tickets(sheet, count);
 }
 
+/*
+ * A new line in its place, or NULL where the sheet is full.  The lock is held
+ * exclusively.
+ */
+static CkpxFlushRelation *
+add_relation(const CkpxRelKey *key)
+{
+	CkpxFlushShared *flush = CkpxShared->flush;
+	uint32		i = flush->nrelations;
+
+	if (i == CKPX_FLUSH_RELATIONS)
+		return NULL;
+	while (i > 0 && ckpx_rel_key_compare(&flush->relations[i - 1].key, key) > 0)
+		i--;
+	memmove(&flush->relations[i + 1], &flush->relations[i],
+			(flush->nrelations - i) * sizeof(CkpxFlushRelation));
+	flush->nrelations++;
+	memset(&flush->relations[i], 0, sizeof(CkpxFlushRelation));
+	flush->relations[i].key = *key;
+	return &flush->relations[i];
+}
+
 void
 ckpx_sheet_flushed(const CkpxRelKey *key, XLogRecPtr lsn)
 {
@@ -364,6 +374,8 @@ ckpx_sheet_flushed(const CkpxRelKey *key, XLogRecPtr lsn)
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	relation = find_relation(key);
+	if (relation == NULL)
+		relation = add_relation(key);
 	if (relation != NULL)
 	{
 		relation->flushed_lsn = Max(relation->flushed_lsn, lsn);

@@ -15,6 +15,7 @@
 
 #include "server/compat.h"
 #include "server/logtail_internal.h"
+#include "utils/memutils.h"
 
 /* The pins that this process holds. */
 static uint32 my_pins[CKPX_MAX_SEGMENTS];
@@ -97,7 +98,7 @@ list_append(const CkpxSegmentInfo *info, dsa_pointer data)
 
 		slot->info = *info;
 		slot->data = data;
-		slot->allocated = ckpx_logtail_rounded(info->bytes);
+		slot->allocated = ckpx_logtail_rounded(ckpx_segment_size(info));
 		slot->pins = 0;
 		slot->retired = false;
 		logtail->used += slot->allocated;
@@ -152,45 +153,60 @@ merge_was_done(void)
 	LWLockRelease(CkpxShared->logtail_lock);
 }
 
+/* False where there is no memory, or no slot. */
+static bool
+store_and_append(const CkpxSegmentInfo *info, const CkpxSegmentRows *rows)
+{
+	dsa_pointer data;
+
+	if (!ckpx_segment_store(info, rows, &data))
+		return false;
+	if (list_append(info, data))
+		return true;
+	if (DsaPointerIsValid(data))
+		dsa_free(ckpx_logtail_area, data);
+	return false;
+}
+
 bool
 ckpx_logtail_add(const CkpxSegmentInfo *given, const CkpxDirtyTree *tree,
-				 XLogRecPtr boundary)
+				 const CkpxDirtyTree *appended, XLogRecPtr boundary)
 {
 	CkpxSegmentInfo info = *given;
-	CkpxRelation **relations;
-	uint32		count;
-	bool		added = false;
+	CkpxSegmentRows rows;
+	MemoryContext context;
+	MemoryContext oldcontext;
+	bool		added;
 
 	check_range(given);
 	ckpx_logtail_attach();
 
-	relations = ckpx_dirty_tree_sorted(tree, &count);
-	info.nrelations = count;
-	info.nblocks = ckpx_dirty_tree_nblocks(tree);
-	info.bytes = ckpx_segment_size(relations, count);
+	context = AllocSetContextCreate(CurrentMemoryContext, "ckpx segment",
+									ALLOCSET_DEFAULT_SIZES);
+	oldcontext = MemoryContextSwitchTo(context);
+	ckpx_segment_rows(&rows, tree, appended);
+	ckpx_segment_measure(&info, &rows);
 	info.spilled = false;
 	info.spilling = false;
 	info.nparts = 0;
 
-	if (merge_is_due(info.bytes))
+	if (merge_is_due(ckpx_segment_size(&info)))
 	{
 		(void) ckpx_logtail_merge(boundary);
 		merge_was_done();
 	}
-	for (int attempt = 0; !added && attempt < 2; attempt++)
+	added = store_and_append(&info, &rows);
+	if (!added && ckpx_logtail_merge(boundary))
+		added = store_and_append(&info, &rows);
+	if (!added && rows.nthinned > 0)
 	{
-		dsa_pointer data;
-
-		if (attempt > 0 && !ckpx_logtail_merge(boundary))
-			break;
-		if (!ckpx_segment_store(relations, count, info.bytes, &data))
-			continue;
-		added = list_append(&info, data);
-		if (!added && DsaPointerIsValid(data))
-			dsa_free(ckpx_logtail_area, data);
+		rows.nthinned = 0;
+		ckpx_segment_measure(&info, &rows);
+		added = store_and_append(&info, &rows);
 	}
-	if (relations != NULL)
-		pfree(relations);
+
+	MemoryContextSwitchTo(oldcontext);
+	MemoryContextDelete(context);
 	return added;
 }
 
@@ -201,7 +217,7 @@ ckpx_logtail_add_spilled(const CkpxSegmentInfo *given)
 
 	check_range(given);
 	ckpx_logtail_attach();
-	info.bytes = 0;
+	info.bytes = info.thinned_bytes = 0;
 	info.spilled = true;
 	info.spilling = false;
 	return list_append(&info, InvalidDsaPointer);
@@ -223,6 +239,7 @@ ckpx_logtail_pin_slot(CkpxLogtail *logtail, uint32 number, CkpxSegmentRef *ref)
 		ref->bytes = dsa_get_address(ckpx_logtail_area, slot->data);
 	else
 		ref->bytes = "";
+	ref->thinned = ref->bytes == NULL ? NULL : ref->bytes + ref->info.bytes;
 }
 
 void
@@ -298,7 +315,7 @@ ckpx_logtail_mark_spilled(XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 		slot->info.spilled = true;
 		slot->info.spilling = false;
 		slot->info.nparts = nparts;
-		slot->info.bytes = 0;
+		slot->info.bytes = slot->info.thinned_bytes = 0;
 
 		/* Who pinned it before reads on; the last of them frees the bytes. */
 		slot_settle(logtail, logtail->order[index]);

@@ -5,8 +5,9 @@
  *		of segments in shared memory, one per cut, adjoining.
  *
  * A segment's map is one allocation in a DSA area of fixed size, in the byte
- * form of dirty_tree.h, so any backend reads it in place.  Readers pin a
- * segment; a pinned segment that is trimmed or merged away lives on until it
+ * form of dirty_tree.h, so any backend reads it in place.  Behind it, in the
+ * same form, is what only the flusher asks for: the blocks of heaps that were
+ * thinned, that is, changed without getting a row.  Readers pin a segment; a pinned segment that is trimmed or merged away lives on until it
  * is unpinned, which also happens by itself at the end of the process.
  *
  * When half of the memory is taken, or the list is full, adjoining segments
@@ -52,6 +53,7 @@ typedef struct CkpxSegmentInfo
 	int64		created_at;		/* TimestampTz of the cut */
 	uint64		clock_ms;		/* monotonic */
 	Size		bytes;			/* length of its byte form */
+	Size		thinned_bytes;	/* length of what is behind that */
 	bool		spilled;		/* in an object file, not in memory */
 	bool		spilling;		/* its object is being written */
 	uint32		nparts;			/* spilled: files of its object */
@@ -68,6 +70,7 @@ typedef struct CkpxSegmentRef
 	uint32		slot;
 	CkpxSegmentInfo info;
 	const char *bytes;			/* NULL when spilled, never NULL otherwise */
+	const char *thinned;		/* the same */
 } CkpxSegmentRef;
 
 extern Size ckpx_logtail_shmem_size(void);
@@ -76,13 +79,16 @@ extern void ckpx_logtail_shmem_init(CkpxLogtail *logtail, bool found);
 /*
  * Runner: append a cut, taking 'tree' by value; nrelations, nblocks and bytes
  * are taken from it, and whether it is spilled from the function's name.
- * False when there is no room even after merging on both sides of 'boundary'
+ * 'appended' has a row for each heap of the tree, with those of its blocks
+ * that got rows; where memory is short the segment does without.  False when there is no room even after merging on both sides of 'boundary'
  * (InvalidXLogRecPtr: anywhere); the segment was not added then.  The segment
  * must start where the last one ended, in the same epoch, or the list be
  * empty; anything else is an error.
  */
 extern bool ckpx_logtail_add(const CkpxSegmentInfo *info,
-							 const CkpxDirtyTree *tree, XLogRecPtr boundary);
+							 const CkpxDirtyTree *tree,
+							 const CkpxDirtyTree *appended,
+							 XLogRecPtr boundary);
 
 /* Runner: append a segment whose object is on disk (at boot). */
 extern bool ckpx_logtail_add_spilled(const CkpxSegmentInfo *info);
@@ -122,6 +128,21 @@ extern CkpxSegmentRef *ckpx_logtail_pin(XLogRecPtr start_lsn,
 extern void ckpx_logtail_unpin(CkpxSegmentRef *refs, uint32 count);
 extern void ckpx_logtail_unpin_all(void);
 extern CkpxSegmentInfo *ckpx_logtail_copy(uint32 *count);
+
+/* From which LSN on are the changes of a relation of interest? */
+typedef XLogRecPtr (*CkpxSinceCallback) (void *arg, const CkpxRelKey *key);
+
+/*
+ * The blocks that all these segments together only thinned, in a tree from the
+ * current memory context; of relations that have any.  Segments that end at or
+ * before what 'since' says of a relation do not count for it ('since' NULL:
+ * all count), one that it lies in counts as a whole.  What is spilled is not
+ * known and does not count.
+ */
+extern CkpxDirtyTree *ckpx_segments_thinned(const CkpxSegmentRef *refs,
+											uint32 count,
+											CkpxSinceCallback since,
+											void *arg);
 
 /* Bytes in use, bytes there are, segments in the list; any may be NULL. */
 extern void ckpx_logtail_usage(Size *used, Size *total, uint32 *nsegments);

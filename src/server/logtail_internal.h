@@ -13,6 +13,7 @@
  *	logtail.c			the list, and pins
  *	logtail_memory.c	the area and the bytes in it
  *	logtail_merge.c	neighbours made one
+ *	logtail_thinned.c	which blocks were only thinned
  *
  * Only these include this header.
  *
@@ -57,16 +58,42 @@ extern void ckpx_logtail_attach(void);
 /* The size to allocate for 'size' bytes. */
 extern Size ckpx_logtail_rounded(Size size);
 
+/* What the bytes of a segment are made of: sorted relations. */
+typedef struct CkpxSegmentRows
+{
+	CkpxRelation **relations;
+	uint32		nrelations;
+	CkpxRelation **thinned;
+	uint32		nthinned;
+} CkpxSegmentRows;
+
 /*
- * The byte form of sorted relations: its size; written to 'place', which has
- * just that many bytes; or in shared memory that is allocated for it.  _store
- * is false where there is no memory; an empty tree needs none.
+ * Set what 'info' tells of the rows' number and size; write the rows to
+ * 'place', which has just that size; or to shared memory that is allocated for
+ * it.  _store is false where there is no memory; an empty tree needs none.
  */
-extern Size ckpx_segment_size(CkpxRelation **relations, uint32 count);
-extern void ckpx_segment_encode(CkpxRelation **relations, uint32 count,
-								char *place, Size size);
-extern bool ckpx_segment_store(CkpxRelation **relations, uint32 count,
-							   Size size, dsa_pointer *data);
+extern void ckpx_segment_measure(CkpxSegmentInfo *info,
+								 const CkpxSegmentRows *rows);
+extern void ckpx_segment_encode(const CkpxSegmentInfo *info,
+								const CkpxSegmentRows *rows, char *place);
+extern bool ckpx_segment_store(const CkpxSegmentInfo *info,
+							   const CkpxSegmentRows *rows,
+							   dsa_pointer *data);
+
+/* All bytes of a segment. */
+static inline Size
+ckpx_segment_size(const CkpxSegmentInfo *info)
+{
+	return info->bytes + info->thinned_bytes;
+}
+
+/*
+ * logtail_thinned.c: the rows of a tree with what was thinned, from the
+ * current memory context.
+ */
+extern void ckpx_segment_rows(CkpxSegmentRows *rows,
+							  const CkpxDirtyTree *tree,
+							  const CkpxDirtyTree *appended);
 
 /* Let go of a slot's bytes.  The lock is held exclusively. */
 extern void ckpx_logtail_free_data(CkpxLogtail *logtail, CkpxSlot *slot);

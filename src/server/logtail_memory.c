@@ -147,8 +147,8 @@ ckpx_logtail_free_data(CkpxLogtail *logtail, CkpxSlot *slot)
 	}
 }
 
-Size
-ckpx_segment_size(CkpxRelation **relations, uint32 count)
+static Size
+encoded_size(CkpxRelation **relations, uint32 count)
 {
 	Size		size = 0;
 
@@ -157,13 +157,23 @@ ckpx_segment_size(CkpxRelation **relations, uint32 count)
 	return size;
 }
 
+void
+ckpx_segment_measure(CkpxSegmentInfo *info, const CkpxSegmentRows *rows)
+{
+	info->nrelations = rows->nrelations;
+	info->nblocks = 0;
+	for (uint32 i = 0; i < rows->nrelations; i++)
+		info->nblocks += ckpx_block_set_count(&rows->relations[i]->blocks);
+	info->bytes = encoded_size(rows->relations, rows->nrelations);
+	info->thinned_bytes = encoded_size(rows->thinned, rows->nthinned);
+}
+
 /*
- * Write the byte form to 'place', which has 'size' bytes.  One relation at a
+ * Write relations to 'place', which has 'size' bytes.  One relation at a
  * time, because a whole tree may pass the limit of a StringInfo.
  */
-void
-ckpx_segment_encode(CkpxRelation **relations, uint32 count, char *place,
-					Size size)
+static void
+encode(CkpxRelation **relations, uint32 count, char *place, Size size)
 {
 	StringInfoData buf;
 	Size		offset = 0;
@@ -185,14 +195,20 @@ ckpx_segment_encode(CkpxRelation **relations, uint32 count, char *place,
 	pfree(buf.data);
 }
 
-/*
- * Allocate shared memory for the relations and fill it.  False where there is
- * no memory; an empty tree needs none.
- */
+void
+ckpx_segment_encode(const CkpxSegmentInfo *info, const CkpxSegmentRows *rows,
+					char *place)
+{
+	encode(rows->relations, rows->nrelations, place, info->bytes);
+	encode(rows->thinned, rows->nthinned, place + info->bytes,
+		   info->thinned_bytes);
+}
+
 bool
-ckpx_segment_store(CkpxRelation **relations, uint32 count, Size size,
+ckpx_segment_store(const CkpxSegmentInfo *info, const CkpxSegmentRows *rows,
 				   dsa_pointer *data)
 {
+	Size		size = ckpx_segment_size(info);
 	dsa_pointer place;
 
 	*data = InvalidDsaPointer;
@@ -208,8 +224,8 @@ ckpx_segment_store(CkpxRelation **relations, uint32 count, Size size,
 
 	PG_TRY();
 	{
-		ckpx_segment_encode(relations, count,
-							dsa_get_address(ckpx_logtail_area, place), size);
+		ckpx_segment_encode(info, rows,
+							dsa_get_address(ckpx_logtail_area, place));
 	}
 	PG_CATCH();
 	{

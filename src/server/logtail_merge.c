@@ -116,7 +116,7 @@ replace_group(const uint16 *members, uint32 count,
 		slot = &logtail->slots[members[i]];
 		if (slot->pins == 1 &&
 			(!overwrite || (DsaPointerIsValid(slot->data) &&
-							slot->allocated >= info->bytes)))
+							slot->allocated >= ckpx_segment_size(info))))
 			target = members[i];
 	}
 	if (target == NO_SLOT && !overwrite && logtail->nfree > 0)
@@ -136,12 +136,12 @@ replace_group(const uint16 *members, uint32 count,
 	slot = &logtail->slots[target];
 	if (overwrite)
 		memcpy(dsa_get_address(ckpx_logtail_area, slot->data), bytes,
-			   info->bytes);
+			   ckpx_segment_size(info));
 	else
 	{
 		ckpx_logtail_free_data(logtail, slot);
 		slot->data = data;
-		slot->allocated = ckpx_logtail_rounded(info->bytes);
+		slot->allocated = ckpx_logtail_rounded(ckpx_segment_size(info));
 		logtail->used += slot->allocated;
 	}
 	slot->info = *info;
@@ -163,8 +163,8 @@ static bool
 merge_pinned(const uint16 *members, const CkpxSegmentRef *refs, uint32 count)
 {
 	CkpxDirtyTree *tree = ckpx_dirty_tree_create(CurrentMemoryContext);
-	CkpxRelation **relations;
-	uint32		nrelations;
+	CkpxDirtyTree *thinned;
+	CkpxSegmentRows rows;
 	CkpxSegmentInfo info;
 	dsa_pointer data;
 	char	   *bytes;
@@ -181,12 +181,12 @@ merge_pinned(const uint16 *members, const CkpxSegmentRef *refs, uint32 count)
 				 problem ? problem : "unknown problem");
 	}
 	combine_info(&info, refs, count);
-	relations = ckpx_dirty_tree_sorted(tree, &nrelations);
-	info.nrelations = nrelations;
-	info.nblocks = ckpx_dirty_tree_nblocks(tree);
-	info.bytes = ckpx_segment_size(relations, nrelations);
+	thinned = ckpx_segments_thinned(refs, count, NULL, NULL);
+	rows.relations = ckpx_dirty_tree_sorted(tree, &rows.nrelations);
+	rows.thinned = ckpx_dirty_tree_sorted(thinned, &rows.nthinned);
+	ckpx_segment_measure(&info, &rows);
 
-	if (ckpx_segment_store(relations, nrelations, info.bytes, &data))
+	if (ckpx_segment_store(&info, &rows, &data))
 	{
 		if (replace_group(members, count, &info, data, false, NULL))
 			return true;
@@ -198,10 +198,12 @@ merge_pinned(const uint16 *members, const CkpxSegmentRef *refs, uint32 count)
 	/* No memory beside the inputs: does it fit over one of them? */
 	for (uint32 i = 0; i < count; i++)
 	{
-		if (ckpx_logtail_rounded(refs[i].info.bytes) >= info.bytes)
+		if (ckpx_logtail_rounded(ckpx_segment_size(&refs[i].info)) >=
+			ckpx_segment_size(&info))
 		{
-			bytes = MemoryContextAllocHuge(CurrentMemoryContext, info.bytes);
-			ckpx_segment_encode(relations, nrelations, bytes, info.bytes);
+			bytes = MemoryContextAllocHuge(CurrentMemoryContext,
+										   ckpx_segment_size(&info));
+			ckpx_segment_encode(&info, &rows, bytes);
 			return replace_group(members, count, &info, InvalidDsaPointer,
 								 true, bytes);
 		}
@@ -322,7 +324,8 @@ ckpx_logtail_merge(XLogRecPtr boundary)
 	{
 		groups[ngroups].first = i;
 		groups[ngroups].count = 1;
-		groups[ngroups].weight = Max(infos[i].bytes, MIN_WEIGHT);
+		groups[ngroups].weight = Max(ckpx_segment_size(&infos[i]),
+									  MIN_WEIGHT);
 		ngroups++;
 		while (ngroups >= 2)
 		{

@@ -213,7 +213,8 @@ publish_cut(void)
 	 * before has its segments forgotten here.
 	 */
 	forget_finished_segments();
-	if (!ckpx_logtail_add(&runner->cut_info, cut->tree, boundary) &&
+	if (!ckpx_logtail_add(&runner->cut_info, cut->tree, cut->appended,
+						  boundary) &&
 		!(all_is_spilled() && ckpx_spill_cut(&runner->cut_info, cut->tree)))
 		return false;
 

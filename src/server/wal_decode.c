@@ -80,6 +80,7 @@ begin_tree(CkpxWalDecoder *decoder)
 												  "ckpx dirty tree",
 												  ALLOCSET_DEFAULT_SIZES);
 	decoder->tree = ckpx_dirty_tree_create(decoder->tree_context);
+	decoder->appended = ckpx_dirty_tree_create(decoder->tree_context);
 	memset(decoder->cache, 0, sizeof(decoder->cache));
 	decoder->nxacts = 0;
 	decoder->nrecords = 0;
@@ -131,6 +132,7 @@ ckpx_wal_decoder_take(CkpxWalDecoder *decoder, MemoryContext parent,
 	}
 
 	cut->tree = decoder->tree;
+	cut->appended = decoder->appended;
 	cut->context = decoder->tree_context;
 	cut->nxacts = decoder->nxacts;
 	cut->nrecords = decoder->nrecords;
@@ -578,26 +580,56 @@ decode_standby(CkpxWalDecoder *decoder, XLogReaderState *reader)
  * Block references
  */
 
+/*
+ * From the first heap record on it is known which blocks of a heap get rows.
+ * What other records changed before counts as such.
+ */
+static pg_noinline void
+begin_heap(CkpxWalDecoder *decoder, CkpxRelation *heap)
+{
+	heap->appended = ckpx_dirty_tree_get(decoder->appended, &heap->key);
+	ckpx_block_set_union(&heap->appended->blocks, &heap->blocks);
+}
+
+/*
+ * Count the rows of a heap record.  New ones are in the block that it names
+ * first.
+ */
 static inline void
 count_tuples(CkpxRelation *relation, RmgrId rmid, XLogReaderState *reader)
 {
 	uint8		op = XLogRecGetInfo(reader) & XLOG_HEAP_OPMASK;
+	uint64		inserted = 0;
 
 	if (rmid == RM_HEAP_ID)
 	{
 		if (op == XLOG_HEAP_INSERT)
-			relation->counters.tuples_inserted++;
+			inserted = 1;
 		else if (op == XLOG_HEAP_DELETE)
 			relation->counters.tuples_deleted++;
 		else if (op == XLOG_HEAP_UPDATE || op == XLOG_HEAP_HOT_UPDATE)
 		{
-			relation->counters.tuples_inserted++;
+			inserted = 1;
 			relation->counters.tuples_deleted++;
 		}
 	}
 	else if (op == XLOG_HEAP2_MULTI_INSERT)
-		relation->counters.tuples_inserted +=
-			((xl_heap_multi_insert *) XLogRecGetData(reader))->ntuples;
+		inserted = ((xl_heap_multi_insert *) XLogRecGetData(reader))->ntuples;
+
+	if (inserted == 0)
+		return;
+	relation->counters.tuples_inserted += inserted;
+	if (likely(relation->appended != NULL))
+		(void) ckpx_block_set_add(&relation->appended->blocks,
+								  reader->record->blocks[0].blkno);
+}
+
+/* Images of pages that only got hint bits. */
+static inline bool
+is_hint_image(const DecodedXLogRecord *record)
+{
+	return record->header.xl_rmid == RM_XLOG_ID &&
+		(record->header.xl_info & ~XLR_INFO_MASK) == XLOG_FPI_FOR_HINT;
 }
 
 static inline void
@@ -619,6 +651,9 @@ decode_blocks(CkpxWalDecoder *decoder, XLogReaderState *reader)
 
 		relation = get_relation(decoder, CKPX_BLOCK_LOCATOR(block),
 								block->forknum, record->header.xl_xid);
+		if (is_heap && relation->appended == NULL &&
+			block->forknum == MAIN_FORKNUM)
+			begin_heap(decoder, relation);
 		(void) ckpx_block_set_add(&relation->blocks, block->blkno);
 		if (block->has_image && block->apply_image)
 			relation->counters.fpi++;
@@ -645,6 +680,9 @@ decode_blocks(CkpxWalDecoder *decoder, XLogReaderState *reader)
 		else if (rmid == RM_SEQ_ID)
 			ckpx_wal_decoder_add_sequence(decoder, &relation->key,
 										  reader->ReadRecPtr);
+		else if (relation->appended != NULL && !is_hint_image(record))
+			(void) ckpx_block_set_add(&relation->appended->blocks,
+									  block->blkno);
 	}
 
 	if (first == NULL)

@@ -34,6 +34,7 @@ typedef struct CkpxWalDecoder
 	/* Since the last tree was taken. */
 	MemoryContext tree_context; /* child of 'context' */
 	CkpxDirtyTree *tree;
+	CkpxDirtyTree *appended;	/* see CkpxWalCut */
 	CkpxRelation *cache[CKPX_RELATION_CACHE];	/* into 'tree', by hash */
 	uint64		nxacts;
 	uint64		nrecords;

@@ -79,7 +79,9 @@ typedef struct CkpxWalCut
 	XLogRecPtr	end_lsn;		/* = start_lsn when nothing was decoded */
 	TimeLineID	timeline;		/* of end_lsn */
 	CkpxDirtyTree *tree;		/* in a memory context of its own */
-	MemoryContext context;		/* delete it when done with the tree */
+	CkpxDirtyTree *appended;	/* there too: of each heap's main fork, the
+								 * blocks that got rows */
+	MemoryContext context;		/* delete it when done with the trees */
 	uint64		nxacts;			/* transactions that ended; an aborted
 								 * subtransaction counts as one */
 	uint64		nrecords;

@@ -150,37 +150,6 @@ deadlines(void **state)
 }
 
 static void
-split(void **state)
-{
-	static const struct
-	{
-		uint64		dirty;
-		uint64		inserted;
-		uint64		deleted;
-		uint64		append;
-	}			cases[] =
-	{
-		{8192, 0, 0, 8192},		/* an index */
-		{8192, 10, 0, 8192},
-		{8192, 10, 10, 8192},	/* updates */
-		{8192, 0, 10, 0},
-		{8192, 5, 10, 4096},
-		{0, 5, 10, 0},
-	};
-
-	for (int i = 0; i < lengthof(cases); i++)
-	{
-		uint64		append;
-		uint64		deleted;
-
-		ckpx_flush_split(cases[i].dirty, cases[i].inserted, cases[i].deleted,
-						 &append, &deleted);
-		assert_int_equal(append, cases[i].append);
-		assert_int_equal(append + deleted, cases[i].dirty);
-	}
-}
-
-static void
 late_in_the_cycle(void **state)
 {
 	assert_false(ckpx_flush_is_late(0, 30000, 0, 1000));
@@ -227,7 +196,6 @@ main(void)
 		cmocka_unit_test(nothing_at_all),
 		cmocka_unit_test(pressure),
 		cmocka_unit_test(deadlines),
-		cmocka_unit_test(split),
 		cmocka_unit_test(late_in_the_cycle),
 		cmocka_unit_test(late_writes_are_spread_over_the_rest_of_the_cycle),
 		cmocka_unit_test(names),
