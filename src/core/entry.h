@@ -55,7 +55,7 @@ typedef struct CkpxEntry
 	uint32		version;		/* object format version, once it is written;
 								 * here with all else that names the object,
 								 * so that a long history is read quickly */
-	CkpxRecordMark last_record; /* the last record before end_lsn */
+	CkpxRecordMark last_record; /* the last records before end_lsn */
 
 	/* what the range holds */
 	uint32		nrelations;

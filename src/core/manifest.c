@@ -49,6 +49,8 @@ static const Field entry_fields[] = {
 	ENTRY("last_record_start", FIELD_LSN, last_record.start),
 	ENTRY("last_record_length", FIELD_U32, last_record.length),
 	ENTRY("last_record_crc", FIELD_U32, last_record.crc),
+	ENTRY("run_start", FIELD_LSN, last_record.run_start),
+	ENTRY("run_hash", FIELD_U32, last_record.run_hash),
 	ENTRY("nrelations", FIELD_U32, nrelations),
 	ENTRY("nblocks", FIELD_U64, nblocks),
 	ENTRY("nxacts", FIELD_U64, nxacts),

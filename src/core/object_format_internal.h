@@ -22,7 +22,7 @@
 static const char header_magic[8] = {'\x89', 'C', 'K', 'P', 'X', '\r', '\n', '\0'};
 static const char footer_magic[8] = {'C', 'K', 'P', 'X', 'E', 'N', 'D', '\n'};
 
-#define HEADER_FIXED_BYTES	192 /* up to the open transactions */
+#define HEADER_FIXED_BYTES	204 /* up to the open transactions */
 #define OPEN_XACT_BYTES		12
 #define LAYER_BYTES			16
 #define CRC_BYTES			4

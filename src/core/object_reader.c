@@ -103,6 +103,8 @@ take_header(CkpxObjectReader *reader, const char *at)
 	header->last_record.start = take_u64(&at);
 	header->last_record.length = take_u32(&at);
 	header->last_record.crc = take_u32(&at);
+	header->last_record.run_start = take_u64(&at);
+	header->last_record.run_hash = take_u32(&at);
 	header->last_change_lsn = take_u64(&at);
 	header->truncate_lsn = take_u64(&at);
 	header->created_at = (int64) take_u64(&at);

@@ -92,6 +92,8 @@ write_header(CkpxObjectWriter *writer, const CkpxObjectHeader *header)
 	at = put_u64(at, header->last_record.start);
 	at = put_u32(at, header->last_record.length);
 	at = put_u32(at, header->last_record.crc);
+	at = put_u64(at, header->last_record.run_start);
+	at = put_u32(at, header->last_record.run_hash);
 	at = put_u64(at, header->last_change_lsn);
 	at = put_u64(at, header->truncate_lsn);
 	at = put_u64(at, (uint64) header->created_at);

@@ -84,13 +84,33 @@ ckpx_rel_key_equal(const CkpxRelKey *a, const CkpxRelKey *b)
  * the WAL it continues with is the WAL that the range was read from: a data
  * directory that was restored and started again writes the same LSNs with
  * other content.  start == InvalidXLogRecPtr means unknown.
+ *
+ * One record does not prove it: where the same work is done again, an insert
+ * comes out byte for byte as it did before.  So there is the last run, too:
+ * all records from the last one that carries a time (the end of a transaction
+ * or of recovery, a checkpoint), which no two histories write alike, up to
+ * this one.  Until an epoch has such a record the run begins with the epoch.
  */
 typedef struct CkpxRecordMark
 {
 	XLogRecPtr	start;			/* where the record starts */
 	uint32		length;			/* its xl_tot_len */
 	uint32		crc;			/* its xl_crc */
+	XLogRecPtr	run_start;		/* where the run's first record starts;
+								 * invalid: unknown */
+	uint32		run_hash;		/* of the xl_crc of all its records */
 } CkpxRecordMark;
+
+/*
+ * The hash of a run that goes on with one more record; that of a single
+ * record is its xl_crc.  A CRC of CRCs would not do: it is linear, so that the
+ * same difference in two records can cancel out.
+ */
+static inline uint32
+ckpx_run_hash(uint32 hash, uint32 crc)
+{
+	return hash ^ (crc + 0x9E3779B9u + (hash << 6) + (hash >> 2));
+}
 
 /*
  * Which cluster, and which copy of it, a file belongs to.  Files are used

@@ -6,8 +6,10 @@
  * An epoch is an unbroken chain on one history of WAL.  At boot the chain of
  * the manifest goes on only if everything fits: the slot still holds the WAL
  * from the last known record on, that record is still there with the same
- * length and checksum, and its end lies in the history of this timeline.  If
- * anything does not, a new epoch begins, with a gap that says why.
+ * length and checksum, so are those before it back to one that carries a time
+ * (as far as their WAL has not been removed), and its end lies in the history
+ * of this timeline.  If anything does not, a new epoch begins, with a gap that
+ * says why.
  *
  * A new epoch always begins at a redo point of PostgreSQL, with a new slot
  * that reserves WAL from there.  A redo point is the start of a record, and

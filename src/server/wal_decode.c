@@ -273,6 +273,23 @@ ckpx_wal_decoder_wal_level(XLogReaderState *reader)
 	return ckpx_record_wal_level(info, XLogRecGetData(reader));
 }
 
+bool
+ckpx_wal_decoder_has_time(XLogReaderState *reader)
+{
+	uint8		info = XLogRecGetInfo(reader) & ~XLR_INFO_MASK;
+
+	if (XLogRecGetRmid(reader) == RM_XACT_ID)
+	{
+		info &= XLOG_XACT_OPMASK;
+		return info == XLOG_XACT_COMMIT || info == XLOG_XACT_ABORT ||
+			info == XLOG_XACT_COMMIT_PREPARED ||
+			info == XLOG_XACT_ABORT_PREPARED;
+	}
+	return XLogRecGetRmid(reader) == RM_XLOG_ID &&
+		(info == XLOG_CHECKPOINT_ONLINE || info == XLOG_CHECKPOINT_SHUTDOWN ||
+		 info == XLOG_END_OF_RECOVERY);
+}
+
 /* Room for one more checkpoint; the decoder is given its record. */
 static CkpxHistoryItem *
 add_checkpoint(CkpxWalDecoder *decoder, CkpxHistoryKind kind,

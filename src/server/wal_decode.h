@@ -59,6 +59,12 @@ extern CkpxWalBreak ckpx_wal_decoder_apply(CkpxWalDecoder *decoder,
 /* The wal_level from this record on, or -1: it does not say. */
 extern int	ckpx_wal_decoder_wal_level(XLogReaderState *reader);
 
+/*
+ * Is it the end of a transaction, a checkpoint or an end of recovery, with the
+ * time at which it was written?
+ */
+extern bool ckpx_wal_decoder_has_time(XLogReaderState *reader);
+
 extern void ckpx_wal_decoder_add_sequence(CkpxWalDecoder *decoder,
 										  const CkpxRelKey *key,
 										  XLogRecPtr lsn);

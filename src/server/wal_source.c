@@ -219,13 +219,19 @@ ckpx_wal_source_begin(CkpxWalSource *source, XLogRecPtr lsn,
 	begin_read(source, lsn);
 }
 
-/* Read the record 'mark' once more and compare it. */
+/*
+ * Read the records from 'from' to 'mark' once more and compare them: the last
+ * one, and the run where 'from' is its start.
+ */
 static bool
-check_last_record(CkpxWalSource *source, const CkpxRecordMark *mark)
+check_records(CkpxWalSource *source, const CkpxRecordMark *mark,
+			  XLogRecPtr from)
 {
 	XLogReaderState *reader = source->reader;
 	const XLogRecord *header;
+	uint32		hash = 0;
 
+	begin_read(source, from);
 	if (!ckpx_wal_update_limit(source))
 		return false;
 	if (source->limit < source->position)
@@ -239,20 +245,29 @@ check_last_record(CkpxWalSource *source, const CkpxRecordMark *mark)
 	if (XLogRecPtrIsInvalid(mark->start))
 		return true;			/* nothing to compare with */
 
-	if (!next_record(source))
+	do
 	{
-		if (source->status == READ_LATER)
-			ckpx_wal_broke(source, CKPX_BREAK_BEHIND, mark->start,
-						   InvalidXLogRecPtr,
-						   "WAL file \"%s\" is not there yet", source->path);
-		else if (source->status == READ_AT_LIMIT)
-			ckpx_wal_broke(source, CKPX_BREAK_INVALID, mark->start,
-						   InvalidXLogRecPtr,
-						   "the record at %X/%X is not complete",
-						   LSN_FORMAT_ARGS(mark->start));
-		return false;
-	}
-	header = &reader->record->header;
+		XLogRecPtr	at = reader->NextRecPtr;
+
+		if (!next_record(source))
+		{
+			if (source->status == READ_LATER)
+				ckpx_wal_broke(source, CKPX_BREAK_BEHIND, at,
+							   InvalidXLogRecPtr,
+							   "WAL file \"%s\" is not there yet",
+							   source->path);
+			else if (source->status == READ_AT_LIMIT)
+				ckpx_wal_broke(source, CKPX_BREAK_INVALID, at,
+							   InvalidXLogRecPtr,
+							   "the record at %X/%X is not complete",
+							   LSN_FORMAT_ARGS(at));
+			return false;
+		}
+		header = &reader->record->header;
+		hash = reader->ReadRecPtr == from ? header->xl_crc :
+			ckpx_run_hash(hash, header->xl_crc);
+	} while (reader->EndRecPtr < source->position);
+
 	if (reader->ReadRecPtr != mark->start ||
 		reader->EndRecPtr != source->position ||
 		header->xl_tot_len != mark->length || header->xl_crc != mark->crc)
@@ -261,6 +276,14 @@ check_last_record(CkpxWalSource *source, const CkpxRecordMark *mark)
 					   InvalidXLogRecPtr,
 					   "the record at %X/%X is not the one that was read before",
 					   LSN_FORMAT_ARGS(mark->start));
+		return false;
+	}
+	if (from == mark->run_start && hash != mark->run_hash)
+	{
+		ckpx_wal_broke(source, CKPX_BREAK_INVALID, from, InvalidXLogRecPtr,
+					   "the WAL from %X/%X to %X/%X is not what was read before",
+					   LSN_FORMAT_ARGS(from),
+					   LSN_FORMAT_ARGS(source->position));
 		return false;
 	}
 	source->last_record = *mark;
@@ -272,11 +295,29 @@ ckpx_wal_source_resume(CkpxWalSource *source, XLogRecPtr lsn,
 					   TimeLineID timeline, const CkpxRecordMark *mark)
 {
 	MemoryContext old_context = MemoryContextSwitchTo(source->context);
+	XLogRecPtr	from;
 	bool		result;
 
 	set_position(source, lsn, timeline);
-	begin_read(source, XLogRecPtrIsInvalid(mark->start) ? lsn : mark->start);
-	result = check_last_record(source, mark);
+	if (XLogRecPtrIsInvalid(mark->start))
+		from = lsn;
+	else if (!XLogRecPtrIsInvalid(mark->run_start))
+		from = mark->run_start;
+	else
+		from = mark->start;
+	result = check_records(source, mark, from);
+
+	/*
+	 * The slot holds the last record, and no more for the run's sake: where a
+	 * long transaction writes alone, the run may reach back to PostgreSQL's
+	 * last checkpoint.  Where WAL of it is gone, the last record has to do.
+	 */
+	if (!result && source->problem.kind == CKPX_BREAK_GONE &&
+		from < mark->start)
+	{
+		memset(&source->problem, 0, sizeof(source->problem));
+		result = check_records(source, mark, mark->start);
+	}
 	MemoryContextSwitchTo(old_context);
 	return result;
 }
@@ -298,6 +339,23 @@ void
 ckpx_wal_source_add_undurable(CkpxWalSource *source, const CkpxRelKey *key)
 {
 	ckpx_wal_xacts_add_undurable(source->decoder->xacts, key);
+}
+
+/* The reader's present record is the last one now. */
+static inline void
+note_record(CkpxRecordMark *mark, XLogReaderState *reader)
+{
+	mark->start = reader->ReadRecPtr;
+	mark->length = XLogRecGetTotalLen(reader);
+	mark->crc = reader->record->header.xl_crc;
+	if (XLogRecPtrIsInvalid(mark->run_start) ||
+		ckpx_wal_decoder_has_time(reader))
+	{
+		mark->run_start = mark->start;
+		mark->run_hash = mark->crc;
+	}
+	else
+		mark->run_hash = ckpx_run_hash(mark->run_hash, mark->crc);
 }
 
 /* Decode records until there is a reason to stop. */
@@ -358,9 +416,7 @@ read_records(CkpxWalSource *source, XLogRecPtr upto, uint64 max_bytes)
 		}
 
 		source->position = reader->EndRecPtr;
-		source->last_record.start = reader->ReadRecPtr;
-		source->last_record.length = XLogRecGetTotalLen(reader);
-		source->last_record.crc = reader->record->header.xl_crc;
+		note_record(&source->last_record, reader);
 	}
 	return source->position < source->limit ? CKPX_WAL_MORE : CKPX_WAL_CAUGHT_UP;
 }

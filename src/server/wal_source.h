@@ -89,7 +89,7 @@ typedef struct CkpxWalCut
 	XLogRecPtr	last_change_lsn;	/* start of the last record that changed a
 									 * block, or Invalid */
 	CkpxRecordMark last_record; /* the last record decoded (of an earlier cut,
-								 * if this one is empty) */
+								 * if this one is empty), and its run */
 	uint8		custom_rmgrs[CKPX_RMGR_BITMAP_BYTES];	/* ids >= 128 seen */
 	uint32		ncheckpoints;	/* of PostgreSQL, for ckpx_history */
 	CkpxHistoryItem *checkpoints;	/* in 'context' */
@@ -126,10 +126,12 @@ extern void ckpx_wal_source_begin(CkpxWalSource *source, XLogRecPtr lsn,
 /*
  * Continue a chain: its last record is 'mark', its end 'lsn', on 'timeline'.
  * Reads that record again and makes sure that it is the same (length, CRC,
- * and its end is 'lsn'); the next record's xl_prev is checked by reading on.
- * False: it is not, or its WAL is gone, or flushed WAL ends before 'lsn', or
- * 'lsn' is not in the history of the present timeline: see
- * ckpx_wal_source_problem.  A mark without a start is not checked.
+ * and its end is 'lsn'), and, unless WAL of it is gone, the whole run that it
+ * ends (hash); the next record's xl_prev is checked by reading on.  False: one
+ * of them is not, or the record's WAL is gone, or flushed WAL ends before
+ * 'lsn', or 'lsn' is not in the history of the present timeline: see
+ * ckpx_wal_source_problem.  A mark without a start is not checked, nor a run
+ * without one.  Handles interrupts.
  */
 extern bool ckpx_wal_source_resume(CkpxWalSource *source, XLogRecPtr lsn,
 								   TimeLineID timeline,

@@ -59,6 +59,8 @@ any_entry(CkpxEntry *entry, uint32 epochs)
 	entry->last_record.start = any_number();
 	entry->last_record.length = (uint32) any_number();
 	entry->last_record.crc = (uint32) any_number();
+	entry->last_record.run_start = any_number();
+	entry->last_record.run_hash = (uint32) any_number();
 	entry->nrelations = (uint32) any_number();
 	entry->nblocks = any_number();
 	entry->nxacts = any_number();
@@ -320,6 +322,8 @@ empty_and_extreme(void **state)
 	e->end_lsn = PG_UINT64_MAX;
 	e->last_record.start = e->last_change_lsn = e->truncate_lsn = PG_UINT64_MAX;
 	e->last_record.length = e->last_record.crc = PG_UINT32_MAX;
+	e->last_record.run_start = PG_UINT64_MAX;
+	e->last_record.run_hash = PG_UINT32_MAX;
 	e->nrelations = e->version = e->nparts = PG_UINT32_MAX;
 	e->open_xacts = e->undurable = PG_UINT32_MAX;
 	e->nblocks = e->nxacts = e->wal_bytes = e->size_bytes = PG_UINT64_MAX;
@@ -403,7 +407,8 @@ static const char fixed_text[] =
 "{ \"kind\": \"incremental\", \"epoch\": 2, \"timeline\": 1, "
 "\"start_lsn\": \"0/1000028\", \"end_lsn\": \"0/2000028\", "
 "\"last_record_start\": \"0/1FFFFF0\", \"last_record_length\": 56, "
-"\"last_record_crc\": 305419896, \"nrelations\": 3, \"nblocks\": 17, "
+"\"last_record_crc\": 305419896, \"run_start\": \"0/1FFF000\", "
+"\"run_hash\": 2271560481, \"nrelations\": 3, \"nblocks\": 17, "
 "\"nxacts\": 5, \"wal_bytes\": 16777216, "
 "\"last_change_lsn\": \"0/1FFFF00\", \"custom_rmgrs\": "
 "\"0100000000000000000000000000000000000000000000000000000000000080\", "
@@ -454,6 +459,8 @@ fixed_layout(void **state)
 	assert_int_equal(m.entries[0].kind, CKPX_KIND_INCREMENTAL);
 	assert_true(m.entries[0].end_lsn == 0x2000028);
 	assert_true(m.entries[0].last_record.crc == 0x12345678);
+	assert_true(m.entries[0].last_record.run_start == 0x1FFF000);
+	assert_true(m.entries[0].last_record.run_hash == 0x87654321);
 	assert_true(m.entries[0].post_pending);
 	assert_int_equal(m.entries[0].custom_rmgrs[0], 1);
 	assert_int_equal(m.entries[0].custom_rmgrs[31], 0x80);
@@ -467,6 +474,13 @@ fixed_layout(void **state)
 	assert_string_equal(again.data, text);
 	pfree(again.data);
 	ckpx_manifest_free(&m);
+}
+
+/* FORMAT.md's formula, worked out by hand. */
+static void
+fixed_run_hash(void **state)
+{
+	assert_true(ckpx_run_hash(0x9ABCDEF0, 0x12345678) == 0x1CEE1D1D);
 }
 
 static void
@@ -760,6 +774,7 @@ main(void)
 		cmocka_unit_test(empty_and_extreme),
 		cmocka_unit_test(unfinished_left_out),
 		cmocka_unit_test(fixed_layout),
+		cmocka_unit_test(fixed_run_hash),
 		cmocka_unit_test(truncated_anywhere),
 		cmocka_unit_test(every_bit_flipped),
 		cmocka_unit_test(trailing_bytes),

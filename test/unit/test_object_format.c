@@ -23,9 +23,9 @@
 #define HEADER_TIMELINE		64
 #define HEADER_START		72
 #define HEADER_END			80
-#define HEADER_NOPEN		184
-#define HEADER_NLAYERS		188
-#define HEADER_FIXED		192
+#define HEADER_NOPEN		196
+#define HEADER_NLAYERS		200
+#define HEADER_FIXED		204
 #define TOC_ENTRY			40
 #define TOC_OFFSET			16
 #define TOC_STORED			24
@@ -192,6 +192,8 @@ any_header(CkpxObjectHeader *h, uint32 nopen)
 	h->last_record.start = next_random();
 	h->last_record.length = (uint32) next_random();
 	h->last_record.crc = (uint32) next_random();
+	h->last_record.run_start = next_random();
+	h->last_record.run_hash = (uint32) next_random();
 	h->last_change_lsn = next_random();
 	h->truncate_lsn = next_random();
 	h->part = (uint32) next_random();
@@ -1223,7 +1225,7 @@ random_bytes(void **state)
 	for (int i = 0; i < 20000; i++)
 	{
 		File		file;
-		Size		length = 260 + next_random() % 600;
+		Size		length = 272 + next_random() % 600;
 
 		memset(&file, 0, sizeof(file));
 		file.bytes = malloc(length);
@@ -1232,15 +1234,16 @@ random_bytes(void **state)
 			file.bytes[b] = (char) next_random();
 		memcpy(file.bytes, "\x89" "CKPX\r\n", 8);
 		set_u32(file.bytes + HEADER_VERSION, 1);
-		set_u32(file.bytes + HEADER_LENGTH, 196);
+		set_u32(file.bytes + HEADER_LENGTH, HEADER_FIXED + 4);
 		set_u32(file.bytes + HEADER_KIND, 1);
 		set_u32(file.bytes + HEADER_NOPEN, 0);
 		set_u32(file.bytes + HEADER_NLAYERS, 0);
 		memcpy(file.bytes + length - 8, "CKPXEND\n", 8);
-		set_u64(footer_of(&file), 196);
+		set_u64(footer_of(&file), HEADER_FIXED + 4);
 		set_u64(footer_of(&file) + 8, length);
 		set_u32(footer_of(&file) + FOOTER_NSECTIONS,
-				(uint32) ((length - 196 - FOOTER) / TOC_ENTRY));
+				(uint32) ((length - HEADER_FIXED - 4 - FOOTER) /
+						  TOC_ENTRY));
 		seal(&file);
 		assert_non_null(read_problem(&file));
 		free(file.bytes);
