@@ -26,6 +26,9 @@
  *
  * Free space maps are not tracked: they are hints and never complete.
  *
+ * Which blocks of a heap got rows is noted apart.  It is no part of the map,
+ * only the flusher asks for it.
+ *
  * Nearly all time is spent in reading; what is done here for each block is
  * kept to a few comparisons: a cache finds the relation, and its last VM
  * block need not be marked again.
@@ -34,7 +37,7 @@
  */
 #include "postgres.h"
 
-#include "server/wal_decode.h"
+#include "server/wal_decode_internal.h"
 
 #include "access/heapam_xlog.h"
 #include "access/rmgr.h"
@@ -44,7 +47,6 @@
 #include "access/xlog_internal.h"
 #include "catalog/pg_control.h"
 #include "catalog/storage_xlog.h"
-#include "ckpx.h"
 #include "commands/dbcommands_xlog.h"
 #include "server/compat.h"
 #include "storage/bufpage.h"
@@ -174,10 +176,9 @@ make_key(RelFileLocator locator, ForkNumber fork)
 	return key;
 }
 
-/* Find or make the relation of a block that a record of 'xid' names. */
-static pg_noinline CkpxRelation *
-find_relation(CkpxWalDecoder *decoder, const CkpxRelKey *key,
-			  TransactionId xid)
+pg_noinline CkpxRelation *
+ckpx_wal_decoder_find_relation(CkpxWalDecoder *decoder,
+							   const CkpxRelKey *key, TransactionId xid)
 {
 	CkpxRelation *relation = ckpx_dirty_tree_get(decoder->tree, key);
 
@@ -197,12 +198,11 @@ get_relation(CkpxWalDecoder *decoder, RelFileLocator locator, ForkNumber fork,
 	relation = decoder->cache[cache_slot(key.relation, key.fork)];
 	if (likely(relation != NULL && ckpx_rel_key_equal(&relation->key, &key)))
 		return relation;
-	return find_relation(decoder, &key, xid);
+	return ckpx_wal_decoder_find_relation(decoder, &key, xid);
 }
 
-/* The fork's history begins anew: nothing about it may be remembered. */
-static void
-forget_fork(CkpxWalDecoder *decoder, const CkpxRelKey *key)
+void
+ckpx_wal_decoder_forget_fork(CkpxWalDecoder *decoder, const CkpxRelKey *key)
 {
 	decoder->cache[cache_slot(key->relation, key->fork)] = NULL;
 	if (hash_get_num_entries(decoder->sequences) > 0)
@@ -383,7 +383,7 @@ drop_relations(CkpxWalDecoder *decoder, XLogReaderState *reader,
 
 			if (fork == FSM_FORKNUM)
 				continue;
-			forget_fork(decoder, &key);
+			ckpx_wal_decoder_forget_fork(decoder, &key);
 			ckpx_dirty_tree_drop_fork(decoder->tree, &key);
 		}
 		decoder->last_change_lsn = reader->ReadRecPtr;
@@ -476,7 +476,7 @@ decode_smgr(CkpxWalDecoder *decoder, XLogReaderState *reader)
 
 		if (create->forkNum == FSM_FORKNUM)
 			return true;
-		forget_fork(decoder, &key);
+		ckpx_wal_decoder_forget_fork(decoder, &key);
 		ckpx_dirty_tree_create_fork(decoder->tree, &key);
 		ckpx_wal_xacts_created(decoder->xacts, &key, XLogRecGetXid(reader),
 							   reader->ReadRecPtr);
@@ -514,10 +514,10 @@ decode_smgr(CkpxWalDecoder *decoder, XLogReaderState *reader)
 	return false;
 }
 
-/* A database in one tablespace appeared or went. */
-static void
-change_database(CkpxWalDecoder *decoder, XLogReaderState *reader,
-				Oid tablespace, Oid database, bool dropped)
+void
+ckpx_wal_decoder_change_database(CkpxWalDecoder *decoder,
+								 XLogReaderState *reader, Oid tablespace,
+								 Oid database, bool dropped)
 {
 	CkpxRelKey	key = {tablespace, database, CKPX_DATABASE_WIDE, MAIN_FORKNUM};
 	HASH_SEQ_STATUS scan;
@@ -552,8 +552,9 @@ decode_dbase(CkpxWalDecoder *decoder, XLogReaderState *reader)
 				xl_dbase_create_file_copy_rec *create =
 				(xl_dbase_create_file_copy_rec *) data;
 
-				change_database(decoder, reader, create->tablespace_id,
-								create->db_id, false);
+				ckpx_wal_decoder_change_database(decoder, reader,
+												 create->tablespace_id,
+												 create->db_id, false);
 				return true;
 			}
 
@@ -562,8 +563,9 @@ decode_dbase(CkpxWalDecoder *decoder, XLogReaderState *reader)
 				xl_dbase_create_wal_log_rec *create =
 				(xl_dbase_create_wal_log_rec *) data;
 
-				change_database(decoder, reader, create->tablespace_id,
-								create->db_id, false);
+				ckpx_wal_decoder_change_database(decoder, reader,
+												 create->tablespace_id,
+												 create->db_id, false);
 				return true;
 			}
 
@@ -572,8 +574,9 @@ decode_dbase(CkpxWalDecoder *decoder, XLogReaderState *reader)
 				xl_dbase_drop_rec *drop = (xl_dbase_drop_rec *) data;
 
 				for (int i = 0; i < drop->ntablespaces; i++)
-					change_database(decoder, reader, drop->tablespace_ids[i],
-									drop->db_id, true);
+					ckpx_wal_decoder_change_database(decoder, reader,
+													 drop->tablespace_ids[i],
+													 drop->db_id, true);
 				return true;
 			}
 	}
@@ -709,149 +712,6 @@ decode_blocks(CkpxWalDecoder *decoder, XLogReaderState *reader)
 	decoder->last_change_lsn = reader->ReadRecPtr;
 }
 
-/*
- * Records of custom resource managers, through the decoders of ckpx.h
- */
-
-typedef struct DecoderSink
-{
-	CkpxBlockSink sink;			/* first: it is what the callbacks get */
-	CkpxWalDecoder *decoder;
-	XLogReaderState *reader;
-} DecoderSink;
-
-static CkpxRelKey
-sink_key(const CkpxFork *fork)
-{
-	CkpxRelKey	key = {fork->tablespace, fork->database, fork->relation,
-	(uint32) fork->fork};
-
-	if (fork->fork < 0 || fork->fork > MAX_FORKNUM)
-		elog(ERROR, "decoder of a resource manager handed over fork %d",
-			 (int) fork->fork);
-	return key;
-}
-
-static void
-sink_create(CkpxBlockSink *sink, const CkpxFork *fork)
-{
-	DecoderSink *state = (DecoderSink *) sink;
-	CkpxRelKey	key = sink_key(fork);
-
-	if (key.relation == CKPX_DATABASE_WIDE)
-	{
-		change_database(state->decoder, state->reader, key.tablespace,
-						key.database, false);
-		return;
-	}
-	if (fork->fork == FSM_FORKNUM)
-		return;
-	forget_fork(state->decoder, &key);
-	ckpx_dirty_tree_create_fork(state->decoder->tree, &key);
-	ckpx_wal_xacts_created(state->decoder->xacts, &key,
-						   XLogRecGetXid(state->reader),
-						   state->reader->ReadRecPtr);
-	state->decoder->last_change_lsn = state->reader->ReadRecPtr;
-}
-
-static void
-sink_drop(CkpxBlockSink *sink, const CkpxFork *fork)
-{
-	DecoderSink *state = (DecoderSink *) sink;
-	CkpxRelKey	key = sink_key(fork);
-
-	if (key.relation == CKPX_DATABASE_WIDE)
-	{
-		change_database(state->decoder, state->reader, key.tablespace,
-						key.database, true);
-		return;
-	}
-	if (fork->fork == FSM_FORKNUM)
-		return;
-	forget_fork(state->decoder, &key);
-	ckpx_dirty_tree_drop_fork(state->decoder->tree, &key);
-	state->decoder->last_change_lsn = state->reader->ReadRecPtr;
-}
-
-static void
-sink_truncate(CkpxBlockSink *sink, const CkpxFork *fork, BlockNumber nblocks)
-{
-	DecoderSink *state = (DecoderSink *) sink;
-	CkpxRelKey	key = sink_key(fork);
-
-	if (key.relation == CKPX_DATABASE_WIDE || nblocks == InvalidBlockNumber)
-		elog(ERROR, "decoder of a resource manager handed over a truncation that cannot be");
-	if (fork->fork == FSM_FORKNUM)
-		return;
-	ckpx_dirty_tree_truncate_fork(state->decoder->tree, &key, nblocks);
-	state->decoder->last_change_lsn = state->reader->ReadRecPtr;
-}
-
-static void
-sink_block(CkpxBlockSink *sink, const CkpxFork *fork, BlockNumber block)
-{
-	DecoderSink *state = (DecoderSink *) sink;
-	CkpxRelKey	key = sink_key(fork);
-
-	if (key.relation == CKPX_DATABASE_WIDE || block == InvalidBlockNumber)
-		elog(ERROR, "decoder of a resource manager handed over a block that cannot be");
-	if (fork->fork == FSM_FORKNUM)
-		return;
-	(void) ckpx_block_set_add(&find_relation(state->decoder, &key,
-											 XLogRecGetXid(state->reader))->blocks,
-							  block);
-	state->decoder->last_change_lsn = state->reader->ReadRecPtr;
-}
-
-/*
- * Find the decoder of a resource manager; the list is what the postmaster
- * made, and never changes.
- */
-static const CkpxDecoder *
-find_decoder(RmgrId rmid)
-{
-	const CkpxDecoder *found;
-	static bool warned = false;
-
-	found = *(const CkpxDecoder **) find_rendezvous_variable(CKPX_DECODERS_VARIABLE);
-	for (; found != NULL; found = found->next)
-	{
-		if (found->rmid != rmid)
-			continue;
-		if (found->api_version <= CKPX_API_VERSION)
-			return found;
-		if (!warned)
-			ereport(WARNING,
-					(errmsg("decoder of resource manager %d is ignored: it was compiled for a newer ckpx",
-							rmid)));
-		warned = true;
-	}
-	return NULL;
-}
-
-/*
- * A record of a custom resource manager; returns whether it is known.
- */
-static bool
-decode_custom(CkpxWalDecoder *decoder, XLogReaderState *reader)
-{
-	RmgrId		rmid = XLogRecGetRmid(reader);
-	const CkpxDecoder *custom = find_decoder(rmid);
-	DecoderSink state;
-
-	state.sink.block = sink_block;
-	state.sink.truncate = sink_truncate;
-	state.sink.create = sink_create;
-	state.sink.drop = sink_drop;
-	state.decoder = decoder;
-	state.reader = reader;
-	if (custom != NULL &&
-		custom->decode(reader, &state.sink, custom->arg) == CKPX_RECORD_COVERED)
-		return true;
-	decoder->custom_rmgrs[rmid / 8] |= 1 << (rmid % 8);
-	return false;
-}
-
 CkpxWalBreak
 ckpx_wal_decoder_apply(CkpxWalDecoder *decoder, XLogReaderState *reader)
 {
@@ -883,7 +743,7 @@ ckpx_wal_decoder_apply(CkpxWalDecoder *decoder, XLogReaderState *reader)
 			break;
 		default:
 			if (rmid >= RM_MIN_CUSTOM_ID)
-				known = decode_custom(decoder, reader);
+				known = ckpx_wal_decoder_custom(decoder, reader);
 			break;
 	}
 	if (!known && (XLogRecGetInfo(reader) & XLR_SPECIAL_REL_UPDATE))

@@ -30,7 +30,7 @@ cpu_of_server() {
 }
 
 # Sectors that the device below the cluster has written, 0 where that is not known.
-device=/sys/dev/block/$(findmnt -no MAJ:MIN -T "$TMPDIR" 2>/dev/null || true)/stat
+device=/sys/dev/block/$(findmnt -rno MAJ:MIN -T "$TMPDIR" 2>/dev/null | tr -d ' ')/stat
 sectors() { awk '{ print $7 }' "$device" 2>/dev/null || echo 0; }
 
 counters() {

@@ -1,0 +1,37 @@
+/*-------------------------------------------------------------------------
+ *
+ * replay_internal.h
+ *		What replay.c and replay_adopt.c share.  Only these include it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CKPX_REPLAY_INTERNAL_H
+#define CKPX_REPLAY_INTERNAL_H
+
+#include "core/manifest.h"
+#include "core/names.h"
+#include "server/replay.h"
+
+#define CKPX_REASON_NO_MANIFEST	"no manifest could be read"
+
+/* All names of one kind that the folder holds. */
+typedef struct CkpxNameList
+{
+	CkpxNameType type;
+	uint32		n;
+	uint32		max;
+	CkpxName   *names;
+} CkpxNameList;
+
+extern void ckpx_replay_list_names(CkpxNameList *list, CkpxNameType type);
+
+/* By epoch, range and kind. */
+extern int	ckpx_replay_compare_entries(const void *a, const void *b);
+
+/*
+ * replay_adopt.c: add the objects that no readable manifest names and that
+ * continue what is known, or, 'from_nothing', are all that is.
+ */
+extern void ckpx_replay_adopt(CkpxManifest *manifest, bool from_nothing);
+
+#endif							/* CKPX_REPLAY_INTERNAL_H */
