@@ -125,16 +125,24 @@ ckpx_flush_is_late(int64 cycle_age_ms, int64 timeout_ms, uint64 cycle_wal,
 }
 
 int64
-ckpx_flush_window_ms(int64 cycle_age_ms, int64 timeout_ms, uint64 cycle_wal,
-					 uint64 max_cycle_wal)
+ckpx_flush_left_ms(int64 cycle_age_ms, int64 timeout_ms, uint64 cycle_wal,
+				   uint64 max_cycle_wal, double part)
 {
-	double		left_ms = (double) timeout_ms - (double) cycle_age_ms;
+	double		left_ms = (double) timeout_ms * part - (double) cycle_age_ms;
 
 	if (max_cycle_wal > 0 && cycle_wal > 0)
 		left_ms = Min(left_ms,
 					  (double) cycle_age_ms *
-					  ((double) max_cycle_wal / (double) cycle_wal - 1.0));
-	return left_ms <= 0.0 ? 0 : (int64) (left_ms * WINDOW_PERCENT / 100);
+					  ((double) max_cycle_wal * part / (double) cycle_wal - 1.0));
+	return left_ms <= 0.0 ? 0 : (int64) left_ms;
+}
+
+int64
+ckpx_flush_window_ms(int64 cycle_age_ms, int64 timeout_ms, uint64 cycle_wal,
+					 uint64 max_cycle_wal)
+{
+	return ckpx_flush_left_ms(cycle_age_ms, timeout_ms, cycle_wal,
+							  max_cycle_wal, 1.0) * WINDOW_PERCENT / 100;
 }
 
 int64

@@ -93,9 +93,16 @@ extern bool ckpx_flush_is_late(int64 cycle_age_ms, int64 timeout_ms,
 							   uint64 cycle_wal, uint64 max_cycle_wal);
 
 /*
+ * How long until 'part' (0 to 1) of a checkpoint cycle is over, by its time or
+ * by its WAL at the rate so far, whichever is shorter; 0 if it is.
+ */
+extern int64 ckpx_flush_left_ms(int64 cycle_age_ms, int64 timeout_ms,
+								uint64 cycle_wal, uint64 max_cycle_wal,
+								double part);
+
+/*
  * How long a pass of that time may take, so that it does its writes evenly and
- * is done before the checkpoint: most of what is left of the cycle, by its
- * time or by its WAL at the rate so far, whichever is shorter.
+ * is done before the checkpoint: most of what is left of the cycle.
  */
 extern int64 ckpx_flush_window_ms(int64 cycle_age_ms, int64 timeout_ms,
 								  uint64 cycle_wal, uint64 max_cycle_wal);

@@ -397,15 +397,20 @@ ckpx_sheet_failed(const CkpxRelKey *key, const char *error)
 	LWLockRelease(CkpxShared->lock);
 }
 
-bool
-ckpx_sheet_is_late(XLogRecPtr *redo, int64 *window_ms)
+/* Where we are in the checkpoint cycle. */
+typedef struct Cycle
+{
+	int64		age_ms;
+	int64		timeout_ms;
+	uint64		wal;
+	uint64		max_wal;
+} Cycle;
+
+static void
+look_at_cycle(Cycle *cycle, XLogRecPtr *redo)
 {
 	uint64		now = ckpx_clock_ms();
-	int64		timeout_ms = (int64) CheckPointTimeout * 1000;
-	uint64		max_wal = (uint64) CheckPointSegments * wal_segment_size;
 	XLogRecPtr	present;
-	uint64		wal;
-	int64		age_ms;
 
 	*redo = GetRedoRecPtr();
 	if (*redo != cycle_redo)
@@ -415,8 +420,30 @@ ckpx_sheet_is_late(XLogRecPtr *redo, int64 *window_ms)
 	}
 	present = RecoveryInProgress() ? GetXLogReplayRecPtr(NULL) :
 		GetXLogInsertRecPtr();
-	wal = present > *redo ? present - *redo : 0;
-	age_ms = (int64) (now - cycle_begun_ms);
-	*window_ms = ckpx_flush_window_ms(age_ms, timeout_ms, wal, max_wal);
-	return ckpx_flush_is_late(age_ms, timeout_ms, wal, max_wal);
+	cycle->age_ms = (int64) (now - cycle_begun_ms);
+	cycle->timeout_ms = (int64) CheckPointTimeout * 1000;
+	cycle->wal = present > *redo ? present - *redo : 0;
+	cycle->max_wal = (uint64) CheckPointSegments * wal_segment_size;
+}
+
+bool
+ckpx_sheet_is_late(XLogRecPtr *redo, int64 *window_ms)
+{
+	Cycle		cycle;
+
+	look_at_cycle(&cycle, redo);
+	*window_ms = ckpx_flush_window_ms(cycle.age_ms, cycle.timeout_ms,
+									  cycle.wal, cycle.max_wal);
+	return ckpx_flush_is_late(cycle.age_ms, cycle.timeout_ms, cycle.wal,
+							  cycle.max_wal);
+}
+
+int64
+ckpx_sheet_sync_ms(XLogRecPtr *redo)
+{
+	Cycle		cycle;
+
+	look_at_cycle(&cycle, redo);
+	return ckpx_flush_left_ms(cycle.age_ms, cycle.timeout_ms, cycle.wal,
+							  cycle.max_wal, CheckPointCompletionTarget);
 }

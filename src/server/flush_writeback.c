@@ -1,22 +1,24 @@
 /*-------------------------------------------------------------------------
  *
  * flush_writeback.c
- *		Have the kernel write changed files back, a little all the time.
+ *		Have the kernel write changed files back before they are synced.
  *
  * On a busy server most pages are written by backends that need their buffers,
  * and stay in the kernel's cache until PostgreSQL's checkpoint syncs the
- * files.  So all files with changes that are not durable are swept: within
- * SWEEP_MS the kernel is asked once for each part of them to begin writing
- * what is dirty there, whoever wrote it.  What is left to the sync is then a
- * few seconds' work, not the cycle's.
+ * files, which it does when it has written its own pages.  In the last SWEEP_MS
+ * before that all files with changes that are not durable are swept: the
+ * kernel is asked once for each part of them to begin writing what is dirty
+ * there, whoever wrote it.  What is left to the sync is then a few seconds'
+ * work, not the cycle's.
  *
- * A sweep is spread evenly, because it shares the disk with WAL: all files at
- * once, shortly before the sync, costs throughput.  It is much longer than a
- * page is hot, so few pages are written back twice, and much shorter than the
- * half minute after which kernels do this by themselves.
+ * A sweep is spread evenly, because it shares the disk with WAL; all files at
+ * once costs throughput.  One in a cycle is enough: sweeping all the time makes
+ * the kernel write the same pages again, and in smaller pieces.
  *
  * This is a hint.  Nothing is proven by it, so a file that is gone, or cannot
- * be opened, is left out.
+ * be opened, is left out.  Nor does it take the news of a failed write from
+ * whoever syncs the file: that is told to those who wait for it, not to those
+ * who ask for it to begin.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,7 +36,7 @@
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
-#define SWEEP_MS		10000
+#define SWEEP_MS		12000
 #define STEP_MS			1000
 #define CALL_BYTES		(16 * 1024 * 1024)
 
@@ -52,7 +54,9 @@ static SweptFile *files;
 static uint32 nfiles;
 static uint32 max_files;
 static uint64 total_bytes;
-static uint64 begun_ms = 0;
+static uint64 begun_ms;
+static int64 window_ms;			/* how long it is to take */
+static XLogRecPtr swept_redo = InvalidXLogRecPtr;	/* in which cycle */
 static uint64 last_step_ms = 0;
 
 /* How far it has come. */
@@ -143,7 +147,7 @@ changed_forks(XLogRecPtr start)
 }
 
 static void
-begin_sweep(uint64 now)
+begin_sweep(void)
 {
 	MemoryContext oldcontext;
 	CkpxDirtyTree *tree;
@@ -172,7 +176,6 @@ begin_sweep(uint64 now)
 		add_fork(&relations[i]->key);
 	ckpx_dirty_tree_free(tree);
 	MemoryContextSwitchTo(oldcontext);
-	begun_ms = now;
 }
 
 /* Go on in the present file until 'due' bytes are done, or the file is. */
@@ -218,10 +221,21 @@ ckpx_writeback_step(void)
 		return;
 	last_step_ms = now;
 
-	if (next_file == nfiles && now >= begun_ms + SWEEP_MS)
-		begin_sweep(now);
+	if (next_file == nfiles)
+	{
+		XLogRecPtr	redo;
+		int64		left_ms = ckpx_sheet_sync_ms(&redo);
+
+		if (redo == swept_redo || left_ms == 0 || left_ms > SWEEP_MS)
+			return;
+		begin_sweep();
+		begun_ms = now;
+		window_ms = left_ms;
+		if (nfiles > 0)
+			swept_redo = redo;
+	}
 	due = (uint64) ((double) total_bytes *
-					Min(1.0, (double) (now - begun_ms + STEP_MS) / SWEEP_MS));
+					Min(1.0, (double) (now - begun_ms + STEP_MS) / window_ms));
 	while (next_file < nfiles &&
 		   (done_bytes < due || files[next_file].length == 0))
 	{

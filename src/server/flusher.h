@@ -83,8 +83,15 @@ extern void ckpx_sheet_failed(const CkpxRelKey *key, const char *error);
 extern bool ckpx_sheet_is_late(XLogRecPtr *redo, int64 *window_ms);
 
 /*
- * With ckpx.flush on, ask the kernel to write back the part of the changed
- * files that is due now.  To be called about every second, in a pass too;
+ * How long until the checkpoint that began this cycle has written its pages
+ * and syncs files, if it is spread as checkpoint_completion_target says; 0: it
+ * is past that.
+ */
+extern int64 ckpx_sheet_sync_ms(XLogRecPtr *redo);
+
+/*
+ * With ckpx.flush on, before PostgreSQL syncs, ask the kernel to write back
+ * the part of the changed files that is due now.  To be called about every second, in a pass too;
  * more often does no harm.
  */
 extern void ckpx_writeback_step(void);

@@ -64,6 +64,8 @@ sub matrix_node
 	$node->append_conf('postgresql.conf', <<'EOC');
 max_slot_wal_keep_size = '2GB'
 checkpoint_timeout = '1h'
+# A cycle begins with the few seconds in which files are swept.
+checkpoint_completion_target = 0.003
 ckpx.gc_keep_time = 0
 ckpx.post_checkpoint_command = 'true'
 ckpx.flush = on

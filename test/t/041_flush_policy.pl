@@ -134,10 +134,15 @@ is(sql(q{SELECT flushed FROM ckpx_flush_table('slow')}), 't', 'without the limit
 
 # ---- the kernel is asked to write changed files back, whoever wrote to them
 
+# Twelve seconds from the begin of each cycle; a sweep is once in each.
+set('checkpoint_timeout', q{'30s'});
+set('checkpoint_completion_target', 0.4);
+my $change = q{CHECKPOINT; UPDATE slow SET id = id WHERE id = 1;
+	SELECT ckpx_wait_collected(pg_current_wal_insert_lsn())};
 my $asked = q{SELECT coalesce(sum(passed), 0) FROM ckpx_fault_list() WHERE name = 'flush-writeback'};
 sql(q{SELECT ckpx_fault_add('flush-writeback', 'sleep', NULL, '0')});
-wait_for_sql($node, "SELECT ($asked) > 0");
-pass('files with changes are swept');
+ok(wait_until(sub { sql($change); sql($asked) > 0 }, 'files are swept'),
+	'files with changes are swept');
 
 SKIP:
 {
@@ -145,29 +150,39 @@ SKIP:
 	my $strace = start_strace($node, 'sync_file_range', $trace);
 	skip 'strace cannot attach', 1 if !$strace;
 	my $path = sql(q{SELECT pg_relation_filepath('slow')});
+	my $length = sql(q{SELECT pg_relation_size('slow')});
 
+	# Of one changed block, and not of that block alone.
 	set('fsync', 'on');
-	# All its blocks are clean, so these are no writes of our own.
 	ok(wait_until(
-			sub { slurp_file($trace) =~ m{sync_file_range\(\d+<[^>]*/\Q$path\E>, 0, .*WRITE\)} },
+			sub {
+				sql($change);
+				slurp_file($trace) =~
+				  m{sync_file_range\(\d+<[^>]*/\Q$path\E>, 0, (\d+), SYNC_FILE_RANGE_WRITE\)}
+				  && $1 >= $length;
+			},
 			'the file is written back'),
-		'a file that nobody is writing to as well');
+		'a whole file is written back');
 	$strace->signal('INT');
 	$strace->finish;
 	set('fsync', 'off');
 }
 
-# A pass of some seconds would take the steps, too.
+# The begin of another cycle, and a pass of some seconds, in which sweeps go on.
 set('ckpx.flush', 'demand');
-set('ckpx.flush_rate_limit', q{'2MB'});
 wait_for_sql($node, 'SHOW ckpx.flush', 'demand');
 sql(q{UPDATE slow SET id = id});
+set('ckpx.flush_rate_limit', q{'1MB'});
 sql(q{SELECT ckpx_fault_remove('flush-writeback'), ckpx_fault_add('flush-writeback', 'sleep', NULL, '0')});
+sql($change);
+sql(q{UPDATE slow SET id = id WHERE id < 50000});
 is(sql(q{SELECT flushed FROM ckpx_flush_table('slow')}), 't', 'a flush that takes its time');
 is(sql($asked), 0, 'without ckpx.flush = on no file is swept');
 sql(q{SELECT ckpx_fault_remove('flush-writeback')});
 set('ckpx.flush_rate_limit', 0);
 set('ckpx.flush', 'on');
+set('checkpoint_completion_target', 0.9);
+set('checkpoint_timeout', q{'1h'});
 
 # ---- a standby
 

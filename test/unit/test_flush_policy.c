@@ -161,6 +161,18 @@ late_in_the_cycle(void **state)
 }
 
 static void
+left_of_a_part_of_the_cycle(void **state)
+{
+	/* by time, by WAL at the rate so far, and when it is over */
+	assert_int_equal(ckpx_flush_left_ms(20000, 30000, 0, 1000, 0.9), 7000);
+	assert_int_equal(ckpx_flush_left_ms(20000, 30000, 10, 1000, 0.9), 7000);
+	assert_int_equal(ckpx_flush_left_ms(10000, 30000, 800, 1000, 0.9), 1250);
+	assert_int_equal(ckpx_flush_left_ms(27000, 30000, 0, 1000, 0.9), 0);
+	assert_int_equal(ckpx_flush_left_ms(10000, 30000, 900, 1000, 0.9), 0);
+	assert_int_equal(ckpx_flush_left_ms(0, 30000, 0, 1000, 0.0), 0);
+}
+
+static void
 late_writes_are_spread_over_the_rest_of_the_cycle(void **state)
 {
 	/* by time, by WAL at the rate so far, and when it is over */
@@ -197,6 +209,7 @@ main(void)
 		cmocka_unit_test(pressure),
 		cmocka_unit_test(deadlines),
 		cmocka_unit_test(late_in_the_cycle),
+		cmocka_unit_test(left_of_a_part_of_the_cycle),
 		cmocka_unit_test(late_writes_are_spread_over_the_rest_of_the_cycle),
 		cmocka_unit_test(names),
 	};
