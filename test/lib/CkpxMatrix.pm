@@ -13,6 +13,7 @@ The ways:
   work    changes, checkpoints and everything else that SQL can ask for
   spill   so much WAL held back that the logtail is written to disk
   cancel  a checkpoint cancelled while it is written
+  cycle   checkpoints of PostgreSQL, each of which begins a cycle
 
 and, with restart_runner():
 
@@ -151,7 +152,7 @@ sub count_passed
 		$node, $way,
 		sub {
 			return 1 if time() > $deadline;
-			return ++$rounds > 2 && $way ne 'spill';
+			return ++$rounds > 2 && $way !~ /^(spill|cycle)$/;
 		});
 	stop_load($load);
 	settle($node);
@@ -206,6 +207,7 @@ sub provoke
 	return
 		$way eq 'work' ? work($node)
 	  : $way eq 'spill' ? hold_wal($node)
+	  : $way eq 'cycle' ? begin_cycle($node)
 	  : cancel($node);
 }
 
@@ -234,6 +236,19 @@ sub work
 		$calls
 		SELECT count(*) FROM ckpx_changed_blocks(ckpx_low_water_mark());},
 		on_error_stop => 0);
+	return;
+}
+
+# The flusher looks every second where it is in the cycle.
+sub begin_cycle
+{
+	my $node = shift;
+
+	$node->psql(
+		'postgres', q{
+		CHECKPOINT;
+		UPDATE load_row SET n = n + 1 WHERE id % 10 = 0;
+		SELECT ckpx_wait_collected(pg_current_wal_insert_lsn(), '2s')}, on_error_stop => 0);
 	return;
 }
 

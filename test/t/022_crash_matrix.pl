@@ -42,7 +42,7 @@ $starters[1]{epochs}++;
 
 my @points = fault_points($node);
 my %way;
-foreach my $way (qw(work spill cancel))
+foreach my $way (qw(work spill cancel cycle))
 {
 	my @left = grep { !$way{$_} } @points;
 	while (my @some = splice @left, 0, 120)
@@ -127,7 +127,7 @@ sub is_whole
 
 # ---- the matrix
 
-foreach my $way (qw(work spill cancel))
+foreach my $way (qw(work spill cancel cycle))
 {
 	foreach my $point (@{ $points_of{$way} // [] })
 	{

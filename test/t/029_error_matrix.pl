@@ -68,6 +68,7 @@ sub first_way
 {
 	my $point = shift;
 	return 'fresh' if $point =~ /^slot-create/;
+	return 'cycle' if $point eq 'flush-writeback';
 	return $likely{ $point =~ s/-.*//r } // 'work';
 }
 
@@ -112,7 +113,7 @@ sub push_point
 			settle($node);
 			delete $state->{point};
 		}
-		elsif ($way eq 'work' || $way eq 'spill' || $way eq 'cancel')
+		elsif ($way =~ /^(?:work|spill|cancel|cycle)$/)
 		{
 			provoke($node, $way);
 		}
