@@ -131,9 +131,13 @@ ckpx_flush_left_ms(int64 cycle_age_ms, int64 timeout_ms, uint64 cycle_wal,
 	double		left_ms = (double) timeout_ms * part - (double) cycle_age_ms;
 
 	if (max_cycle_wal > 0 && cycle_wal > 0)
-		left_ms = Min(left_ms,
-					  (double) cycle_age_ms *
-					  ((double) max_cycle_wal * part / (double) cycle_wal - 1.0));
+	{
+		double		cycles = (double) max_cycle_wal * part / (double) cycle_wal;
+
+		/* At the begin there is no rate yet. */
+		if (cycle_age_ms > 0 || cycles <= 1.0)
+			left_ms = Min(left_ms, (double) cycle_age_ms * (cycles - 1.0));
+	}
 	return left_ms <= 0.0 ? 0 : (int64) left_ms;
 }
 

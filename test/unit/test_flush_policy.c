@@ -170,6 +170,10 @@ left_of_a_part_of_the_cycle(void **state)
 	assert_int_equal(ckpx_flush_left_ms(27000, 30000, 0, 1000, 0.9), 0);
 	assert_int_equal(ckpx_flush_left_ms(10000, 30000, 900, 1000, 0.9), 0);
 	assert_int_equal(ckpx_flush_left_ms(0, 30000, 0, 1000, 0.0), 0);
+
+	/* no time has gone by, so there is no rate */
+	assert_int_equal(ckpx_flush_left_ms(0, 30000, 10, 1000, 0.9), 27000);
+	assert_int_equal(ckpx_flush_left_ms(0, 30000, 900, 1000, 0.9), 0);
 }
 
 static void
