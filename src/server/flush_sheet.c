@@ -6,9 +6,10 @@
  *
  * At each tick one walk over the buffer headers gives the dirty blocks of each
  * relation; the logtail knows those of them that were only thinned since the
- * relation was flushed, and all others count as appended.  The sheet lies in shared memory, of fixed size: where more relations are dirty
- * than it has lines, those with the most dirty blocks have one, so the others
- * have no deadline, which PostgreSQL's checkpoint makes good.
+ * relation was flushed, and all others count as appended.  The sheet lies in
+ * shared memory, of fixed size: where more relations are dirty than it has
+ * lines, those with the most dirty blocks have one, so the others have no
+ * deadline, which PostgreSQL's checkpoint makes good.
  *
  * Only the flusher changes the sheet, so it reads it without the lock.
  *

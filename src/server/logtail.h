@@ -134,7 +134,8 @@ typedef XLogRecPtr (*CkpxSinceCallback) (void *arg, const CkpxRelKey *key);
 
 /*
  * The blocks that all these segments together only thinned, in a tree from the
- * current memory context; of relations that have any.  Segments that end at or
+ * current memory context; a relation of which none is left may have an empty
+ * row.  Segments that end at or
  * before what 'since' says of a relation do not count for it ('since' NULL:
  * all count), one that it lies in counts as a whole.  What is spilled is not
  * known and does not count.
