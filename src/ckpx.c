@@ -36,6 +36,7 @@ ckpx_shmem_startup(void)
 	if (previous_shmem_startup_hook)
 		previous_shmem_startup_hook();
 	ckpx_shared_state_startup();
+	ckpx_workers_startup();
 }
 
 void

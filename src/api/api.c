@@ -136,17 +136,39 @@ ckpx_wait_for_boot(void)
 		(void) ckpx_wait_until(is_booted, NULL, -1, CKPX_WORKER_RUNNER);
 }
 
-void
-ckpx_lock_history(void)
+static void
+lock_history(LWLockMode mode)
 {
 	for (;;)
 	{
 		ckpx_wait_for_boot();
-		LWLockAcquire(CkpxShared->lock, LW_SHARED);
+		LWLockAcquire(CkpxShared->lock, mode);
 		if (is_booted(NULL))
 			return;
 		LWLockRelease(CkpxShared->lock);
 	}
+}
+
+void
+ckpx_lock_history(void)
+{
+	lock_history(LW_SHARED);
+}
+
+void
+ckpx_lock_history_exclusive(void)
+{
+	lock_history(LW_EXCLUSIVE);
+}
+
+void
+ckpx_report_broken(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("ckpx lost track of changes while the function waited"),
+			 errdetail("A new epoch has begun."),
+			 errhint("See the view ckpx_gaps, and call the function again.")));
 }
 
 long

@@ -53,6 +53,10 @@ extern void ckpx_wait_for_boot(void);
 
 /* The same, and take CkpxShared->lock shared: what is read then is loaded. */
 extern void ckpx_lock_history(void);
+extern void ckpx_lock_history_exclusive(void);
+
+/* Raise 55000: a new epoch began while something of an older one was awaited. */
+extern void ckpx_report_broken(void) pg_attribute_noreturn();
 
 /*
  * Wait until finished incrementals reach 'target', having asked for one; the

@@ -44,6 +44,7 @@ PG_FUNCTION_INFO_V1(ckpx_read_object);
 typedef struct CheckpointWait
 {
 	XLogRecPtr	target;
+	uint32		epoch;			/* in which it is to be reached */
 	XLogRecPtr	helped;			/* PostgreSQL's checkpoint was asked for, for
 								 * entries up to here */
 	XLogRecPtr	checkpointed;	/* found */
@@ -53,6 +54,7 @@ typedef struct CheckpointWait
 	uint64		cancels;		/* as it was at the beginning */
 	bool		enabled;		/* found */
 	bool		cancelled;		/* found */
+	bool		broken;			/* found */
 } CheckpointWait;
 
 /* Is there anything for ckpx_checkpoint() to do?  Called with the lock held. */
@@ -66,15 +68,21 @@ checkpoint_news(void *arg)
 
 	wait->enabled = ckpx_enabled && !CkpxShared->disabled;
 	wait->cancelled = CkpxShared->cancels != wait->cancels;
-	wait->checkpointed = ckpx_entry_store_checkpointed(CkpxShared->store);
 	wait->waiting_end = InvalidXLogRecPtr;
+
+	/* While the history is being loaded the store does not tell. */
+	if (!CkpxShared->booted)
+		return !wait->enabled || wait->cancelled;
+	wait->checkpointed = ckpx_entry_store_checkpointed(CkpxShared->store);
+	wait->broken = CkpxShared->store->epoch != wait->epoch;
 	if (entry != NULL && entry->state == CKPX_ENTRY_PENDING &&
 		entry->end_lsn > CkpxShared->durable_lsn && !ckpx_flush_usable() &&
 		entry->end_lsn > wait->helped)
 		wait->waiting_end = entry->end_lsn;
 
 	return wait->checkpointed >= wait->target || !wait->enabled ||
-		wait->cancelled || wait->waiting_end != InvalidXLogRecPtr;
+		wait->cancelled || wait->broken ||
+		wait->waiting_end != InvalidXLogRecPtr;
 }
 
 void
@@ -118,6 +126,8 @@ wait_for_checkpoint(CheckpointWait *wait, long timeout_ms)
 		if (!ckpx_wait_until(checkpoint_news, wait, left,
 							 CKPX_WORKER_CHECKPOINTER))
 			return false;
+		if (wait->broken)
+			ckpx_report_broken();
 		if (wait->checkpointed >= wait->target)
 			return true;
 		if (!wait->enabled)
@@ -145,7 +155,8 @@ ckpx_checkpoint_upto(XLogRecPtr target, long timeout_ms)
 	bool		done;
 
 	wait.target = target;
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	ckpx_lock_history_exclusive();
+	wait.epoch = CkpxShared->store->epoch;
 	wait.checkpointed = ckpx_entry_store_checkpointed(CkpxShared->store);
 	wait.enabled = ckpx_enabled && !CkpxShared->disabled;
 	wait.cancels = CkpxShared->cancels;
@@ -187,7 +198,6 @@ ckpx_checkpoint(PG_FUNCTION_ARGS)
 	target = ckpx_flush_wal_end();
 	if (!PG_ARGISNULL(0))
 		target = ckpx_normalize_lsn(end_lsn);
-	ckpx_wait_for_boot();
 	PG_RETURN_LSN(ckpx_checkpoint_upto(target, timeout_ms));
 }
 
@@ -204,10 +214,17 @@ ckpx_backup_checkpoint(PG_FUNCTION_ARGS)
 	(void) ckpx_checkpoint_upto(ckpx_flush_wal_end(), -1);
 	CKPX_FAULT("backup-incremental");
 
+	ckpx_lock_history();
+	request.epoch = CkpxShared->store->epoch;
+	LWLockRelease(CkpxShared->lock);
+
 	request.kind = CKPX_REQUEST_BACKUP;
 	request.lsn = ckpx_flush_wal_end();
-	ckpx_wait_for_collect(request.lsn);
-	ckpx_request(&request);
+	do
+	{
+		ckpx_wait_for_collect(request.lsn);
+		ckpx_request(&request);
+	} while (request.again);
 	PG_RETURN_TEXT_P(cstring_to_text(request.text));
 }
 

@@ -94,8 +94,10 @@ alloc_entries(void)
 static bool
 is_shown(void *arg)
 {
-	return CkpxShared->booted || CkpxShared->problem[0] != '\0' ||
-		CkpxShared->uninstalled ||
+	CkpxProblem problem;
+
+	return CkpxShared->booted || CkpxShared->uninstalled ||
+		ckpx_find_problem(1 << CKPX_WORKER_RUNNER, &problem) ||
 		CkpxShared->workers[CKPX_WORKER_RUNNER].pid == 0;
 }
 

@@ -206,7 +206,6 @@ typedef enum PinResult
 {
 	PIN_OK,
 	PIN_REMOVING,
-	PIN_NOT_READY,
 	PIN_PAST,
 	PIN_DUPLICATE,
 	PIN_TOO_MANY
@@ -221,7 +220,7 @@ try_pin(const CkpxPin *pin, PublishWait *wait, XLogRecPtr *oldest)
 	PinResult	result = PIN_OK;
 	int			i;
 
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	ckpx_lock_history_exclusive();
 	*oldest = oldest_kept();
 	i = find_pin(pin->name);
 	if (i >= 0 && is_expired(&CkpxShared->pins[i], pin->created_at))
@@ -229,9 +228,7 @@ try_pin(const CkpxPin *pin, PublishWait *wait, XLogRecPtr *oldest)
 		remove_pin(i);
 		i = -1;
 	}
-	if (!CkpxShared->booted)
-		result = PIN_NOT_READY;
-	else if (CkpxShared->removing)
+	if (CkpxShared->removing)
 		result = PIN_REMOVING;
 	else if (i >= 0)
 		result = PIN_DUPLICATE;
@@ -255,12 +252,6 @@ report_pin(PinResult result, const CkpxPin *pin, XLogRecPtr oldest)
 	{
 		case PIN_OK:
 		case PIN_REMOVING:
-			break;
-		case PIN_NOT_READY:
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("ckpx has not loaded its history yet"),
-					 errhint("See the view ckpx_runner.")));
 			break;
 		case PIN_PAST:
 			ereport(ERROR,
@@ -346,7 +337,7 @@ ckpx_unpin(PG_FUNCTION_ARGS)
 	ckpx_require_preload();
 	name = name_argument(fcinfo);
 
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	ckpx_lock_history_exclusive();
 	i = find_pin(name);
 	if (i >= 0)
 	{

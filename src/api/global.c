@@ -23,12 +23,14 @@ PG_FUNCTION_INFO_V1(ckpx_global_checkpoint);
 typedef struct GlobalWait
 {
 	XLogRecPtr	target;
+	uint32		epoch;			/* of the target */
 	uint64		attempts;		/* begun before the request */
 	uint64		cancels;		/* calls of ckpx_cancel_pending() before it */
 	XLogRecPtr	covered;		/* found: end of the newest finished global */
 	bool		failed;			/* found: an attempt of our own did */
 	bool		enabled;		/* found */
 	bool		cancelled;		/* found */
+	bool		broken;			/* found */
 	char		error[CKPX_ERROR_TEXT_MAX];
 } GlobalWait;
 
@@ -64,13 +66,18 @@ global_news(void *arg)
 {
 	GlobalWait *wait = arg;
 
-	wait->covered = covered_lsn();
+	/* While the history is being loaded the store does not tell. */
+	if (CkpxShared->booted)
+	{
+		wait->covered = covered_lsn();
+		wait->broken = CkpxShared->store->epoch != wait->epoch;
+	}
 	wait->failed = CkpxShared->global_failed > wait->attempts;
 	wait->enabled = ckpx_enabled && !CkpxShared->disabled;
 	wait->cancelled = CkpxShared->cancels != wait->cancels;
 	strlcpy(wait->error, CkpxShared->global_error, sizeof(wait->error));
 	return wait->covered >= wait->target || wait->failed || !wait->enabled ||
-		wait->cancelled;
+		wait->cancelled || wait->broken;
 }
 
 /* Has any block changed in what is collected and not in a checkpoint? */
@@ -101,7 +108,7 @@ prepare_incremental(long timeout_ms)
 	bool		uncovered;
 	bool		any_global;
 
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	ckpx_lock_history();
 	uncovered = ckpx_entry_store_uncovered(CkpxShared->store) > 0;
 	any_global = ckpx_entry_store_previous_global(CkpxShared->store) != NULL;
 	checkpointed = ckpx_entry_store_checkpointed(CkpxShared->store);
@@ -139,11 +146,11 @@ ckpx_global_checkpoint(PG_FUNCTION_ARGS)
 	ckpx_require_preload();
 	timeout_ms = ckpx_timeout_argument(fcinfo, 0);
 	deadline = ckpx_clock_ms() + Max(timeout_ms, 0);
-	ckpx_wait_for_boot();
 	prepare_incremental(timeout_ms);
 
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	ckpx_lock_history_exclusive();
 	wait.target = target_lsn();
+	wait.epoch = CkpxShared->store->epoch;
 	wait.attempts = CkpxShared->global_started;
 	wait.cancels = CkpxShared->cancels;
 	CkpxShared->global_request = Max(CkpxShared->global_request, wait.target);
@@ -175,6 +182,8 @@ ckpx_global_checkpoint(PG_FUNCTION_ARGS)
 				 errdetail("Finished global checkpoints reach %X/%X.",
 						   LSN_FORMAT_ARGS(wait.covered)),
 				 errhint("The checkpoint goes on; see the view ckpx_checkpoints.")));
+	if (wait.broken)
+		ckpx_report_broken();
 	if (wait.covered >= wait.target)
 		PG_RETURN_LSN(wait.covered);
 	if (wait.failed)

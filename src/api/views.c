@@ -104,7 +104,7 @@ typedef struct RunnerCopy
 {
 	bool		booted;
 	bool		enabled;
-	char		problem[CKPX_PROBLEM_MAX];
+	CkpxProblem problem;
 	uint32		epoch;
 	TimeLineID	timeline;
 	XLogRecPtr	collected_lsn;
@@ -124,7 +124,8 @@ copy_runner(RunnerCopy *copy)
 	LWLockAcquire(shared->lock, LW_SHARED);
 	copy->booted = shared->booted;
 	copy->enabled = ckpx_enabled && !shared->disabled && !shared->uninstalled;
-	strlcpy(copy->problem, shared->problem, sizeof(copy->problem));
+	if (!ckpx_find_problem(CKPX_ALL_WORKERS, &copy->problem))
+		copy->problem.text[0] = '\0';
 	copy->epoch = shared->store->epoch;
 	copy->timeline = shared->store->timeline;
 	copy->collected_lsn = shared->collected_lsn;
@@ -183,7 +184,7 @@ ckpx_get_runner(PG_FUNCTION_ARGS)
 
 	ckpx_row_begin(&row);
 	ckpx_row_bool(&row, copy.enabled);
-	ckpx_row_text(&row, copy.problem);
+	ckpx_row_text(&row, copy.problem.text);
 	if (copy.epoch != 0)
 	{
 		ckpx_row_int8(&row, (int64) copy.epoch);

@@ -35,17 +35,54 @@ PG_FUNCTION_INFO_V1(ckpx_wait);
 PG_FUNCTION_INFO_V1(ckpx_wait_collected);
 PG_FUNCTION_INFO_V1(ckpx_sync_point);
 
+/* What ckpx_wait() and ckpx_wait_collected() wait for. */
+typedef struct LsnWait
+{
+	XLogRecPtr	lsn;
+	uint32		epoch;			/* in which the wait began; 0: not known yet */
+	bool		broken;			/* found: a new one began behind 'lsn' */
+} LsnWait;
+
+/*
+ * Is the position reached, where 'reached' is what has been reached by now?
+ * While the history is being loaded nothing tells.
+ */
+static bool
+lsn_reached(LsnWait *wait, XLogRecPtr reached)
+{
+	const CkpxEntryStore *store = CkpxShared->store;
+
+	if (!CkpxShared->booted)
+		return false;
+	if (wait->epoch == 0)
+		wait->epoch = store->epoch;
+	wait->broken = store->epoch != wait->epoch &&
+		store->epoch_start >= wait->lsn;
+	return reached >= wait->lsn;
+}
+
 static bool
 checkpoint_reached(void *arg)
 {
-	return ckpx_entry_store_checkpointed(CkpxShared->store) >=
-		*(XLogRecPtr *) arg;
+	return lsn_reached(arg, ckpx_entry_store_checkpointed(CkpxShared->store));
 }
 
 static bool
 collect_reached(void *arg)
 {
-	return CkpxShared->collected_lsn >= *(XLogRecPtr *) arg;
+	return lsn_reached(arg, CkpxShared->collected_lsn);
+}
+
+static bool
+wait_for_lsn(CkpxReached reached, XLogRecPtr lsn, long timeout_ms,
+			 CkpxWorkerId worker)
+{
+	LsnWait		wait = {.lsn = lsn};
+	bool		done = ckpx_wait_until(reached, &wait, timeout_ms, worker);
+
+	if (wait.broken)
+		ckpx_report_broken();
+	return done;
 }
 
 Datum
@@ -57,9 +94,9 @@ ckpx_wait(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	lsn = ckpx_normalize_lsn(PG_GETARG_LSN(0));
-	PG_RETURN_BOOL(ckpx_wait_until(checkpoint_reached, &lsn,
-								   ckpx_timeout_argument(fcinfo, 1),
-								   CKPX_WORKER_CHECKPOINTER));
+	PG_RETURN_BOOL(wait_for_lsn(checkpoint_reached, lsn,
+								ckpx_timeout_argument(fcinfo, 1),
+								CKPX_WORKER_CHECKPOINTER));
 }
 
 Datum
@@ -83,8 +120,8 @@ ckpx_wait_collected(PG_FUNCTION_ARGS)
 		(void) ckpx_flush_wal_end();
 		ckpx_request_collect(lsn);
 	}
-	PG_RETURN_BOOL(ckpx_wait_until(collect_reached, &lsn, timeout_ms,
-								   CKPX_WORKER_RUNNER));
+	PG_RETURN_BOOL(wait_for_lsn(collect_reached, lsn, timeout_ms,
+								CKPX_WORKER_RUNNER));
 }
 
 /* The 64-bit xid of a snapshot's xmin, which is never in the future. */

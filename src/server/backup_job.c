@@ -205,7 +205,12 @@ run_backup(CkpxRequest *request)
 		base = *found;
 	LWLockRelease(CkpxShared->lock);
 
-	if (found == NULL || tail.end_lsn < request->lsn)
+	/* The runner has begun anew and has not come so far again. */
+	request->again = tail.epoch == request->epoch &&
+		tail.end_lsn < request->lsn;
+	if (request->again)
+		return;
+	if (found == NULL || tail.epoch != request->epoch)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the chain of ckpx broke while a backup checkpoint was made"),
@@ -238,14 +243,6 @@ run_backup(CkpxRequest *request)
 			 tail_name, LSN_FORMAT_ARGS(tail.start_lsn));
 }
 
-static void
-fail_request(CkpxRequest *request, int sqlerrcode, const char *message)
-{
-	request->state = CKPX_REQUEST_FAILED;
-	request->sqlerrcode = sqlerrcode;
-	strlcpy(request->text, message, sizeof(request->text));
-}
-
 void
 ckpx_backup_step(void)
 {
@@ -254,14 +251,13 @@ ckpx_backup_step(void)
 
 	while (ckpx_request_take(CKPX_REQUEST_BACKUP, request))
 	{
-		request->state = CKPX_REQUEST_DONE;
 		if (!ckpx_job_begin(true))
 		{
-			fail_request(request, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-						 "checkpoints of ckpx are disabled");
-			ckpx_request_answer(request);
+			if (ckpx_request_put_back(request, true))
+				break;
 			continue;
 		}
+		request->state = CKPX_REQUEST_DONE;
 		ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_BUSY,
 						   "backup");
 		PG_TRY();
@@ -280,7 +276,9 @@ ckpx_backup_step(void)
 			LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 			CkpxShared->stat.jobs_failed++;
 			LWLockRelease(CkpxShared->lock);
-			fail_request(request, error->sqlerrcode, error->message);
+			request->state = CKPX_REQUEST_FAILED;
+			request->sqlerrcode = error->sqlerrcode;
+			strlcpy(request->text, error->message, sizeof(request->text));
 		}
 		PG_END_TRY();
 		ckpx_job_end();

@@ -71,6 +71,29 @@ note_first_record(TransactionId xid, XLogRecPtr lsn)
 	LWLockRelease(CkpxShared->xid_lock);
 }
 
+bool
+ckpx_chain_is_stuck(uint32 errors)
+{
+	bool		stuck;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	stuck = CkpxShared->stuck_errors >= errors &&
+		CkpxShared->collected_max <= CkpxShared->stuck_position;
+	LWLockRelease(CkpxShared->lock);
+	return stuck;
+}
+
+void
+ckpx_chain_stuck_reason(char *reason, Size size)
+{
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	snprintf(reason, size, "reading WAL at %X/%X failed %u times: %s",
+			 LSN_FORMAT_ARGS(CkpxShared->stuck_position),
+			 CkpxShared->stuck_errors,
+			 CkpxShared->workers[CKPX_WORKER_RUNNER].last_error);
+	LWLockRelease(CkpxShared->lock);
+}
+
 static void
 renew_source(CkpxRunner *runner)
 {
@@ -299,7 +322,9 @@ resume_chain(CkpxRunner *runner, CkpxSlotState slot, XLogRecPtr restart_lsn)
 	const CkpxBoot *boot = &runner->boot;
 	XLogRecPtr	needed = boot->have_entry ?
 		boot->last.last_record.start : boot->known_end;
+	XLogRecPtr	min_lsn = InvalidXLogRecPtr;
 	const char *reason = NULL;
+	char		stuck_reason[sizeof(runner->reason)];
 
 	if (!boot->have_history)
 	{
@@ -312,7 +337,8 @@ resume_chain(CkpxRunner *runner, CkpxSlotState slot, XLogRecPtr restart_lsn)
 	if (boot->break_reason[0] != '\0')
 		reason = boot->break_reason;
 	else if (slot == CKPX_SLOT_MISSING)
-		reason = "replication slot is missing";
+		reason = CkpxShared->gave_up_slot ? CKPX_REASON_RETAINED :
+			"replication slot is missing";
 	else if (slot == CKPX_SLOT_LOST)
 		reason = "replication slot was invalidated";
 	else if (needed == InvalidXLogRecPtr ||
@@ -320,6 +346,12 @@ resume_chain(CkpxRunner *runner, CkpxSlotState slot, XLogRecPtr restart_lsn)
 		reason = boot->lost_end ?
 			"newest checkpoint objects are missing or damaged, and their WAL is gone" :
 			"replication slot is ahead of the manifest";
+	else if (ckpx_chain_is_stuck(CKPX_STUCK_ERRORS + 1))
+	{
+		ckpx_chain_stuck_reason(stuck_reason, sizeof(stuck_reason));
+		reason = stuck_reason;
+		min_lsn = ckpx_wal_normalize_lsn(CkpxShared->stuck_position) + 1;
+	}
 
 	if (reason != NULL)
 	{
@@ -330,9 +362,9 @@ resume_chain(CkpxRunner *runner, CkpxSlotState slot, XLogRecPtr restart_lsn)
 		 * any more.  A copy that was promoted can begin late enough; a
 		 * standby has to wait for its primary's checkpoints, and begins now.
 		 */
-		want_epoch(runner, reason, proven,
-				   boot->copied && !RecoveryInProgress() ?
-				   proven : InvalidXLogRecPtr);
+		if (boot->copied && !RecoveryInProgress())
+			min_lsn = Max(min_lsn, proven);
+		want_epoch(runner, reason, proven, min_lsn);
 	}
 	else if (boot->have_entry)
 		resume_entry(runner);
@@ -497,6 +529,9 @@ epoch_step(CkpxRunner *runner)
 								 runner->reason);
 	epoch = CkpxShared->store->epoch;
 	CkpxShared->publish_requested++;
+	CkpxShared->collected_max = InvalidXLogRecPtr;
+	CkpxShared->stuck_errors = 0;
+	CkpxShared->gave_up_slot = false;
 
 	/*
 	 * What the manifests of the old epoch would release means nothing here,

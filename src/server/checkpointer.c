@@ -221,13 +221,91 @@ recover(void)
 	ckpx_wake_worker(CKPX_WORKER_RUNNER);
 }
 
+/*
+ * Parts of a round.
+ */
+
+static void
+publish_step(long *wait_ms)
+{
+	bool		wanted;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	wanted = CkpxShared->publish_requested > CkpxShared->publish_done;
+	LWLockRelease(CkpxShared->lock);
+	if (wanted && !job_publish())
+		*wait_ms = Min(*wait_ms, CKPX_RETRY_MS);
+}
+
+static void
+spill_step(long *wait_ms)
+{
+	XLogRecPtr	upto;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	upto = CkpxShared->spill_request;
+	LWLockRelease(CkpxShared->lock);
+	if (upto != InvalidXLogRecPtr)
+		ckpx_spill_step(upto);
+}
+
+static void
+damage_step(long *wait_ms)
+{
+	ckpx_damage_step();
+}
+
+static void
+backup_step(long *wait_ms)
+{
+	ckpx_backup_step();
+}
+
+static void
+sweep_step(long *wait_ms)
+{
+	if (is_sweep_due() && !job_sweep())
+		*wait_ms = Min(*wait_ms, CKPX_RETRY_MS);
+}
+
+static void (*const steps[]) (long *wait_ms) =
+{
+	publish_step,
+	spill_step,
+	ckpx_incremental_step,
+	damage_step,
+	backup_step,
+	ckpx_global_step,
+	ckpx_gc_step,
+	sweep_step
+};
+
+/*
+ * Do the parts of a round from 'first' on.  Each is noted before it begins, so
+ * that the next process knows which one ended this one.
+ */
+static void
+do_steps(int first, long *wait_ms)
+{
+	for (int i = first; i < (int) lengthof(steps); i++)
+	{
+		CkpxShared->checkpointer_step = i;
+		steps[i] (wait_ms);
+		remove_cancelled();
+	}
+}
+
+/*
+ * The first round of a process begins behind the part that ended the process
+ * before it, and then takes all of them.  So an error that comes back each
+ * time, while an incremental is written say, keeps neither garbage collection
+ * nor requests from being done.
+ */
 long
 ckpx_checkpointer_step(void)
 {
 	long		wait_ms = CKPX_IDLE_WAIT_MS;
 	bool		booted;
-	bool		publish;
-	XLogRecPtr	spill;
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	booted = CkpxShared->booted;
@@ -244,28 +322,9 @@ ckpx_checkpointer_step(void)
 		recover();
 		ckpx_job_want_sweep();
 		recovered = true;
+		do_steps(CkpxShared->checkpointer_step + 1, &wait_ms);
 	}
-
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	publish = CkpxShared->publish_requested > CkpxShared->publish_done;
-	spill = CkpxShared->spill_request;
-	LWLockRelease(CkpxShared->lock);
-
-	if (publish && !job_publish())
-		wait_ms = CKPX_RETRY_MS;
-	if (spill != InvalidXLogRecPtr)
-		ckpx_spill_step(spill);
-	remove_cancelled();
-
-	ckpx_incremental_step(&wait_ms);
-	remove_cancelled();
-	ckpx_damage_step();
-	ckpx_backup_step();
-	ckpx_global_step(&wait_ms);
-	remove_cancelled();
-	ckpx_gc_step(&wait_ms);
-	if (is_sweep_due() && !job_sweep())
-		wait_ms = Min(wait_ms, CKPX_RETRY_MS);
+	do_steps(0, &wait_ms);
 
 	ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_IDLE, "");
 	ckpx_worker_healthy(CKPX_WORKER_CHECKPOINTER);

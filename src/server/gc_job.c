@@ -549,7 +549,8 @@ note_failure(const ErrorData *error)
 }
 
 /*
- * Run 'work' as a job; false, with *error, when the surroundings failed.
+ * Run 'work' in the job that has begun, and end it; false, with *error, when
+ * the surroundings failed.
  */
 static bool
 guarded(void (*work) (void *arg), void *arg, ErrorData **error)
@@ -557,8 +558,6 @@ guarded(void (*work) (void *arg), void *arg, ErrorData **error)
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool ok = true;
 
-	if (!ckpx_job_begin(false))
-		return true;
 	ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_BUSY, "gc");
 	ckpx_progress_begin(CKPX_JOB_GC);
 	PG_TRY();
@@ -598,6 +597,12 @@ serve_requests(void)
 	{
 		ErrorData  *error = NULL;
 
+		if (!ckpx_job_begin(false))
+		{
+			if (ckpx_request_put_back(&request, false))
+				break;
+			continue;
+		}
 		request.state = CKPX_REQUEST_DONE;
 		request.count = 0;
 		if (!guarded(work_request, &request, &error))
@@ -655,31 +660,41 @@ is_due(const CkpxGcTicket *tickets, uint32 ntickets, uint64 now)
 	return due;
 }
 
+static void
+due_round(uint64 now)
+{
+	ErrorData  *error = NULL;
+
+	/* Not while the history is being loaded: then as soon as it is. */
+	next_round_ms = 0;
+	if (!ckpx_job_begin(false))
+		return;
+
+	next_round_ms = now + CKPX_GC_ROUND_MS;
+	if (guarded(work_round, NULL, &error))
+		failures = 0;
+	else
+	{
+		note_failure(error);
+		next_round_ms = now + ckpx_entry_backoff_ms(failures);
+	}
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	last_sequence = CkpxShared->manifest_sequence;
+	LWLockRelease(CkpxShared->lock);
+}
+
 void
 ckpx_gc_step(long *wait_ms)
 {
 	CkpxGcTicket tickets[CKPX_QUEUE_BATCH];
 	uint32		ntickets;
 	uint64		now = ckpx_clock_ms();
-	ErrorData  *error = NULL;
 
 	ntickets = ckpx_dequeue(CKPX_QUEUE_GC, tickets, CKPX_QUEUE_BATCH);
 	serve_requests();
 
 	if (is_due(tickets, ntickets, now))
-	{
-		next_round_ms = now + CKPX_GC_ROUND_MS;
-		if (guarded(work_round, NULL, &error))
-			failures = 0;
-		else
-		{
-			note_failure(error);
-			next_round_ms = now + ckpx_entry_backoff_ms(failures);
-		}
-		LWLockAcquire(CkpxShared->lock, LW_SHARED);
-		last_sequence = CkpxShared->manifest_sequence;
-		LWLockRelease(CkpxShared->lock);
-	}
+		due_round(now);
 	ckpx_dequeue_done(CKPX_QUEUE_GC, ntickets);
 
 	if (next_round_ms > now)

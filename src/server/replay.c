@@ -478,6 +478,46 @@ load_segments(CkpxBoot *boot, const CkpxManifest *manifest,
 	return nsegments;
 }
 
+/*
+ * Only the first boot of a server takes pins from a manifest.  Later ones
+ * are starts of the runner alone: memory has the pins of the newest manifest
+ * and those that are not in one yet, and lacks those that were removed since.
+ * Caller holds the lock.
+ */
+static void
+load_pins(const CkpxManifest *manifest)
+{
+	if (CkpxShared->pins_loaded)
+		return;
+	CkpxShared->npins = Min(manifest->npins, CKPX_MAX_PINS);
+	if (CkpxShared->npins > 0)
+		memcpy(CkpxShared->pins, manifest->pins,
+			   sizeof(CkpxPin) * CkpxShared->npins);
+	CkpxShared->pins_loaded = true;
+}
+
+/*
+ * Memory also knows post commands that have succeeded since the manifest was
+ * written.  Caller holds the lock.
+ */
+static void
+keep_commands_done(CkpxManifest *manifest)
+{
+	for (uint32 i = 0; i < manifest->nentries; i++)
+	{
+		CkpxEntry  *entry = &manifest->entries[i];
+		const CkpxEntry *known;
+
+		if (!entry->post_pending)
+			continue;
+		known = ckpx_entry_store_find(CkpxShared->store, entry->kind,
+									  entry->epoch, entry->start_lsn,
+									  entry->end_lsn);
+		if (known != NULL && known->state == CKPX_ENTRY_FINISHED)
+			entry->post_pending = known->post_pending;
+	}
+}
+
 void
 ckpx_replay_load(CkpxBoot *boot)
 {
@@ -494,19 +534,18 @@ ckpx_replay_load(CkpxBoot *boot)
 
 	ckpx_logtail_clear();
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	if (boot->have_history)
+		keep_commands_done(&manifest);
 	ckpx_entry_store_init(store, ckpx_max_entries);
 	if (boot->have_history)
 	{
 		ckpx_entry_store_restore(store, manifest.epoch, manifest.timeline,
 								 manifest.epoch_start, manifest.gaps,
 								 manifest.ngaps);
-		CkpxShared->npins = Min(manifest.npins, CKPX_MAX_PINS);
-		if (CkpxShared->npins > 0)
-			memcpy(CkpxShared->pins, manifest.pins,
-				   sizeof(CkpxPin) * CkpxShared->npins);
 	}
 	else
 		store->epoch = manifest.epoch;	/* the next one has another number */
+	load_pins(&manifest);
 	LWLockRelease(CkpxShared->lock);
 	if (!boot->have_history)
 		return;

@@ -11,6 +11,7 @@
 #include "server/compat.h"
 
 #include "miscadmin.h"
+#include "server/options.h"
 #include "server/request.h"
 #include "storage/ipc.h"
 
@@ -118,6 +119,33 @@ ckpx_request_take(CkpxRequestKind kind, CkpxRequest *request)
 	}
 	LWLockRelease(CkpxShared->lock);
 	return oldest != NULL;
+}
+
+bool
+ckpx_request_put_back(const CkpxRequest *request, bool checkpoint)
+{
+	CkpxRequest *slot;
+	const char *refusal = NULL;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	if (CkpxShared->uninstalled)
+		refusal = "ckpx was uninstalled";
+	else if (checkpoint && (CkpxShared->disabled || !ckpx_enabled))
+		refusal = "checkpoints of ckpx are disabled";
+	slot = find_request(request->id);
+	if (slot != NULL && slot->state == CKPX_REQUEST_RUNNING)
+	{
+		slot->state = CKPX_REQUEST_WAITING;
+		if (refusal != NULL)
+		{
+			slot->state = CKPX_REQUEST_FAILED;
+			slot->sqlerrcode = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+			strlcpy(slot->text, refusal, sizeof(slot->text));
+		}
+	}
+	LWLockRelease(CkpxShared->lock);
+	ConditionVariableBroadcast(&CkpxShared->progress);
+	return refusal == NULL;
 }
 
 void

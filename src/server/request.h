@@ -14,7 +14,8 @@
  *
  * A backend that gives up (cancel, error, exit) frees its slot at any time;
  * the id tells the checkpointer that the answer has no reader.  A
- * checkpointer that starts anew sets what was RUNNING back to WAITING.
+ * checkpointer that starts anew sets what was RUNNING back to WAITING, and so
+ * does one that cannot begin because the runner is loading the history.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,6 +35,13 @@ extern void ckpx_request(CkpxRequest *request);
 
 /* Checkpointer: the oldest WAITING request of a kind; false: there is none. */
 extern bool ckpx_request_take(CkpxRequestKind kind, CkpxRequest *request);
+
+/*
+ * Checkpointer: the job for 'request' could not begin ('checkpoint' as in
+ * ckpx_job_begin()).  True: it is WAITING again, for the history to be loaded.
+ * False: it FAILED for good, since ckpx is disabled or uninstalled.
+ */
+extern bool ckpx_request_put_back(const CkpxRequest *request, bool checkpoint);
 
 /* Checkpointer: answer; state DONE or FAILED is set by the caller. */
 extern void ckpx_request_answer(const CkpxRequest *request);

@@ -57,6 +57,9 @@ typedef struct CkpxLagSample
 	XLogRecPtr	lsn;
 } CkpxLagSample;
 
+/* This process reads WAL and cuts just now. */
+static bool is_following = false;
+
 static CkpxLagSample lag_samples[CKPX_LAG_SAMPLES];
 static int	next_lag_sample = 0;
 
@@ -188,6 +191,7 @@ ckpx_set_collected(CkpxRunner *runner, XLogRecPtr lsn)
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	CkpxShared->collected_lsn = lsn;
+	CkpxShared->collected_max = Max(CkpxShared->collected_max, lsn);
 	CkpxShared->ntail_xacts = nxacts;
 	if (nxacts > 0)
 		memcpy(CkpxShared->tail_xacts, xacts,
@@ -270,6 +274,34 @@ take_cut(void)
 }
 
 /*
+ * The errors that ended the processes before this one came from the same
+ * place of WAL, and trying again has not helped.  What lies before it is read
+ * and cut as always, and there the chain breaks.  False: it is not reached.
+ */
+static bool
+break_where_stuck(void)
+{
+	XLogRecPtr	position;
+	TimeLineID	timeline;
+	char		reason[sizeof(runner->reason)];
+
+	(void) ckpx_wal_source_read(runner->source, CkpxShared->stuck_position,
+								CKPX_READ_BUDGET);
+	position = ckpx_wal_source_position(runner->source, &timeline);
+	if (position < CkpxShared->stuck_position)
+		return false;
+	if (!take_cut())
+	{
+		request_spill();
+		return true;
+	}
+	ckpx_chain_stuck_reason(reason, sizeof(reason));
+	ckpx_chain_break(runner, reason, ckpx_wal_normalize_lsn(position) + 1,
+					 false);
+	return true;
+}
+
+/*
  * Read WAL and cut where it is due.  *more: there is more to read now.
  */
 static void
@@ -289,6 +321,11 @@ follow_wal(const CkpxRequests *requests, bool *more)
 			request_spill();
 			return;
 		}
+	}
+	if (ckpx_chain_is_stuck(CKPX_STUCK_ERRORS))
+	{
+		*more = !break_where_stuck();
+		return;
 	}
 
 	result = ckpx_wal_source_read(runner->source,
@@ -357,22 +394,30 @@ release_wal(void)
 	forget_finished_segments();
 }
 
+/*
+ * Drop the slot; what it held will be missing.
+ */
 static void
-report_given_up(uint64 retained, uint64 cap)
+give_up_slot(uint64 retained, uint64 cap)
 {
 	ereport(WARNING,
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 			 errmsg("ckpx gives up history: its slot holds " UINT64_FORMAT " MB of WAL, " UINT64_FORMAT " MB are allowed",
 					retained / (1024 * 1024), cap / (1024 * 1024)),
 			 errhint("See what the oldest entry of ckpx_checkpoints waits for, and the setting ckpx.max_retained_wal.")));
+	ckpx_slot_drop();
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->gave_up_slot = true;
+	LWLockRelease(CkpxShared->lock);
 }
 
 /*
- * The same while there is nothing to follow: the slot may be left from
- * before, and what keeps the runner from its work may last.
+ * Never hold more WAL than allowed, also while there is nothing to follow:
+ * the slot may be left from before, and what keeps the runner from its work,
+ * or ends it again and again, may last.
  */
-static void
-guard_idle_retention(void)
+void
+ckpx_runner_guard(void)
 {
 	TimeLineID	timeline;
 	uint64		retained = ckpx_slot_retained(ckpx_wal_read_limit(&timeline));
@@ -380,10 +425,11 @@ guard_idle_retention(void)
 
 	if (retained <= cap)
 		return;
-	report_given_up(retained, cap);
-	ckpx_slot_drop();
+	give_up_slot(retained, cap);
 
 	/* What the slot held for these is not wanted any more. */
+	if (runner == NULL)
+		return;
 	if (runner->chain == CKPX_CHAIN_CLOSING)
 		runner->closing_until_ms = 0;
 	else if (runner->chain == CKPX_CHAIN_BEHIND)
@@ -391,7 +437,30 @@ guard_idle_retention(void)
 }
 
 /*
- * Never hold more WAL than allowed: spill when it becomes much, give up
+ * Count errors that come back in the same place.  An error of the
+ * surroundings, a full disk or a file that cannot be read, does not count: it
+ * can go by, and if it lasts, the limit of retained WAL ends it.
+ */
+void
+ckpx_runner_failed(const ErrorData *error)
+{
+	TimeLineID	timeline;
+	XLogRecPtr	position;
+
+	if (!is_following || ckpx_error_is_external(error))
+		return;
+	position = ckpx_wal_source_position(runner->source, &timeline);
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	if (CkpxShared->collected_max > CkpxShared->stuck_position)
+		CkpxShared->stuck_errors = 0;
+	CkpxShared->stuck_position = position;
+	CkpxShared->stuck_errors++;
+	LWLockRelease(CkpxShared->lock);
+}
+
+/*
+ * The same while the chain is followed: spill when it becomes much, give up
  * history when it is too much.
  */
 static void
@@ -408,10 +477,8 @@ guard_retention(const CkpxRequests *requests)
 		XLogRecPtr	position = ckpx_wal_source_position(runner->source,
 														&timeline);
 
-		report_given_up(retained, cap);
-		ckpx_slot_drop();
-		ckpx_chain_break(runner, "more WAL would have been held than ckpx.max_retained_wal allows",
-						 position, true);
+		give_up_slot(retained, cap);
+		ckpx_chain_break(runner, CKPX_REASON_RETAINED, position, true);
 		return;
 	}
 	if (retained > cap / 10 * 8 && !requests->spilling)
@@ -469,7 +536,7 @@ ckpx_runner_step(void)
 		wait_ms = ckpx_chain_step(runner);
 		if (runner->chain != CKPX_CHAIN_FOLLOWING)
 		{
-			guard_idle_retention();
+			ckpx_runner_guard();
 			ckpx_worker_report(CKPX_WORKER_RUNNER,
 							   CkpxShared->problem[0] != '\0' ?
 							   CKPX_WORKER_BLOCKED : CKPX_WORKER_BUSY,
@@ -478,14 +545,17 @@ ckpx_runner_step(void)
 		}
 	}
 
+	/* First, so that nothing that fails below can keep it from being done. */
+	guard_retention(&requests);
+	if (runner->chain != CKPX_CHAIN_FOLLOWING)
+		return 0;
+	is_following = true;
 	follow_wal(&requests, &more);
+	is_following = false;
 	if (runner->chain != CKPX_CHAIN_FOLLOWING)
 		return 0;
 	ckpx_schedule(runner);
 	release_wal();
-	guard_retention(&requests);
-	if (runner->chain != CKPX_CHAIN_FOLLOWING)
-		return 0;
 	ckpx_worker_healthy(CKPX_WORKER_RUNNER);
 
 	if (more && !runner->held)

@@ -18,6 +18,9 @@
 #include "server/replay.h"
 #include "server/wal_source.h"
 
+/* Why an epoch ended; see ckpx_gaps. */
+#define CKPX_REASON_RETAINED	"more WAL would have been held than ckpx.max_retained_wal allows"
+
 typedef enum CkpxChainState
 {
 	CKPX_CHAIN_NONE = 0,		/* not booted */
@@ -69,6 +72,17 @@ extern long ckpx_chain_step(CkpxRunner *runner);
 /* chain.c: reading cannot go on; 'at_once' gives up what is not finished. */
 extern void ckpx_chain_break(CkpxRunner *runner, const char *reason,
 							 XLogRecPtr min_lsn, bool at_once);
+
+/*
+ * chain.c: have the errors of ckpx_runner_failed() come so many times without
+ * WAL being collected past where they come from?  After CKPX_STUCK_ERRORS the chain breaks
+ * where they came from; one more, and it breaks at the end of what is in
+ * objects.
+ */
+#define CKPX_STUCK_ERRORS		5
+
+extern bool ckpx_chain_is_stuck(uint32 errors);
+extern void ckpx_chain_stuck_reason(char *reason, Size size);
 
 /* durability.c: how far changes are on disk; bring it further. */
 extern void ckpx_durability_step(CkpxRunner *runner);

@@ -345,9 +345,87 @@ ckpx_worker_report(CkpxWorkerId worker, CkpxWorkerState state,
 	LWLockRelease(CkpxShared->lock);
 }
 
+static void
+report_missing_worker(CkpxWorkerId worker, CkpxProblem *problem)
+{
+	snprintf(problem->text, sizeof(problem->text),
+			 "max_worker_processes is %d, which leaves no room for the ckpx %s; it must be at least %d",
+			 max_worker_processes, ckpx_worker_name(worker),
+			 CkpxShared->worker_processes_needed);
+	snprintf(problem->hint, sizeof(problem->hint),
+			 "Set max_worker_processes to %d or more and restart the server.",
+			 CkpxShared->worker_processes_needed);
+}
+
+bool
+ckpx_find_problem(int workers, CkpxProblem *problem)
+{
+	const CkpxSharedState *shared = CkpxShared;
+
+	Assert(LWLockHeldByMe(shared->lock));
+	if (shared->problem[0] != '\0')
+	{
+		strlcpy(problem->text, shared->problem, sizeof(problem->text));
+		strlcpy(problem->hint, "See the view ckpx_runner.",
+				sizeof(problem->hint));
+		return true;
+	}
+	for (int i = 0; i < CKPX_NWORKERS; i++)
+	{
+		const CkpxWorkerStatus *worker = &shared->workers[i];
+
+		if ((workers & (1 << i)) == 0)
+			continue;
+		if (!worker->registered)
+		{
+			report_missing_worker((CkpxWorkerId) i, problem);
+			return true;
+		}
+		if (worker->failures > 1)
+		{
+			snprintf(problem->text, sizeof(problem->text),
+					 "the ckpx %s has failed %u times in a row, the last time with: %s",
+					 ckpx_worker_name((CkpxWorkerId) i), worker->failures,
+					 worker->last_error);
+			strlcpy(problem->hint,
+					"See the server log and the view ckpx_workers.",
+					sizeof(problem->hint));
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Which of CkpxShared->problem ends a wait. */
+typedef enum WaitMode
+{
+	WAIT_ANY_PROBLEM,
+	WAIT_PROBLEM_BEFORE_BOOT,	/* only while the history is not loaded */
+	WAIT_NO_PROBLEM
+} WaitMode;
+
+/*
+ * Is there a problem that ends the wait?  The caller holds the lock.
+ */
+static bool
+find_wait_problem(CkpxWorkerId worker, WaitMode mode, CkpxProblem *problem)
+{
+	bool		ignored = mode == WAIT_NO_PROBLEM ||
+		(mode == WAIT_PROBLEM_BEFORE_BOOT && CkpxShared->booted);
+
+	if (CkpxShared->problem[0] != '\0' && ignored)
+		return false;
+	return ckpx_find_problem((1 << worker) | (1 << CKPX_WORKER_RUNNER),
+							 problem);
+}
+
+/*
+ * The sleep has a limit only to guard against a worker that dies without a
+ * word: every change is broadcast.
+ */
 static bool
 wait_for(CkpxReached reached, void *arg, long timeout_ms,
-		 CkpxWorkerId worker, bool despite_problem)
+		 CkpxWorkerId worker, WaitMode mode)
 {
 	uint64		deadline = ckpx_clock_ms() + (timeout_ms < 0 ? 0 : timeout_ms);
 	uint64		errors_at_start = 0;
@@ -357,7 +435,8 @@ wait_for(CkpxReached reached, void *arg, long timeout_ms,
 	for (;;)
 	{
 		CkpxWorkerStatus status;
-		char		problem[CKPX_PROBLEM_MAX];
+		CkpxProblem problem;
+		bool		has_problem;
 		bool		done;
 		long		wait_ms = 1000;
 
@@ -366,9 +445,7 @@ wait_for(CkpxReached reached, void *arg, long timeout_ms,
 		LWLockAcquire(CkpxShared->lock, LW_SHARED);
 		done = reached(arg);
 		status = CkpxShared->workers[worker];
-		strlcpy(problem, CkpxShared->problem, sizeof(problem));
-		if (despite_problem && CkpxShared->booted)
-			problem[0] = '\0';
+		has_problem = find_wait_problem(worker, mode, &problem);
 		LWLockRelease(CkpxShared->lock);
 
 		if (done)
@@ -377,24 +454,20 @@ wait_for(CkpxReached reached, void *arg, long timeout_ms,
 			errors_at_start = status.errors;
 		first = false;
 
-		if (status.errors != errors_at_start)
-		{
+		if (has_problem || status.errors != errors_at_start)
 			ConditionVariableCancelSleep();
+		if (has_problem)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("ckpx cannot go on"),
+					 errdetail_internal("%s", problem.text),
+					 errhint("%s", problem.hint)));
+		if (status.errors != errors_at_start)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("ckpx %s failed", ckpx_worker_name(worker)),
 					 errdetail("Its last error was: %s", status.last_error),
 					 errhint("See the server log and the view ckpx_workers.")));
-		}
-		if (problem[0] != '\0')
-		{
-			ConditionVariableCancelSleep();
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("ckpx cannot go on"),
-					 errdetail("%s", problem),
-					 errhint("See the view ckpx_runner.")));
-		}
 
 		if (timeout_ms >= 0)
 		{
@@ -407,11 +480,6 @@ wait_for(CkpxReached reached, void *arg, long timeout_ms,
 			}
 			wait_ms = Min(wait_ms, (long) (deadline - now));
 		}
-
-		/*
-		 * The timeout only guards against a worker that dies without a word;
-		 * every change is broadcast.
-		 */
 		(void) ConditionVariableTimedSleep(&CkpxShared->progress, wait_ms,
 										   PG_WAIT_EXTENSION);
 	}
@@ -423,34 +491,21 @@ bool
 ckpx_wait_until(CkpxReached reached, void *arg, long timeout_ms,
 				CkpxWorkerId worker)
 {
-	return wait_for(reached, arg, timeout_ms, worker, false);
+	return wait_for(reached, arg, timeout_ms, worker, WAIT_ANY_PROBLEM);
 }
 
 bool
 ckpx_wait_despite_problem(CkpxReached reached, void *arg, long timeout_ms,
 						  CkpxWorkerId worker)
 {
-	return wait_for(reached, arg, timeout_ms, worker, true);
+	return wait_for(reached, arg, timeout_ms, worker,
+					WAIT_PROBLEM_BEFORE_BOOT);
 }
 
 void
 ckpx_wait_ignoring_problems(CkpxReached reached, void *arg)
 {
-	bool		done;
-
-	ConditionVariablePrepareToSleep(&CkpxShared->progress);
-	for (;;)
-	{
-		CHECK_FOR_INTERRUPTS();
-		LWLockAcquire(CkpxShared->lock, LW_SHARED);
-		done = reached(arg);
-		LWLockRelease(CkpxShared->lock);
-		if (done)
-			break;
-		(void) ConditionVariableTimedSleep(&CkpxShared->progress, 1000,
-										   PG_WAIT_EXTENSION);
-	}
-	ConditionVariableCancelSleep();
+	(void) wait_for(reached, arg, -1, CKPX_WORKER_RUNNER, WAIT_NO_PROBLEM);
 }
 
 uint64

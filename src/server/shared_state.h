@@ -74,6 +74,7 @@ typedef enum CkpxWorkerState
 
 typedef struct CkpxWorkerStatus
 {
+	bool		registered;		/* max_worker_processes has room for it */
 	int			pid;			/* 0: not running */
 	Latch	   *latch;			/* valid while pid is set */
 	CkpxWorkerState state;
@@ -189,9 +190,11 @@ typedef struct CkpxRequest
 
 	/* the question */
 	XLogRecPtr	lsn;
+	uint32		epoch;			/* of which it is asked; backup only */
 	bool		dry_run;
 
 	/* the answer */
+	bool		again;			/* collecting began anew: ask once more */
 	uint32		count;
 	int			sqlerrcode;		/* of a failure, with its message in 'text' */
 	char		text[CKPX_REQUEST_TEXT_MAX];
@@ -228,10 +231,23 @@ typedef struct CkpxSharedState
 	bool		uninstalled;	/* ckpx_uninstall() */
 	bool		uninstall_done; /* slot and files are gone */
 	uint64		cancels;		/* calls of ckpx_cancel_pending() */
-	char		problem[CKPX_PROBLEM_MAX];	/* why nothing goes on, or "" */
+	char		problem[CKPX_PROBLEM_MAX];	/* why nothing goes on, or ""; see
+											 * also ckpx_find_problem() */
+	int			worker_processes_needed;	/* least max_worker_processes */
 	CkpxIdentity identity;
 	char		folder[MAXPGPATH];	/* of this data directory's files */
 	XLogRecPtr	collected_lsn;	/* the logtail reaches so far */
+
+	/*
+	 * Errors that end the runner while it reads WAL, before anything new is
+	 * collected; see ckpx_runner_failed().
+	 */
+	XLogRecPtr	collected_max;	/* highest collected_lsn of the epoch */
+	XLogRecPtr	stuck_position; /* how far WAL was read at the last one */
+	uint32		stuck_errors;	/* without getting past that */
+	bool		gave_up_slot;	/* the slot was dropped because of
+								 * ckpx.max_retained_wal; a new epoch has not
+								 * begun yet */
 	XLogRecPtr	durable_lsn;	/* every change of the epoch before it is on
 								 * disk, files under construction aside (see
 								 * durability.c) */
@@ -250,6 +266,8 @@ typedef struct CkpxSharedState
 	bool		keep_files;		/* the boot had to fall back: nothing goes that
 								 * it found but did not know, */
 	uint64		keep_sequence;	/* and no manifest up to this one */
+	bool		pins_loaded;	/* from then on memory knows pins better than
+								 * any manifest */
 	bool		gc_stuck;		/* the caps are reached and nothing more can be
 								 * removed */
 	bool		removing;		/* GC has chosen what goes: no pin can come in
@@ -286,6 +304,8 @@ typedef struct CkpxSharedState
 	/* End of the cut that the runner is writing to disk; Invalid: none. */
 	XLogRecPtr	cut_in_work_end;
 	bool		job_running;	/* the checkpointer is inside a job */
+	int			checkpointer_step;	/* part of its round that it is in, or was
+									 * in when it ended; for itself alone */
 
 	/*
 	 * Requests of backends to the runner; under lock.  A requester raises the
@@ -355,8 +375,26 @@ extern const char *ckpx_queue_name(CkpxQueueId queue);
 extern const char *ckpx_worker_name(CkpxWorkerId worker);
 extern const char *ckpx_worker_state_name(CkpxWorkerState state);
 
-/* Set or clear ("" or NULL) the text of ckpx_runner.problem; logs a change. */
+/* Set or clear ("" or NULL) CkpxShared->problem; logs a change. */
 extern void ckpx_set_problem(const char *text);
+
+/*
+ * Why something cannot go on, and what helps: the text that was set, workers
+ * for which max_worker_processes has no room, workers that have failed more
+ * than once in a row.  False where nothing is wrong.
+ *
+ * 'workers' is a set of bits, 1 << CkpxWorkerId: only these are looked at.
+ * The caller holds the lock.
+ */
+typedef struct CkpxProblem
+{
+	char		text[CKPX_PROBLEM_MAX];
+	char		hint[CKPX_PROBLEM_MAX];
+} CkpxProblem;
+
+#define CKPX_ALL_WORKERS	((1 << CKPX_NWORKERS) - 1)
+
+extern bool ckpx_find_problem(int workers, CkpxProblem *problem);
 
 /* A worker's row. */
 extern void ckpx_worker_report(CkpxWorkerId worker, CkpxWorkerState state,
@@ -364,21 +402,26 @@ extern void ckpx_worker_report(CkpxWorkerId worker, CkpxWorkerState state,
 
 /*
  * Wait on 'progress' until 'reached' returns true for 'arg' (called with
- * 'lock' held shared), 'timeout_ms' (-1: none) has passed (then false), or
- * the worker fails: error 55000 with its last error as detail.  Cancelable.
+ * 'lock' held shared) or 'timeout_ms' (-1: none) has passed (then false).
+ * Error 55000 when the worker fails meanwhile, with its last error as detail,
+ * or when ckpx_find_problem() finds that it or the runner cannot go on.
+ * Cancelable.
  */
 typedef bool (*CkpxReached) (void *arg);
 extern bool ckpx_wait_until(CkpxReached reached, void *arg, long timeout_ms,
 							CkpxWorkerId worker);
 
 /*
- * The same for what the worker can do whatever the problem is, as long as the
- * history is loaded.
+ * The same for what the worker can do whatever CkpxShared->problem says, as
+ * long as the history is loaded.
  */
 extern bool ckpx_wait_despite_problem(CkpxReached reached, void *arg,
 									  long timeout_ms, CkpxWorkerId worker);
 
-/* The same for what the runner does in any state, without a limit. */
+/*
+ * The same for what the runner does whatever CkpxShared->problem says,
+ * without a limit.
+ */
 extern void ckpx_wait_ignoring_problems(CkpxReached reached, void *arg);
 
 /* Monotonic milliseconds, never 0. */

@@ -24,6 +24,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
+#include "postmaster/bgworker_internals.h"
 #include "postmaster/interrupt.h"
 #include "server/logtail.h"
 #include "server/options.h"
@@ -42,8 +43,36 @@
 
 #define CKPX_RESTART_SECONDS	5
 #define CKPX_MAX_BACKOFF_MS		60000
+#define CKPX_GUARD_MS			1000
 
 static CkpxWorkerId my_worker;
+
+/* What came of the registration; only the postmaster knows. */
+static bool is_registered[CKPX_NWORKERS];
+static int	worker_processes_needed = 0;
+
+/*
+ * RegisterBackgroundWorker() only logs where max_worker_processes has no room,
+ * so see whether the worker is in the list.
+ */
+static void
+note_registration(CkpxWorkerId id, const char *name)
+{
+	CKPX_REGISTERED_ITER iter;
+	int			nregistered = 0;
+
+	CKPX_FOREACH_REGISTERED(iter)
+	{
+		nregistered++;
+		if (strcmp(CKPX_REGISTERED_WORKER(iter)->bgw_name, name) == 0)
+			is_registered[id] = true;
+	}
+
+	/* Those that follow need a place as well. */
+	if (!is_registered[id])
+		worker_processes_needed = Max(worker_processes_needed,
+									  nregistered) + 1;
+}
 
 static void
 register_worker(CkpxWorkerId id, const char *function, bool connected)
@@ -63,6 +92,7 @@ register_worker(CkpxWorkerId id, const char *function, bool connected)
 	snprintf(worker.bgw_type, BGW_MAXLEN, "ckpx %s", ckpx_worker_name(id));
 	worker.bgw_main_arg = Int32GetDatum(id);
 	RegisterBackgroundWorker(&worker);
+	note_registration(id, worker.bgw_name);
 }
 
 void
@@ -72,6 +102,16 @@ ckpx_workers_register(void)
 	register_worker(CKPX_WORKER_FLUSHER, "ckpx_flusher_main", true);
 	register_worker(CKPX_WORKER_CHECKPOINTER, "ckpx_checkpointer_main", true);
 	register_worker(CKPX_WORKER_OBSERVER, "ckpx_observer_main", false);
+}
+
+void
+ckpx_workers_startup(void)
+{
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < CKPX_NWORKERS; i++)
+		CkpxShared->workers[i].registered = is_registered[i];
+	CkpxShared->worker_processes_needed = worker_processes_needed;
+	LWLockRelease(CkpxShared->lock);
 }
 
 /*
@@ -163,10 +203,11 @@ ckpx_worker_wait(long timeout_ms)
 }
 
 /*
- * If the processes before this one failed, wait before touching anything.
+ * If the processes before this one failed, wait before touching anything, but
+ * for what 'guard' sees to.
  */
 static void
-worker_back_off(uint32 failures)
+worker_back_off(uint32 failures, void (*guard) (void))
 {
 	uint64		until;
 
@@ -183,7 +224,8 @@ worker_back_off(uint32 failures)
 
 		if (now >= until)
 			break;
-		ckpx_worker_wait((long) (until - now));
+		ckpx_worker_wait(Min((long) (until - now), CKPX_GUARD_MS));
+		guard();
 	}
 }
 
@@ -223,6 +265,11 @@ ckpx_error_is_external(const ErrorData *error)
 		error->sqlerrcode == ERRCODE_WRONG_OBJECT_TYPE;
 }
 
+static void
+nothing_to_guard(void)
+{
+}
+
 static bool
 is_uninstalled(void)
 {
@@ -244,10 +291,13 @@ worker_main(CkpxWorkerId worker, bool connected, long (*step) (void))
 	CkpxWorkerStatus *status;
 	MemoryContext context;
 	uint32		failures;
+	void		(*guard) (void) = worker == CKPX_WORKER_RUNNER ?
+		ckpx_runner_guard : nothing_to_guard;
 
 	my_worker = worker;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGINT, SIG_IGN);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 
@@ -280,12 +330,15 @@ worker_main(CkpxWorkerId worker, bool connected, long (*step) (void))
 		HOLD_INTERRUPTS();
 		EmitErrorReport();
 		error = ckpx_worker_catch(TopMemoryContext);
+		if (worker == CKPX_WORKER_RUNNER)
+			ckpx_runner_failed(error);
 		note_error(worker, error->message ? error->message : "unknown error");
 		proc_exit(1);
 	}
 	PG_exception_stack = &local_sigjmp_buf;
 
-	worker_back_off(failures);
+	guard();
+	worker_back_off(failures, guard);
 	ckpx_worker_report(worker, CKPX_WORKER_IDLE, "");
 
 	for (;;)

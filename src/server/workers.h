@@ -9,6 +9,9 @@
  * if it failed several times in a row.  That is the only way in which a
  * worker recovers, so starting anew must always lead to a good state.
  *
+ * SIGTERM ends a worker, SIGHUP reloads its settings, SIGINT means nothing to
+ * it: there is no query of which pg_cancel_backend() could speak.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef CKPX_WORKERS_H
@@ -22,6 +25,12 @@
 extern void ckpx_workers_register(void);
 
 /*
+ * Note in shared memory which of them max_worker_processes has room for; from
+ * shmem_startup_hook.
+ */
+extern void ckpx_workers_startup(void);
+
+/*
  * The steps.  Each does what is to be done now and returns in how many
  * milliseconds it wants to be called again, if nobody wakes it before.  The
  * current memory context is reset after each step.
@@ -30,6 +39,14 @@ extern long ckpx_runner_step(void);
 extern long ckpx_checkpointer_step(void);
 extern long ckpx_flusher_step(void);
 extern long ckpx_observer_step(void);
+
+/*
+ * What the runner has to see to also while it cannot do a step: at the start
+ * of its process, and each second while it waits after failures.  And what it
+ * notes of the error that ends its process.
+ */
+extern void ckpx_runner_guard(void);
+extern void ckpx_runner_failed(const ErrorData *error);
 
 /* In a step that goes well: the worker is healthy, start its back-off anew. */
 extern void ckpx_worker_healthy(CkpxWorkerId worker);

@@ -97,6 +97,7 @@ static CkpxObserver observer = {
 #define RECORD_DROP			0x50
 #define RECORD_SPECIAL		0x60
 #define RECORD_UNKNOWN		0x70
+#define RECORD_POISON		0x80
 
 typedef struct RecordBody
 {
@@ -157,6 +158,8 @@ decode(XLogReaderState *record, CkpxBlockSink *sink, void *arg)
 		case RECORD_DROP:
 			sink->drop(sink, &body.fork);
 			return CKPX_RECORD_COVERED;
+		case RECORD_POISON:
+			elog(ERROR, "cannot decode record of type poison");
 	}
 	return CKPX_RECORD_UNKNOWN;
 }
@@ -196,6 +199,8 @@ ckpx_observer_write(PG_FUNCTION_ARGS)
 		info = RECORD_SPECIAL | XLR_SPECIAL_REL_UPDATE;
 	else if (strcmp(what, "special unknown") == 0)
 		info = RECORD_UNKNOWN | XLR_SPECIAL_REL_UPDATE;
+	else if (strcmp(what, "poison") == 0)
+		info = RECORD_POISON;
 	else if (strcmp(what, "undeclared") == 0)
 		rmid = UNDECLARED_RMID;
 	else if (strcmp(what, "special undeclared") == 0)

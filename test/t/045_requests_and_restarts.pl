@@ -1,0 +1,269 @@
+# Everything that SQL can ask of the workers, while a worker ends and starts
+# anew: a call that succeeds has told the truth, one that cannot be served gets
+# an error, and none hangs.
+#
+# At each stage a worker is held at a fault point, with one call of each kind
+# waiting.  Then the worker that is held is ended, or the runner, which loads
+# the history again while the other goes on.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+use CkpxHistory;
+use CkpxTest;
+use IPC::Run;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node(
+	'main', conf => q{
+ckpx.min_incremental_interval = '1h'
+ckpx.global_min_count = 10000
+checkpoint_timeout = '1h'
+});
+$node->start;
+$node->safe_psql('postgres', 'CREATE EXTENSION ckpx; CREATE TABLE t (i int)');
+await_tracking($node);
+
+sub value { return $node->safe_psql('postgres', $_[0]); }
+
+# Run one statement in a session of its own.
+sub begin_call
+{
+	my ($sql) = @_;
+	my ($out, $err) = ('', '');
+	my $handle = IPC::Run::start(
+		[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', $sql ],
+		'<', '/dev/null', '>', \$out, '2>', \$err, IPC::Run::timeout(120));
+	return { handle => $handle, out => \$out, err => \$err };
+}
+
+# Its result, or undef after an error, which must be one that tells something.
+sub end_call
+{
+	my ($call, $name) = @_;
+
+	$call->{handle}->finish;
+	chomp(my $out = ${ $call->{out} });
+	return $out if $call->{handle}->result(0) == 0;
+	like(
+		${ $call->{err} },
+		qr/^(?:WARNING.*\n)*ERROR:  (?:ckpx \w+ failed|ckpx cannot go on|ckpx could not write a manifest)/,
+		"$name: the error says what happened");
+	return undef;
+}
+
+# All calls either wait or have ended.
+sub await_calls
+{
+	wait_for_sql($node,
+		q{SELECT count(*) = 0 FROM pg_stat_activity
+		  WHERE query LIKE '%/* call */%' AND state = 'active'
+		    AND wait_event_type IS DISTINCT FROM 'Extension'
+		    AND pid <> pg_backend_pid()});
+	return;
+}
+
+sub newest_manifest
+{
+	my @files = sort { manifest_sequence($b) <=> manifest_sequence($a) }
+	  glob($node->data_dir . '/ckpx/*/meta_*.json');
+	return slurp_file($files[0]);
+}
+
+sub manifest_sequence
+{
+	my ($sequence) = $_[0] =~ /meta_([0-9A-F]+)_/i;
+	return hex($sequence);
+}
+
+sub files_exist
+{
+	my @names = @_;
+	return !grep { !-e $_ }
+	  map { glob($node->data_dir . "/ckpx/*/$_") } @names;
+}
+
+my $round = 0;
+
+sub play
+{
+	my ($point, $holder, $victim) = @_;
+	my $name = "$point, $victim";
+	$round++;
+
+	# Something to collect, and a pin to remove.
+	value("INSERT INTO t VALUES ($round); SELECT ckpx_global_checkpoint()");
+	value("SELECT ckpx_pin('old$round', pg_current_wal_lsn())");
+	my $removable = value(
+		q{SELECT string_agg(location, ',') FROM ckpx_checkpoints
+		  WHERE kind = 'incremental' AND end_lsn <=
+		        (SELECT max(end_lsn) FROM ckpx_checkpoints WHERE kind = 'global')
+		    AND end_lsn <= (SELECT min(lsn) FROM ckpx_pins)});
+	my $start = wal_position($node);
+	value("INSERT INTO t VALUES ($round)");
+	my $lsn = wal_position($node);
+
+	add_fault($node, $point, 'wait');
+	my %sql = (
+		checkpoint => 'SELECT ckpx_checkpoint()',
+		global => 'SELECT ckpx_global_checkpoint()',
+		backup => 'SELECT ckpx_backup_checkpoint()',
+		pin => "SELECT ckpx_pin('new$round', '$lsn')",
+		unpin => "SELECT ckpx_unpin('old$round')",
+		gc => 'SELECT ckpx_gc()',
+		flush_table => "SELECT flushed FROM ckpx_flush_table('t')",
+		flush => 'SELECT flushed FROM ckpx_flush()',
+		wait => "SELECT ckpx_wait('$lsn')",
+		wait_collected => "SELECT ckpx_wait_collected('$lsn')");
+	my %call = map { $_ => begin_call("$sql{$_} /* call */") } sort keys %sql;
+	wait_for_sql($node,
+		"SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = '$point'");
+	await_calls();
+	end_worker($node, $victim);
+	remove_fault($node, $point);
+	end_worker($node, $holder) if $victim ne $holder && $round % 2;
+
+	my %result = map { $_ => end_call($call{$_}, "$name: $_") } sort keys %call;
+	wait_for_sql($node, 'SELECT count(pid) = 4 FROM ckpx_workers');
+	await_tracking($node);
+
+	foreach my $kind ('checkpoint', 'global')
+	{
+		next if !defined $result{$kind};
+		my $what = $kind eq 'global' ? 'global' : 'incremental';
+		is( value(
+				"SELECT '$result{$kind}' >= '$lsn' AND max(end_lsn) >= '$result{$kind}' FROM ckpx_checkpoints WHERE kind = '$what' AND state = 'finished'"
+			),
+			't',
+			"$name: the $kind is there");
+	}
+	if (defined $result{backup})
+	{
+		my ($base, $tail) = (split /:/, $result{backup})[ 0, 3 ];
+		ok(files_exist(grep { $_ ne '' } $base, $tail),
+			"$name: the backup's files are there");
+	}
+	if (defined $result{gc})
+	{
+		my $gone = !grep { value("SELECT count(*) FROM ckpx_checkpoints WHERE location = '$_'") }
+		  split /,/, $removable;
+		ok($gone, "$name: what could be collected is");
+	}
+	my $manifest = newest_manifest();
+	my $has_pin = value("SELECT count(*) FROM ckpx_pins WHERE name = 'new$round'");
+	is($has_pin, defined $result{pin} ? 1 : 0, "$name: the pin");
+	my $has_old = value("SELECT count(*) FROM ckpx_pins WHERE name = 'old$round'");
+	is($has_old, defined $result{unpin} ? 0 : 1, "$name: the pin removed");
+	ok($manifest =~ /"new$round"/, "$name: the manifest has the pin")
+	  if defined $result{pin};
+	ok($manifest !~ /"old$round"/, "$name: the manifest does not have the pin removed")
+	  if defined $result{unpin};
+	is(value("SELECT ckpx_is_flushed('$start', '$lsn')"),
+		't', "$name: flushed")
+	  if ($result{flush} // '') eq 't';
+	foreach my $kind (qw(flush flush_table wait wait_collected))
+	{
+		like($result{$kind}, qr/^[tf]$/, "$name: $kind") if defined $result{$kind};
+	}
+	is(value("SELECT max(end_lsn) >= '$lsn' FROM ckpx_checkpoints WHERE kind = 'incremental' AND state = 'finished' OR kind = 'global' AND state = 'finished'"),
+		't', "$name: what was waited for is there")
+	  if ($result{wait} // '') eq 't';
+
+	value("SELECT count(ckpx_unpin(name)) FROM ckpx_pins WHERE name <> 'keep'");
+	return;
+}
+
+my @stages = (
+	[ 'cut-before', 'runner' ],
+	[ 'entry-created', 'runner' ],
+	[ 'entry-started', 'runner' ],
+	[ 'release-ticket', 'runner' ],
+	[ 'flush-scan', 'flusher' ],
+	[ 'flush-written', 'flusher' ],
+	[ 'job-start', 'checkpointer' ],
+	[ 'object-rename', 'checkpointer' ],
+	[ 'manifest-rename', 'checkpointer' ],
+	[ 'publish-memory', 'checkpointer' ],
+	[ 'job-published', 'checkpointer' ],
+	[ 'backup-start', 'checkpointer' ],
+	[ 'backup-published', 'checkpointer' ],
+	[ 'global-relation', 'checkpointer' ],
+	[ 'global-published', 'checkpointer' ],
+	[ 'gc-chosen', 'checkpointer' ],
+	[ 'gc-published', 'checkpointer' ],
+	[ 'gc-forgotten', 'checkpointer' ]);
+
+foreach my $stage (@stages)
+{
+	my ($point, $holder) = @$stage;
+
+	play($point, $holder, $holder);
+	play($point, $holder, $holder eq 'runner' ? 'checkpointer' : 'runner');
+}
+
+# ---- the observer: nothing waits for it
+
+end_worker($node, 'observer');
+is(value("SELECT ckpx_pin('keep', pg_current_wal_lsn()) IS NOT NULL"),
+	't', 'a pin without the observer');
+
+# ---- disable and cancel, a job being held
+
+foreach my $victim ('runner', 'checkpointer')
+{
+	wait_for_sql($node, 'SELECT count(pid) = 4 FROM ckpx_workers');
+	await_tracking($node);
+	value('INSERT INTO t VALUES (0)');
+	add_fault($node, 'object-write', 'wait');
+	my $checkpoint = begin_call('SELECT ckpx_checkpoint()');
+	wait_for_sql($node,
+		"SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = 'object-write'");
+	my $disable = begin_call('SELECT ckpx_disable() /* call */');
+	my $cancel = begin_call('SELECT ckpx_cancel_pending() /* call */');
+	await_calls();
+	end_worker($node, $victim);
+	remove_fault($node, 'object-write');
+	$checkpoint->{handle}->finish;
+	like(
+		${ $checkpoint->{err} },
+		qr/checkpoints of ckpx are disabled|checkpoint of ckpx was cancell?ed/,
+		"$victim ended: the checkpoint's caller is told");
+	is(end_call($disable, 'disable'), '', "$victim ended: disable() returns");
+	like(end_call($cancel, 'cancel'), qr/^[01]$/, "$victim ended: cancel returns");
+	is( value(
+			"SELECT enabled OR EXISTS (SELECT FROM ckpx_checkpoints WHERE state <> 'finished') FROM ckpx_runner"
+		),
+		'f',
+		"$victim ended: disabled, and nothing is unfinished");
+	value('SELECT ckpx_enable()');
+	wait_for_sql($node, 'SELECT count(pid) = 4 FROM ckpx_workers');
+	await_tracking($node);
+	is(value('SELECT ckpx_checkpoint() IS NOT NULL'),
+		't', "$victim ended: enabled again");
+}
+
+# ---- what was promised outlives a crash
+
+crash_and_restart($node);
+await_tracking($node);
+is(value('SELECT string_agg(name, \',\') FROM ckpx_pins'),
+	'keep', 'pins after a crash');
+store_is_sound($node, 'in the end', 1);
+is_one_epoch($node, 'in the end');
+
+# ---- uninstalling
+
+add_fault($node, 'uninstall-files', 'wait');
+my $uninstall = begin_call('SELECT ckpx_uninstall() IS NOT NULL');
+wait_for_sql($node,
+	"SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = 'uninstall-files'");
+end_worker($node, 'runner');
+is(end_call($uninstall, 'uninstall'),
+	't', 'uninstalling goes on when the runner ends in the middle');
+ok(!-e $node->data_dir . '/ckpx', 'and comes to its end');
+
+$node->stop;
+done_testing();
