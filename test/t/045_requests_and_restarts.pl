@@ -118,7 +118,17 @@ sub play
 		flush => 'SELECT flushed FROM ckpx_flush()',
 		wait => "SELECT ckpx_wait('$lsn')",
 		wait_collected => "SELECT ckpx_wait_collected('$lsn')");
+	# A backup has a tail only if WAL was written behind its incremental.
+	add_fault($node, 'backup-incremental', 'wait') if $point =~ /^backup-/;
 	my %call = map { $_ => begin_call("$sql{$_} /* call */") } sort keys %sql;
+	if ($point =~ /^backup-/)
+	{
+		wait_for_sql($node,
+			"SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = 'backup-incremental'"
+		);
+		value("INSERT INTO t VALUES ($round)");
+		remove_fault($node, 'backup-incremental');
+	}
 	wait_for_sql($node,
 		"SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = '$point'");
 	await_calls();
