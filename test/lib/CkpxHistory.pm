@@ -36,6 +36,7 @@ use CkpxTest;
 
 our @EXPORT = qw(
   history_node create_load start_load stop_load run_load
+  some_history incremental newest_gap goes_on
   await_tracking worker_pid end_worker crash_worker await_restart
   gap_reasons is_one_epoch has_no_answer finished_range answer
   covers_after_crashes covers_pages_after_crashes
@@ -186,6 +187,35 @@ sub run_load
 	return;
 }
 
+=head2 some_history($node, $count), incremental()
+
+Work with $count finished checkpoints (2 if not given), and a little behind the
+last.  Work and one checkpoint on the server of CkpxTest's sql(); returns its
+range.
+
+=cut
+
+sub some_history
+{
+	my ($node, $count) = @_;
+
+	foreach (1 .. $count // 2)
+	{
+		run_load($node, 10);
+		$node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
+	}
+	run_load($node, 5);
+	return;
+}
+
+sub incremental
+{
+	my $from = sql('SELECT checkpointed_lsn FROM ckpx_runner');
+
+	run_load($CkpxTest::server, 15);
+	return ($from, sql('SELECT ckpx_checkpoint()'));
+}
+
 # ---------------------------------------------------------------------------
 # Workers
 # ---------------------------------------------------------------------------
@@ -312,6 +342,46 @@ sub is_one_epoch
 
 	return Test::More::is(gap_reasons($node), 'tracking begins',
 		"$name: the history is one epoch");
+}
+
+=head2 newest_gap($node), goes_on($node, $name)
+
+The gap with which the present epoch began, as a hash of epoch, from, to and
+reason.  What holds in every new epoch: the map of new work is whole, and no
+worker has failed.
+
+=cut
+
+sub newest_gap
+{
+	my $node = shift;
+	my %gap;
+
+	@gap{qw(epoch from to reason)} = split /\|/,
+	  $node->safe_psql('postgres', q{
+		SELECT epoch, from_lsn, to_lsn, reason FROM ckpx_gaps
+		ORDER BY epoch DESC LIMIT 1});
+	return \%gap;
+}
+
+sub goes_on
+{
+	my ($node, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $start = wal_position($node);
+
+	run_load($node, 10);
+	$node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
+	covers_all_oracles($node, $start, wal_position($node),
+		"$name: in the new epoch",
+		timeline => $node->safe_psql('postgres',
+			'SELECT timeline FROM ckpx_runner'));
+	Test::More::is(
+		$node->safe_psql('postgres',
+			"SELECT string_agg(last_error, '; ') FROM ckpx_workers"),
+		'',
+		"$name: no worker has failed");
+	return;
 }
 
 =head2 has_no_answer($node, $start, $end, $name)

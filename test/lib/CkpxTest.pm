@@ -37,16 +37,21 @@ use PostgreSQL::Test::Utils;
 use CkpxOracle;
 
 our @EXPORT = qw(
-  new_node wait_for_sql wait_until crash crash_and_restart
+  new_node use_server sql error_of background dirty
+  wait_for_sql wait_until crash crash_and_restart
   wal_position changed_blocks cold_copy
   decoded_blocks wal_summaries missing_by_summary
   missing_by_page_lsn missing_by_waldump missing_by_cold_copies
   is_covered covers_all_oracles
   session ask end_session start_strace
+  change_byte
 );
 
 # How long a condition may take to come true, in seconds.
 our $timeout_default = $ENV{PG_TEST_TIMEOUT_DEFAULT} || 120;
+
+# What sql() and the like talk to.
+our $server;
 
 =head2 new_node($name, %options)
 
@@ -85,7 +90,56 @@ ckpx.min_count = 1
 ckpx.max_retained_wal = '1GB'
 EOC
 	$node->append_conf('postgresql.conf', $options{conf}) if $options{conf};
+	$server //= $node;
 	return $node;
+}
+
+=head2 sql($query), error_of($query), background($query), dirty($relation)
+
+Short forms for the test's server: the first that new_node() made, or the one
+last named by use_server($node).  sql() returns what the query returned and dies
+of its error; error_of() returns the error with its SQLSTATE; background() starts
+the query in a session of its own and returns a function that waits for its end
+and returns what it wrote, errors included; dirty() counts the dirty buffers of a
+relation's own file (needs pg_buffercache).
+
+=cut
+
+sub use_server
+{
+	$server = shift;
+	return;
+}
+
+sub sql
+{
+	my $query = shift;
+	return $server->safe_psql('postgres', $query);
+}
+
+sub error_of
+{
+	my $query = shift;
+	my ($ret, $out, $err) =
+	  $server->psql('postgres', "\\set VERBOSITY verbose\n$query");
+	return $err;
+}
+
+sub background
+{
+	my $query = shift;
+	my $out = '';
+	my $handle = IPC::Run::start(
+		[ 'psql', '-XAtq', '-d', $server->connstr('postgres'), '-c', $query ],
+		'<', \undef, '>', \$out, '2>&1');
+	return sub { $handle->finish; return $out };
+}
+
+sub dirty
+{
+	my $relation = shift;
+	return sql("SELECT count(*) FROM pg_buffercache
+		WHERE isdirty AND relfilenode = pg_relation_filenode('$relation')");
 }
 
 =head2 wait_until($condition, $what, $timeout)
@@ -254,6 +308,26 @@ sub start_strace
 	};
 	Test::More::note("strace cannot attach: $out");
 	$strace->kill_kill;
+	return;
+}
+
+=head2 change_byte($path, $offset)
+
+Damage one byte of a file; a negative offset counts from the end.
+
+=cut
+
+sub change_byte
+{
+	my ($path, $offset) = @_;
+
+	$offset += -s $path if $offset < 0;
+	open(my $file, '+<:raw', $path) or croak "could not open \"$path\": $!";
+	seek($file, $offset, 0);
+	read($file, my $byte, 1) == 1 or croak "could not read \"$path\"";
+	seek($file, $offset, 0);
+	print $file chr(ord($byte) ^ 0x10);
+	close($file) or croak "could not write \"$path\": $!";
 	return;
 }
 

@@ -23,17 +23,6 @@ create_load($node);
 await_tracking($node);
 my $start = wal_position($node);
 
-# A few finished checkpoints, and a little that is in none.
-sub some_history
-{
-	foreach (1 .. 3)
-	{
-		run_load($node, 10);
-		$node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
-	}
-	run_load($node, 5);
-}
-
 sub checkpoints
 {
 	return map { [ split /\|/ ] } split /\n/,
@@ -41,19 +30,6 @@ sub checkpoints
 		SELECT start_lsn, end_lsn, location FROM ckpx_checkpoints
 		WHERE kind = 'incremental' AND state = 'finished'
 			AND epoch = (SELECT epoch FROM ckpx_runner) ORDER BY start_lsn});
-}
-
-sub change_byte
-{
-	my ($path, $offset) = @_;
-
-	$offset += -s $path if $offset < 0;
-	open(my $file, '+<:raw', $path) or die "could not open \"$path\": $!";
-	seek($file, $offset, 0);
-	read($file, my $byte, 1) == 1 or die "could not read \"$path\"";
-	seek($file, $offset, 0);
-	print $file chr(ord($byte) ^ 0x10);
-	close($file) or die "could not write \"$path\": $!";
 }
 
 sub cut
@@ -86,7 +62,7 @@ my %manifest_damage = (
 foreach my $what (sort keys %manifest_damage)
 {
 	my ($from, $to, $before, $name);
-	some_history();
+	some_history($node, 3);
 	($from, $to) = finished_range($node);
 	$before = answer($node, $from, $to);
 	my $log = restart_with(
@@ -118,7 +94,7 @@ covers_all_oracles($node, $start, wal_position($node),
 
 # ---- both manifests: the objects alone are enough
 
-some_history();
+some_history($node, 3);
 my ($from, $to) = finished_range($node);
 my $before = answer($node, $from, $to);
 my @damaged;
@@ -142,7 +118,7 @@ $other->start;
 wait_until(sub { eval { manifests($other) } }, 'the other server has a manifest');
 $other->stop('fast');
 
-some_history();
+some_history($node, 3);
 my $foreign = 'meta_00000000000F0000_0000000000000000_0000000000000000.json';
 my @foreign = ('notes.txt', 'inc_1_2_3_4.ckpx', 'META.json', 'folder');
 my $stranger = $node->data_dir . '/ckpx/someone';
@@ -158,7 +134,7 @@ $log = restart_with(
 like($log, qr/WARNING: .* manifest ".*\Q$foreign\E" cannot be used/,
 	'a manifest of another cluster is not used');
 $node->restart;
-some_history();
+some_history($node, 3);
 is_one_epoch_after_loss('foreign files');
 is(scalar(grep { -e store_dir($node) . "/$_" } @foreign),
 	4, 'files that are not ours are left alone');
@@ -184,7 +160,7 @@ my %object_damage = (
 
 foreach my $what (sort keys %object_damage)
 {
-	some_history();
+	some_history($node, 3);
 	my $newest = (checkpoints())[-1];
 	$log = restart_with(
 		sub { $object_damage{$what}->(store_dir($node) . "/$newest->[2]") });
@@ -197,7 +173,7 @@ covers_all_oracles($node, $start, wal_position($node),
 
 # ---- an object in the middle: a gap within the epoch
 
-some_history();
+some_history($node, 3);
 my $middle = (checkpoints())[-3];
 my $end = $node->safe_psql('postgres', 'SELECT checkpointed_lsn FROM ckpx_runner');
 my $left = answer($node, $from, $middle->[0]);
@@ -226,7 +202,7 @@ is( $node->safe_psql(
 
 # ---- a body: found out when it is read
 
-some_history();
+some_history($node, 3);
 my $body = (checkpoints())[-2];
 my $path = store_dir($node) . "/$body->[2]";
 change_byte($path, int((-s $path) / 2));

@@ -25,39 +25,6 @@ create_load($node);
 await_tracking($node);
 my $start = wal_position($node);
 
-sub some_history
-{
-	my $node = shift;
-	foreach (1 .. 2)
-	{
-		run_load($node, 10);
-		$node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
-	}
-	run_load($node, 5);
-}
-
-sub newest_gap
-{
-	return split /\|/,
-	  $_[0]->safe_psql('postgres', q{
-		SELECT epoch, from_lsn, to_lsn, reason FROM ckpx_gaps
-		ORDER BY epoch DESC LIMIT 1});
-}
-
-# What holds in every new epoch.
-sub goes_on
-{
-	my ($node, $name) = @_;
-	my $start = wal_position($node);
-
-	run_load($node, 10);
-	$node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
-	covers_all_oracles($node, $start, wal_position($node),
-		"$name: in the new epoch",
-		timeline => $node->safe_psql('postgres',
-			'SELECT timeline_id FROM pg_control_checkpoint()'));
-}
-
 some_history($node);
 
 # ---- a base backup, started on its own
@@ -70,17 +37,17 @@ $copy->init_from_backup($node, 'base');
 $copy->append_conf('postgresql.conf', 'archive_mode = off');
 $copy->start;
 await_tracking($copy);
-my @gap = newest_gap($copy);
-is("$gap[0] $gap[3]", '2 replication slot is missing',
+my $gap = newest_gap($copy);
+is("$gap->{epoch} $gap->{reason}", '2 replication slot is missing',
 	'base backup: an epoch of its own');
 my ($copy_from) = split /\|/, $copy->safe_psql('postgres',
 	'SELECT min(start_lsn) FROM ckpx_checkpoints WHERE epoch = 1');
 is($copy_from, $from, 'base backup: it brought its history along');
-is(answer($copy, $from, $gap[1]), answer($node, $from, $gap[1]),
+is(answer($copy, $from, $gap->{from}), answer($node, $from, $gap->{from}),
 	'base backup: which it answers');
 is(has_no_answer($copy, $from, wal_position($copy),
 		'base backup: no answer over the gap'),
-	$gap[1],
+	$gap->{from},
 	'base backup: missing is what follows');
 goes_on($copy, 'base backup');
 $copy->stop('fast');
@@ -107,8 +74,8 @@ EOC
 $earlier->start;
 wait_for_sql($earlier, 'SELECT NOT pg_is_in_recovery()');
 await_tracking($earlier);
-@gap = newest_gap($earlier);
-is("$gap[0] $gap[3]", '2 replication slot is missing',
+$gap = newest_gap($earlier);
+is("$gap->{epoch} $gap->{reason}", '2 replication slot is missing',
 	'earlier point: an epoch of its own');
 is($earlier->safe_psql('postgres', 'SELECT timeline FROM ckpx_runner'),
 	2, 'earlier point: on the new timeline');
@@ -124,8 +91,8 @@ $node->stop('fast');
 $node->append_conf('postgresql.conf', "ckpx.directory = '$outside'");
 $node->start;
 await_tracking($node);
-is(newest_gap($node) + 0, 4, 'another directory');
-is((newest_gap($node))[3], 'tracking begins',
+is(newest_gap($node)->{epoch}, 1, 'another directory');
+is(newest_gap($node)->{reason}, 'tracking begins',
 	'another directory: nothing is known there');
 $start = wal_position($node);
 some_history($node);
@@ -157,9 +124,9 @@ $twin->start;
 await_tracking($_) foreach $node, $twin;
 is(scalar(() = glob("$outside/*-*")),
 	2, 'one directory: each server has its own folder');
-is((newest_gap($twin))[3], 'data directory is a copy',
+is(newest_gap($twin)->{reason}, 'data directory is a copy',
 	'one directory: the copy begins anew');
-is((newest_gap($node))[0], 1, 'one directory: the original goes on');
+is(newest_gap($node)->{epoch}, 1, 'one directory: the original goes on');
 has_no_answer($twin, $from, wal_position($twin),
 	'one directory: what the original knew is not the copy\'s');
 some_history($_) foreach $node, $twin;
@@ -169,11 +136,11 @@ $_->restart foreach $node, $twin;
 await_tracking($_) foreach $node, $twin;
 foreach my $server ($node, $twin)
 {
-	my $begin = $server == $node ? $start : (newest_gap($server))[2];
+	my $begin = $server == $node ? $start : newest_gap($server)->{to};
 	covers_all_oracles($server, $begin, wal_position($server),
 		'one directory, ' . $server->name);
 }
-is((newest_gap($node))[0] . (newest_gap($twin))[0],
+is(newest_gap($node)->{epoch} . newest_gap($twin)->{epoch},
 	'11', 'one directory: nobody disturbs the other');
 $twin->stop('fast');
 
@@ -191,9 +158,9 @@ $node->stop('fast');
 copy_data("$cold/data", $node->data_dir);
 $node->start;
 await_tracking($node);
-@gap = newest_gap($node);
-is($gap[0], 2, 'cold copy put back: a new epoch');
-like($gap[3], qr/^WAL ends at .*, before /, 'cold copy put back: WAL is short');
+$gap = newest_gap($node);
+is($gap->{epoch}, 2, 'cold copy put back: a new epoch');
+like($gap->{reason}, qr/^WAL ends at .*, before /, 'cold copy put back: WAL is short');
 goes_on($node, 'cold copy put back');
 $node->safe_psql('postgres',
 	"SELECT pg_logical_emit_message(false, 'ckpx', repeat('x', 1024 * 1024))");
@@ -213,8 +180,8 @@ $node->safe_psql(
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'ckpx'");
 $node->restart;
 await_tracking($node);
-@gap = newest_gap($node);
-is($gap[0], 3, 'cold copy, another way: a new epoch');
+$gap = newest_gap($node);
+is($gap->{epoch}, 3, 'cold copy, another way: a new epoch');
 has_no_answer($node, $old_from, $old_to,
 	'cold copy, another way: what was tracked is not the WAL of this history');
 goes_on($node, 'cold copy, another way');

@@ -30,28 +30,6 @@ sub replace_data
 	system_or_bail('cp', '-a', "$from/.", $to);
 }
 
-sub newest_gap
-{
-	my %gap;
-
-	@gap{qw(epoch from to reason)} = split /\|/,
-	  $_[0]->safe_psql('postgres', q{
-		SELECT epoch, from_lsn, to_lsn, reason FROM ckpx_gaps
-		ORDER BY epoch DESC LIMIT 1});
-	return \%gap;
-}
-
-sub some_history
-{
-	my $node = shift;
-
-	foreach (1 .. 2)
-	{
-		run_load($node, 10);
-		$node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
-	}
-}
-
 # Let WAL go beyond a position of another history.
 sub pass_position
 {
@@ -61,24 +39,6 @@ sub pass_position
 		"SELECT pg_logical_emit_message(true, 'ckpx', repeat('x', 1024 * 1024))")
 	  while $node->safe_psql('postgres',
 		"SELECT pg_current_wal_insert_lsn() <= '$lsn'") eq 't';
-}
-
-# What holds in every new epoch.
-sub goes_on
-{
-	my ($node, $name) = @_;
-	my $start = wal_position($node);
-
-	run_load($node, 10);
-	$node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
-	covers_all_oracles($node, $start, wal_position($node),
-		"$name: in the new epoch",
-		timeline => $node->safe_psql('postgres',
-			'SELECT timeline FROM ckpx_runner'));
-	is( $node->safe_psql('postgres',
-			"SELECT string_agg(last_error, '; ') FROM ckpx_workers"),
-		'',
-		"$name: no worker has failed");
 }
 
 # The names and contents of the objects in all folders.

@@ -23,36 +23,12 @@ EOC
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION ckpx; CREATE EXTENSION pg_buffercache');
 
-sub sql
-{
-	return $node->safe_psql('postgres', shift);
-}
-
-# Dirty buffers of a relation's own file.
-sub dirty
-{
-	my ($rel) = @_;
-	return sql("SELECT count(*) FROM pg_buffercache
-		WHERE isdirty AND relfilenode = pg_relation_filenode('$rel')");
-}
-
 sub checkpoints
 {
 	return sql(
 		$node->pg_version >= 17
 		? 'SELECT num_timed + num_requested FROM pg_stat_checkpointer'
 		: 'SELECT checkpoints_timed + checkpoints_req FROM pg_stat_bgwriter');
-}
-
-# Start a statement in a session of its own; ->() waits for its result.
-sub background
-{
-	my ($statement) = @_;
-	my ($in, $out, $err) = ('', '', '');
-	my $handle = IPC::Run::start(
-		[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', $statement ],
-		'<', \$in, '>', \$out, '2>', \$err);
-	return sub { $handle->finish; return wantarray ? ($out, $err) : $out };
 }
 
 sub wait_in_fault

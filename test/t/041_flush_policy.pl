@@ -22,24 +22,12 @@ EOC
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION ckpx; CREATE EXTENSION pg_buffercache');
 
-sub sql
-{
-	return $node->safe_psql('postgres', shift);
-}
-
 sub set
 {
 	my ($setting, $value) = @_;
 	sql("ALTER SYSTEM SET $setting = $value");
 	$node->reload;
 	return;
-}
-
-sub dirty
-{
-	my ($rel) = @_;
-	return sql("SELECT count(*) FROM pg_buffercache
-		WHERE isdirty AND relfilenode = pg_relation_filenode('$rel')");
 }
 
 sub flushed_by

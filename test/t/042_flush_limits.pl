@@ -6,7 +6,6 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
-use IPC::Run;
 
 use CkpxHistory;
 use CkpxPower;
@@ -24,21 +23,6 @@ ckpx.dirty_queue_size = 100
 ckpx.min_count = 1000000
 ckpx.max_incremental_interval = 0
 EOC
-
-sub sql
-{
-	return $node->safe_psql('postgres', $_[0]);
-}
-
-sub background
-{
-	my ($statement) = @_;
-	my ($out, $err) = ('', '');
-	my $handle = IPC::Run::start(
-		[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', $statement ],
-		'<', \undef, '>', \$out, '2>', \$err);
-	return sub { $handle->finish; return $out . $err };
-}
 
 sub queue
 {

@@ -23,11 +23,6 @@ ckpx.max_incremental_interval = 0
 EOC
 $node->start;
 
-sub sql
-{
-	return $node->safe_psql('postgres', shift);
-}
-
 sub wait_collected
 {
 	sql('SELECT ckpx_wait_collected(pg_current_wal_insert_lsn())');

@@ -21,8 +21,6 @@ my $node = new_node(
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION ckpx');
 
-sub sql { return $node->safe_psql('postgres', $_[0]); }
-
 # The newest finished global's end, or an empty text.
 sub global_end
 {

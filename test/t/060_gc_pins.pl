@@ -14,15 +14,6 @@ my $node = new_node('main',
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION ckpx; CREATE TABLE t (i int)');
 
-sub sql { return $node->safe_psql('postgres', $_[0]); }
-
-sub error_of
-{
-	my ($sql) = @_;
-	my ($ret, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n$sql");
-	return $err;
-}
-
 sub objects { return scalar(my @f = glob($node->data_dir . '/ckpx/*/*.ckpx')); }
 
 sql('INSERT INTO t VALUES (1)');

@@ -16,8 +16,6 @@ $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION ckpx; CREATE TABLE t (i int)');
 $node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
 
-sub sql { return $node->safe_psql('postgres', $_[0]); }
-
 # Run SQL in a session of its own; finish() it for its output, errors too.
 sub in_session
 {

@@ -26,42 +26,12 @@ $node->start;
 create_load($node);
 await_tracking($node);
 
-sub sql { return $node->safe_psql('postgres', $_[0]); }
-
-sub error_of
-{
-	my ($ret, $out, $err) =
-	  $node->psql('postgres', "\\set VERBOSITY verbose\n$_[0]");
-	return $err;
-}
-
-# Work and a checkpoint; returns its range.
-sub incremental
-{
-	my $from = sql('SELECT checkpointed_lsn FROM ckpx_runner');
-
-	run_load($node, 15);
-	return ($from, sql('SELECT ckpx_checkpoint()'));
-}
-
 sub path_of
 {
 	my ($kind, $end) = @_;
 	return store_dir($node) . '/'
 	  . sql("SELECT location FROM ckpx_checkpoints WHERE kind = '$kind'"
 		  . " AND end_lsn = '$end'");
-}
-
-sub change_byte
-{
-	my ($path, $offset) = @_;
-
-	open(my $file, '+<:raw', $path) or die "could not open \"$path\": $!";
-	seek($file, $offset, 0);
-	read($file, my $byte, 1) == 1 or die "could not read \"$path\"";
-	seek($file, $offset, 0);
-	print $file chr(ord($byte) ^ 0x10);
-	close($file) or die "could not write \"$path\": $!";
 }
 
 # Within a section: header, table of contents and footer stay as they are.

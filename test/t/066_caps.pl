@@ -28,8 +28,6 @@ $node->start;
 create_load($node);
 await_tracking($node);
 
-sub sql { return $node->safe_psql('postgres', $_[0]); }
-
 sub set
 {
 	my ($name, $value) = @_;

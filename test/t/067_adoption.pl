@@ -25,16 +25,6 @@ $node->start;
 create_load($node);
 await_tracking($node);
 
-sub sql { return $node->safe_psql('postgres', $_[0]); }
-
-sub incremental
-{
-	my $from = sql('SELECT checkpointed_lsn FROM ckpx_runner');
-
-	run_load($node, 10);
-	return ($from, sql('SELECT ckpx_checkpoint()'));
-}
-
 sub damage
 {
 	my ($path, $offset) = @_;

@@ -22,8 +22,6 @@ $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION ckpx; CREATE TABLE t (i int)');
 await_tracking($node);
 
-sub sql { return $node->safe_psql('postgres', $_[0]); }
-
 # ---- history: PostgreSQL's checkpoints are those that pg_waldump shows
 
 sub dumped_checkpoints

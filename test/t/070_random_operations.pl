@@ -59,7 +59,6 @@ sub position
 	return wal_position($node);
 }
 
-sub sql { return $node->safe_psql('postgres', $_[0]); }
 sub pick { return $_[ int rand @_ ]; }
 sub chance { return rand() < $_[0]; }
 

@@ -69,11 +69,6 @@ sub make_room
 	return;
 }
 
-sub sql
-{
-	return $node->safe_psql('postgres', $_[0]);
-}
-
 # So many relations that an object is much larger than a manifest.
 sub change_all
 {

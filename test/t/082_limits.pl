@@ -6,7 +6,6 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
-use IPC::Run;
 
 use CkpxHistory;
 use CkpxTest;
@@ -15,21 +14,6 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node;
-
-sub sql
-{
-	return $node->safe_psql('postgres', $_[0]);
-}
-
-sub background
-{
-	my ($statement) = @_;
-	my $out = '';
-	my $handle = IPC::Run::start(
-		[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', $statement ],
-		'<', \undef, '>', \$out, '2>&1');
-	return sub { $handle->finish; return $out };
-}
 
 sub is_held
 {
@@ -130,6 +114,7 @@ max_locks_per_transaction = 2048
 checkpoint_timeout = '1h'
 max_wal_size = '4GB'
 EOC
+use_server($node);
 $node->start;
 create_load($node);
 await_tracking($node);
