@@ -38,7 +38,7 @@ use CkpxOracle;
 
 our @EXPORT = qw(
   new_node use_server sql error_of background dirty
-  wait_for_sql wait_until crash crash_and_restart
+  wait_for_sql wait_until sql_becomes comes_true crash crash_and_restart
   wal_position changed_blocks cold_copy
   decoded_blocks wal_summaries missing_by_summary
   missing_by_page_lsn missing_by_waldump missing_by_cold_copies
@@ -199,6 +199,33 @@ sub wait_for_sql
 	  . " last result \"$stdout\", last error \"$stderr\""
 	  if !$reached;
 	return $stdout;
+}
+
+=head2 sql_becomes($node, $query, $expected, $name, $timeout),
+comes_true($condition, $name, $timeout)
+
+One test: wait_for_sql() or wait_until() reaches what it waits for.
+
+=cut
+
+sub sql_becomes
+{
+	my ($node, $query, $expected, $name, $timeout) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $reached = eval { wait_for_sql($node, $query, $expected, $timeout); 1 };
+
+	Test::More::ok($reached, $name) or Test::More::diag($@);
+	return $reached;
+}
+
+sub comes_true
+{
+	my ($condition, $name, $timeout) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $result = eval { wait_until($condition, $name, $timeout) };
+
+	Test::More::ok($result, $name) or Test::More::diag($@);
+	return $result;
 }
 
 =head2 crash($node), crash_and_restart($node)

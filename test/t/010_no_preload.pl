@@ -62,8 +62,8 @@ is($node->safe_psql('postgres', q{LOAD 'ckpx'; SELECT current_setting('ckpx.min_
 # Preloaded it works with the same database.
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'ckpx'\n");
 $node->restart;
-wait_for_sql($node, 'SELECT collected_lsn IS NOT NULL AND problem IS NULL FROM ckpx_runner');
-pass('it starts once it is preloaded');
+sql_becomes($node, 'SELECT collected_lsn IS NOT NULL AND problem IS NULL FROM ckpx_runner',
+	't', 'it starts once it is preloaded');
 
 $node->safe_psql('postgres', 'DROP EXTENSION ckpx');
 $node->stop;

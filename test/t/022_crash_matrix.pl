@@ -203,9 +203,8 @@ foreach my $point (@{ $points_of{uninstall} // [] })
 		"SELECT problem FROM ckpx_runner", qr/uninstalled/);
 	wait_for_sql($last,
 		"SELECT count(*) = 0 FROM pg_replication_slots WHERE slot_name = 'ckpx'");
-	wait_until(sub { !glob($last->data_dir . '/ckpx/*-*/*') },
-		'the files are gone');
-	pass("crash at $point: it comes to its end");
+	comes_true(sub { !(() = glob($last->data_dir . '/ckpx/*-*/*')) },
+		"crash at $point: it comes to its end");
 }
 
 $_->stop('fast') foreach $node, map { $_->{node} } @starters;

@@ -58,16 +58,16 @@ is($node->safe_psql('postgres', 'SELECT count(*) FROM ckpx_checkpoints'),
 # Count: enough transactions make the first one at once, without an interval.
 set(min_count => 5);
 $node->safe_psql('postgres', "INSERT INTO t VALUES ($_)") foreach 1 .. 6;
-ok(wait_for_sql($node, 'SELECT count(*) FROM ckpx_checkpoints', 1),
+sql_becomes($node, 'SELECT count(*) FROM ckpx_checkpoints', 1,
 	'enough transactions: an entry');
 
 # It waits for PostgreSQL's checkpoint, and says so.
-ok( wait_for_sql($node,
-		"SELECT waiting_for LIKE 'a checkpoint of PostgreSQL%' FROM ckpx_checkpoints", 't'),
+sql_becomes($node,
+		"SELECT waiting_for LIKE 'a checkpoint of PostgreSQL%' FROM ckpx_checkpoints", 't',
 	'a pending entry says that it waits for durability');
 $node->safe_psql('postgres', 'CHECKPOINT');
-ok(wait_for_sql($node,
-		"SELECT count(*) FROM ckpx_checkpoints WHERE state = 'finished'", 1),
+sql_becomes($node,
+		"SELECT count(*) FROM ckpx_checkpoints WHERE state = 'finished'", 1,
 	'durable: finished');
 like(
 	$node->safe_psql('postgres',
@@ -81,7 +81,7 @@ let_the_runner_look();
 is($node->safe_psql('postgres', 'SELECT count(*) FROM ckpx_checkpoints'),
 	1, 'the interval has not passed: no second entry');
 set(min_incremental_interval => '10ms');
-ok(wait_for_sql($node, 'SELECT count(*) FROM ckpx_checkpoints', 2),
+sql_becomes($node, 'SELECT count(*) FROM ckpx_checkpoints', 2,
 	'the interval has passed: a second entry');
 $node->safe_psql('postgres', 'CHECKPOINT');
 wait_for_sql($node, "SELECT count(*) FROM ckpx_checkpoints WHERE state = 'finished'", 2);
@@ -89,7 +89,7 @@ wait_for_sql($node, "SELECT count(*) FROM ckpx_checkpoints WHERE state = 'finish
 # Time: something changed, and max_incremental_interval has passed.
 set(min_count => 1000000, max_incremental_interval => '1s');
 $node->safe_psql('postgres', 'INSERT INTO t VALUES (1)');
-ok(wait_for_sql($node, 'SELECT count(*) FROM ckpx_checkpoints', 3),
+sql_becomes($node, 'SELECT count(*) FROM ckpx_checkpoints', 3,
 	'max_incremental_interval makes an entry');
 set(max_incremental_interval => 0);
 $node->safe_psql('postgres', 'CHECKPOINT');
@@ -101,7 +101,7 @@ my $before = finished();
 set(max_incremental_wal => '1MB');
 $node->safe_psql('postgres',
 	"INSERT INTO t SELECT g, repeat('x', 500) FROM generate_series(1, 5000) g");
-ok(wait_for_sql($node, "SELECT count(*) > $before FROM ckpx_checkpoints", 't'),
+sql_becomes($node, "SELECT count(*) > $before FROM ckpx_checkpoints", 't',
 	'max_incremental_wal makes an entry');
 set(max_incremental_wal => 0);
 $node->safe_psql('postgres', 'CHECKPOINT');
@@ -117,9 +117,9 @@ my $xid = ask($writer, 'SELECT pg_current_xact_id()::xid');
 my $request = session($node);
 $request->{in} .= "SELECT ckpx_checkpoint();\n\\echo done\n";
 $request->{handle}->pump_nb;
-ok( wait_for_sql($node,
+sql_becomes($node,
 		"SELECT waiting_for FROM ckpx_checkpoints WHERE state = 'pending'",
-		"transaction $xid"),
+		"transaction $xid",
 	'a pending entry names the transaction that it waits for');
 ask($writer, 'COMMIT');
 IPC::Run::pump($request->{handle}) until $request->{out} =~ /done\n/;
@@ -174,11 +174,13 @@ is( $node->safe_psql('postgres',
 $node->safe_psql('postgres', 'SELECT ckpx_disable()');
 my ($ret, $stdout, $stderr) = $node->psql('postgres', 'SELECT ckpx_checkpoint()');
 like($stderr, qr/checkpoints of ckpx are disabled/, 'a disabled ckpx refuses a checkpoint');
-let_the_runner_look();
-pass('... but collects');
+$node->safe_psql('postgres', "INSERT INTO t VALUES (12)");
+my $committed = wal_position($node);
+is($node->safe_psql('postgres', "SELECT ckpx_wait_collected('$committed', '1min')"),
+	't', '... but collects');
 $node->safe_psql('postgres', 'SELECT ckpx_enable()');
-$node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
-pass('enabled again');
+is($node->safe_psql('postgres', "SELECT ckpx_checkpoint() >= '$committed'"),
+	't', 'enabled again');
 
 # WAL is released behind finished incrementals, and reserved_wal holds it back.
 $node->safe_psql('postgres', 'SELECT ckpx_checkpoint(); ');
@@ -189,13 +191,13 @@ for (1 .. 3)
 	$node->safe_psql('postgres', "INSERT INTO t VALUES ($_)");
 	$node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
 }
-ok(wait_for_sql($node, "SELECT restart_lsn > '$old' FROM pg_replication_slots WHERE slot_name = 'ckpx'", 't'),
+sql_becomes($node, "SELECT restart_lsn > '$old' FROM pg_replication_slots WHERE slot_name = 'ckpx'", 't',
 	'the slot moves on');
-ok( wait_for_sql($node, q{
+sql_becomes($node, q{
 	SELECT s.restart_lsn = c.truncate_lsn FROM pg_replication_slots s,
 		(SELECT truncate_lsn FROM ckpx_checkpoints WHERE state = 'finished'
 			ORDER BY end_lsn DESC OFFSET 1 LIMIT 1) c
-	WHERE slot_name = 'ckpx'}, 't'),
+	WHERE slot_name = 'ckpx'}, 't',
 	'... to the last record of what the older of the two manifests knows');
 set(reserved_wal => '1GB');
 $old = $node->safe_psql('postgres', $slot);

@@ -45,14 +45,14 @@ is(sql("SELECT ready, reason IS NULL, dirty_blocks > 0, append_bytes = dirty_blo
 		deadline BETWEEN now() + '4 min' AND now() + '6 min' $of 'small'::regclass"),
 	'f|t|t|t|t', 'a small table is not ready');
 ok(dirty('large') > 0, 'early in the cycle policy writes nothing');
-wait_for_sql($node, q{SELECT pressure > 0 AND abs(pressure -
+sql_becomes($node, q{SELECT pressure > 0 AND abs(pressure -
 	(SELECT sum(dirty_blocks) FROM ckpx_dirty_tables) / setting::float8) < 0.02
-	FROM ckpx_runner, pg_settings WHERE name = 'shared_buffers'});
-pass('pressure is the dirty part of shared_buffers');
+	FROM ckpx_runner, pg_settings WHERE name = 'shared_buffers'},
+	't', 'pressure is the dirty part of shared_buffers');
 
 sql(q{SELECT ckpx_flush(); DELETE FROM large});
-wait_for_sql($node, "SELECT delete_bytes > append_bytes $of 'large'::regclass");
-pass('deletes are told apart');
+sql_becomes($node, "SELECT delete_bytes > append_bytes $of 'large'::regclass",
+	't', 'deletes are told apart');
 
 # ---- late in the cycle, policy writes; once, and without claims
 
@@ -82,8 +82,8 @@ set('ckpx.table_flush_capacity', q{'1GB'});
 set('ckpx.flush_memory_cap', q{'2MB'});
 my $before = flushed_by('pressure');
 sql(q{CREATE TABLE heavy AS SELECT generate_series(1, 300000) AS id});
-wait_for_sql($node, "SELECT blocks_written > $before FROM ckpx_flush_stat WHERE reason = 'pressure'");
-pass('under pressure the largest is written');
+sql_becomes($node, "SELECT blocks_written > $before FROM ckpx_flush_stat WHERE reason = 'pressure'",
+	't', 'under pressure the largest is written');
 set('ckpx.flush_memory_cap', q{-1});
 
 # ---- a deadline is a durable pass, and only success resets it
@@ -92,14 +92,14 @@ sql('SELECT ckpx_flush()');
 sql(q{SELECT ckpx_fault_add('flush-fsync', 'error', NULL, 'eio')});
 set('ckpx.max_flush_interval', q{'100ms'});
 sql('UPDATE small SET id = 2');
-wait_for_sql($node, "SELECT reason = 'deadline' AND last_error IS NOT NULL $of 'small'::regclass");
-pass('a deadline that passed with an error stays passed');
+sql_becomes($node, "SELECT reason = 'deadline' AND last_error IS NOT NULL $of 'small'::regclass",
+	't', 'a deadline that passed with an error stays passed');
 is(sql(q{SELECT failures > 0 FROM ckpx_flush_stat WHERE reason = 'deadline'}), 't', 'which is counted');
 sql(q{SELECT ckpx_fault_remove('flush-fsync')});
 wait_for_sql($node, "SELECT passes > failures FROM ckpx_flush_stat WHERE reason = 'deadline'");
 wait_until(sub { dirty('small') == 0 }, 'the deadline is kept');
-wait_for_sql($node, "SELECT coalesce(max(last_error), '') $of 'small'::regclass", '');
-pass('and success clears the error');
+sql_becomes($node, "SELECT coalesce(max(last_error), '') $of 'small'::regclass",
+	'', 'and success clears the error');
 
 # ---- an entry that nobody waits for is flushed when it has stalled
 
@@ -129,8 +129,7 @@ my $change = q{CHECKPOINT; UPDATE slow SET id = id WHERE id = 1;
 	SELECT ckpx_wait_collected(pg_current_wal_insert_lsn())};
 my $asked = q{SELECT coalesce(sum(passed), 0) FROM ckpx_fault_list() WHERE name = 'flush-writeback'};
 sql(q{SELECT ckpx_fault_add('flush-writeback', 'sleep', NULL, '0')});
-ok(wait_until(sub { sql($change); sql($asked) > 0 }, 'files are swept'),
-	'files with changes are swept');
+comes_true(sub { sql($change); sql($asked) > 0 }, 'files with changes are swept');
 
 SKIP:
 {
@@ -142,14 +141,13 @@ SKIP:
 
 	# Of one changed block, and not of that block alone.
 	set('fsync', 'on');
-	ok(wait_until(
-			sub {
-				sql($change);
-				slurp_file($trace) =~
-				  m{sync_file_range\(\d+<[^>]*/\Q$path\E>, 0, (\d+), SYNC_FILE_RANGE_WRITE\)}
-				  && $1 >= $length;
-			},
-			'the file is written back'),
+	comes_true(
+		sub {
+			sql($change);
+			slurp_file($trace) =~
+			  m{sync_file_range\(\d+<[^>]*/\Q$path\E>, 0, (\d+), SYNC_FILE_RANGE_WRITE\)}
+			  && $1 >= $length;
+		},
 		'a whole file is written back');
 	$strace->signal('INT');
 	$strace->finish;

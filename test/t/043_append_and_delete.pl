@@ -94,9 +94,9 @@ are_told_apart('mixed', scalar keys %grown,
 sql('CREATE INDEX ON mixed (id)');
 sql(q{SELECT ckpx_flush_table('mixed'); DELETE FROM mixed WHERE id = 1; VACUUM mixed});
 wait_collected();
-wait_for_sql($node, q{SELECT count(*), sum(delete_bytes) FROM ckpx_dirty_tables
-	WHERE relation = 'mixed_id_idx'::regclass}, '1|0');
-pass('blocks of an index count as appended');
+sql_becomes($node, q{SELECT count(*), sum(delete_bytes) FROM ckpx_dirty_tables
+	WHERE relation = 'mixed_id_idx'::regclass},
+	'1|0', 'blocks of an index count as appended');
 
 # ---- what was flushed does not count
 

@@ -109,9 +109,8 @@ $total += finish($_) foreach @cancel;
 is($total, 1, 'one running entry, counted once');
 like(finish($force), qr/checkpoint of ckpx was cancelled/,
 	'who waits for it is told');
-wait_until(sub { objects() == sql('SELECT count(*) FROM ckpx_checkpoints') },
-	'its object is removed');
-pass('no object is left behind');
+comes_true(sub { objects() == sql('SELECT count(*) FROM ckpx_checkpoints') },
+	'no object is left behind');
 
 # One that is past its last safe point finishes.
 sql("SELECT ckpx_fault_add('job-published', 'wait')");
@@ -156,8 +155,7 @@ is(sql('SELECT count(*) FROM pg_replication_slots'), 0, 'no slot');
 ok(!-e $node->data_dir . '/ckpx', 'no folder');
 ok(!-e $node->data_dir . '/ckpx_node', 'no identity');
 ok(-e $node->data_dir . '/ckpx_uninstalled', 'the marker');
-wait_for_sql($node, 'SELECT count(pid) = 0 FROM ckpx_workers');
-pass('no worker');
+sql_becomes($node, 'SELECT count(pid) = 0 FROM ckpx_workers', 't', 'no worker');
 ($ret, $out, $err) = $node->psql('postgres', 'SELECT ckpx_checkpoint()');
 like($err, qr/ckpx was uninstalled/, 'a checkpoint says so');
 ($ret, $out, $err) = $node->psql('postgres', 'SELECT ckpx_enable()');

@@ -91,9 +91,8 @@ wait_for_sql($node,
 my $failing = $node->safe_psql('postgres',
 	"SELECT current_setting('ckpx.post_checkpoint_command')");
 set_command("echo %f >> '$out/changed'; false");
-wait_until(sub { lines("$out/changed") > 0 },
-	'the changed command runs at once', 5);
-pass('a changed command runs at once');
+comes_true(sub { lines("$out/changed") > 0 },
+	'a changed command runs at once', 5);
 set_command($failing);
 wait_for_sql($node,
 	"SELECT current_setting('ckpx.post_checkpoint_command') LIKE '%tried%'");
@@ -130,20 +129,21 @@ my $observer = $node->safe_psql('postgres',
 	"SELECT pid FROM ckpx_workers WHERE name = 'observer' AND activity = 'post command'");
 ok($observer, 'ckpx_workers shows what the observer does');
 kill 'TERM', $observer;
-wait_until(
+comes_true(
 	sub { kill(0, $pid) == 0 && system("pgrep -g $pid >/dev/null") != 0 },
-	'the command and its children are gone', 20);
-pass('SIGTERM ends the command');
+	'SIGTERM ends the command and its children', 20);
 wait_for_sql($node,
 	"SELECT pid <> $observer FROM ckpx_workers WHERE name = 'observer'");
 
-# Without a command nothing waits any more.
-unlink "$out/pid";
+# So does a shutdown, and without a command nothing waits any more.
+wait_until(sub { -s "$out/pid" && slurp_file("$out/pid") ne "$pid\n" },
+	'the next observer runs the command');
+chomp($pid = slurp_file("$out/pid"));
 $node->safe_psql('postgres',
 	'ALTER SYSTEM RESET ckpx.post_checkpoint_command');
 $node->restart;
+isnt(system("pgrep -g $pid >/dev/null"), 0, 'shutdown with a running command');
 change_and_checkpoint();
-pass('shutdown with a running command');
 
 SKIP:
 {

@@ -123,12 +123,11 @@ $offset = -s $node->logfile;
 # Whether the caller sees the failure or the success of the next attempt
 # depends on which comes first.
 $node->psql('postgres', 'SELECT ckpx_global_checkpoint()');
-wait_until(
+comes_true(
 	sub {
 		log_since($node, $offset) =~ /ckpx checkpoint failed in phase \w+: checkpoint object "\Q$file\E" is damaged/;
 	},
-	'the log tells of the failure');
-pass('body of an incremental: a merge finds it');
+	'body of an incremental: a merge finds it, and the log tells');
 wait_for_sql($node,
 	"SELECT count(*) = 1 FROM ckpx_gaps WHERE from_lsn = '$f' AND to_lsn = '$g'");
 my $failed = sql('SELECT jobs_failed FROM ckpx_stat');

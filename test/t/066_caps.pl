@@ -92,8 +92,8 @@ $node->psql(
 	stderr => \$stderr);
 like($stderr, qr/the history holds ckpx.max_entries entries and none can be removed; remove pins/,
 	'pins: who waits is told');
-wait_for_sql($node, 'SELECT problem FROM ckpx_runner', qr/remove pins/);
-pass('the runner shows it');
+sql_becomes($node, 'SELECT problem FROM ckpx_runner',
+	qr/remove pins/, 'the runner shows it');
 like(log_since($node, $offset),
 	qr/WARNING:  ckpx cannot keep to ckpx.max_entries: nothing more can be removed\n.*DETAIL:  1 pin holds checkpoints/,
 	'and so does the log');
@@ -141,8 +141,8 @@ wait_until(
 is(sql('SELECT problem FROM ckpx_runner'), '', 'size: checkpoints go on');
 cmp_ok(entries("kind = 'incremental'"), '>=', 20, 'size: what is pinned stays');
 sql("SELECT ckpx_unpin('hold')");
-wait_for_sql($node, "SELECT count(*) < 3 FROM ckpx_checkpoints WHERE kind = 'incremental'");
-pass('size: without the pin it goes');
+sql_becomes($node, "SELECT count(*) < 3 FROM ckpx_checkpoints WHERE kind = 'incremental'",
+	't', 'size: without the pin it goes');
 is_whole($start, sql('SELECT ckpx_checkpoint()'), 1, 'size');
 sql('ALTER SYSTEM RESET ckpx.max_directory_size');
 $node->reload;

@@ -160,9 +160,9 @@ append_to_file(
 	store_dir($node) . sprintf('/inc_%08X_00000001_0000000000000100_0000000000000200.ckpx', $epoch + 1),
 	'x');
 $node->start;
-wait_for_sql($node,
-	"SELECT problem IS NULL AND epoch = $epoch + 2 FROM ckpx_runner");
-pass('the next epoch has another number');
+sql_becomes($node,
+	"SELECT problem IS NULL AND epoch = $epoch + 2 FROM ckpx_runner",
+	't', 'the next epoch has another number');
 my $here = wal_position($node);
 run_load($node, 5);
 covers_all_oracles($node, $here, wal_position($node), 'in the end');

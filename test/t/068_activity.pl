@@ -276,9 +276,9 @@ is( $standby->safe_psql('postgres', q{
 		WHERE o.kind = 'online' AND r.kind = 'restartpoint'}),
 	'1', 'and the checkpoint of the primary');
 $standby->promote;
-wait_for_sql($standby,
-	"SELECT count(*) = 1 FROM ckpx_history WHERE kind = 'end of recovery' AND timeline = 2 AND redo_lsn IS NULL AND checkpoint_lsn IS NOT NULL");
-pass('the end of recovery');
+sql_becomes($standby,
+	"SELECT count(*) = 1 FROM ckpx_history WHERE kind = 'end of recovery' AND timeline = 2 AND redo_lsn IS NULL AND checkpoint_lsn IS NOT NULL",
+	't', 'the end of recovery');
 
 $standby->stop;
 $node->stop;
