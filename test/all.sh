@@ -7,7 +7,8 @@
 # major17 is for what can only be shown there: that the map agrees with the WAL
 # summaries that the server itself keeps since 17.  Where the chroot cannot be
 # made (it takes root, debootstrap, a mirror, 2 GB in /var/tmp) one line says
-# so, and nothing has failed.  The last line is "N passed, N failed".
+# so, and nothing has failed.  The last lines are what was skipped in all parts,
+# and "N passed, N failed".
 set -u
 
 top=$(cd "$(dirname "$0")/.." && pwd -P)
@@ -54,11 +55,12 @@ run() {							# run COMMAND...
 
 passed=0
 failed=0
+skips=()
 status=0
 
 # Run tests and add what they counted; no count is a failure.
 add() {							# add COMMAND...
-	local count tee
+	local count tee line
 	tee -i "$work/log" <"$work/pipe" &
 	tee=$!
 	run "$@" >"$work/pipe" 2>&1 || status=1
@@ -67,6 +69,14 @@ add() {							# add COMMAND...
 	read -r ok bad <<<"${count:-0 1}"
 	passed=$((passed + ok))
 	failed=$((failed + bad))
+	while IFS= read -r line; do
+		skips+=("$line")
+	done < <(grep '^skipped: ' "$work/log")
+}
+
+skip_major() {					# skip_major REASON
+	skips+=("skipped: all of major$major: $1")
+	echo "${skips[-1]}"
 }
 
 [ $on_this = yes ] && add "$top/test/private.sh" test/run.sh ${parts[@]+"${parts[@]}"}
@@ -75,17 +85,20 @@ if [ $on_major = yes ]; then
 	echo
 	echo "== PostgreSQL $major"
 	if [ "$(id -u)" -ne 0 ]; then
-		echo "skipped: the chroot of PostgreSQL $major needs root"
+		skip_major "its chroot needs root"
 	else
 		run timeout $make_limit "$top/test/major.sh" --make $major >"$work/log" 2>&1
 		case $? in
 		0) add "$top/test/major.sh" $major "${major_tests[@]}" ;;
-		124) echo "skipped: no chroot of PostgreSQL $major within $make_limit s" ;;
-		*) echo "skipped: no chroot of PostgreSQL $major: $(grep -v '^ *$' "$work/log" | tail -n 1)" ;;
+		124) skip_major "no chroot within $make_limit s" ;;
+		*) skip_major "no chroot: $(grep -v '^ *$' "$work/log" | tail -n 1)" ;;
 		esac
 	fi
 fi
 
-[ $on_this$on_major = yesyes ] && echo
+if [ $on_this$on_major = yesyes ]; then
+	echo
+	[ ${#skips[@]} -gt 0 ] && printf '%s\n' "${skips[@]}"
+fi
 echo "$passed passed, $failed failed"
 [ $status -eq 0 ] && [ $failed -eq 0 ] && [ $passed -gt 0 ]

@@ -11,7 +11,9 @@
 # "N passed, N failed", where a test is a cmocka test, a pg_regress test, an
 # isolation spec or one "ok" of a TAP file; what did not come to a result (no
 # build, a program that died, a file that stopped in the middle) counts as one
-# failure.  The exit status is 0 if something passed and nothing failed.
+# failure.  A skipped test is neither; above the last line stands what was
+# skipped and why, as "skipped: N of FILE: REASON" or "skipped: all of FILE:
+# REASON".  The exit status is 0 if something passed and nothing failed.
 set -u
 
 parts=() tap_files=() regress=() specs=()
@@ -38,13 +40,14 @@ wants() {
 passed=0
 failed=0
 summary=()
+skips=
 logs=$CKPX_OUT
 
 # Take over the counts of a part.
-count() {						# count PART PASSED FAILED
+count() {						# count PART PASSED FAILED [SKIPPED]
 	passed=$((passed + $2))
 	failed=$((failed + $3))
-	summary+=("$(printf '%-10s %5d passed, %5d failed' "$1" "$2" "$3")")
+	summary+=("$(printf '%-10s %5d passed, %5d failed, %5d skipped' "$1" "$2" "$3" "${4:-0}")")
 }
 
 # Write what a command says to the terminal and to a log; keep its status.
@@ -122,13 +125,28 @@ run_tap() {
 	# Each file's own log has all its results, each with the time before it; of
 	# a file that died or broke off without a failed test only prove tells.
 	read -r ok bad <<<"$(cat tmp_check/log/regress_log_* "$logs/tap.log" 2>/dev/null | awk '
-		/^\[[0-9:.]+\]\([0-9.]+s\) ok [0-9]+/ { ok++ }
+		/^\[[0-9:.]+\]\([0-9.]+s\) ok [0-9]+/ && !/ # skip / { ok++ }
 		/^\[[0-9:.]+\]\([0-9.]+s\) not ok [0-9]+/ && !/# TODO/ { bad++ }
 		/^test\/.*\(Wstat: .* Failed: 0\)/ { bad++ }
 		END { print ok + 0, bad + 0 }')"
 	[ "$status" -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
 	[ "$status" -ne 0 ] && [ -d tmp_check/log ] && cp -r tmp_check/log "$logs/tap-log"
-	count tap "$ok" "$bad"
+	skips=$(skipped_tap)
+	count tap "$ok" "$bad" "$(awk '{ n += $2 == "all" ? 1 : $2 } END { print n + 0 }' <<<"$skips")"
+}
+
+# A skipped test is "ok N # skip REASON", a skipped file "1..0 # SKIP REASON".
+skipped_tap() {
+	awk '
+		/^\[[0-9:.]+\]\([0-9.]+s\) (1\.\.0|ok [0-9]+.*) # (skip|SKIP) / {
+			all = / 1\.\.0 /
+			file = FILENAME
+			sub(/.*\/regress_log_/, "", file)
+			sub(/.* # (skip|SKIP) /, "")
+			n[file ": " $0] = all ? "all" : n[file ": " $0] + 1
+		}
+		END { for (what in n) print "skipped: " n[what] " of " what }' \
+		tmp_check/log/regress_log_* 2>/dev/null | sort -k 4
 }
 
 # ---- all of it
@@ -163,5 +181,6 @@ if [ $failed -eq 0 ]; then
 else
 	echo "logs: build/test"
 fi
+[ -n "$skips" ] && echo "$skips"
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ] && [ $passed -gt 0 ]
