@@ -159,7 +159,10 @@ root_of(const char *path)
 	return NULL;
 }
 
-/* The path behind a descriptor; false where it has none. */
+/*
+ * The path behind a descriptor; false where it has none (a pipe, a socket).
+ * Where /proc does not tell, nothing could be kept, so we must not go on.
+ */
 static bool
 path_of(int fd, char *path)
 {
@@ -170,7 +173,7 @@ path_of(int fd, char *path)
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	length = readlink(link, path, PATH_MAX - 1);
 	if (length <= 0)
-		return false;
+		die("could not read \"%s\"", link);
 	path[length] = '\0';
 	if ((size_t) length > strlen(gone) &&
 		strcmp(path + length - strlen(gone), gone) == 0)
@@ -417,8 +420,13 @@ sync_descriptor(int fd)
 	int			save_errno = errno;
 
 	read_environment();
+	if (fcntl(fd, F_GETFD) < 0)
+		return -1;
 	if (!path_of(fd, path))
-		return 0;
+	{
+		errno = EINVAL;
+		return -1;
+	}
 	if (is_to_fail(path))
 	{
 		errno = EIO;
