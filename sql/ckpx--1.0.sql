@@ -691,13 +691,13 @@ GRANT EXECUTE ON FUNCTION ckpx_stat_reset() TO pg_checkpoint;
 -- The end; superusers only
 --
 
-CREATE FUNCTION ckpx_uninstall()
+CREATE FUNCTION ckpx_uninstall(really boolean DEFAULT false)
 RETURNS text
 AS 'MODULE_PATHNAME', 'ckpx_uninstall'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION ckpx_uninstall() IS
-'drop the replication slot, remove the files of ckpx and stop its workers for good; returns what else is to be done';
-REVOKE ALL ON FUNCTION ckpx_uninstall() FROM PUBLIC;
+COMMENT ON FUNCTION ckpx_uninstall(boolean) IS
+'with really => true: drop the replication slot, remove the files of ckpx and stop its workers for good; otherwise only say so; returns what else is to be done';
+REVOKE ALL ON FUNCTION ckpx_uninstall(boolean) FROM PUBLIC;
 
 --
 -- Faults, for tests; superusers only
@@ -746,3 +746,14 @@ LANGUAGE C VOLATILE PARALLEL SAFE;
 COMMENT ON FUNCTION ckpx_fault_list() IS
 'every place at which a fault can be set, and the faults that are set';
 REVOKE ALL ON FUNCTION ckpx_fault_list() FROM PUBLIC;
+
+--
+-- A warning where the library does not run; the function is for this only
+--
+
+CREATE FUNCTION ckpx_check_preload()
+RETURNS void
+AS 'MODULE_PATHNAME', 'ckpx_check_preload'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+SELECT ckpx_check_preload();
+DROP FUNCTION ckpx_check_preload();

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "api/c_api.h"
+#include "api/extension.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "server/options.h"
@@ -59,5 +60,6 @@ _PG_init(void)
 	shmem_startup_hook = ckpx_shmem_startup;
 
 	ckpx_c_api_publish();
+	ckpx_extension_watch_drop();
 	ckpx_workers_register();
 }

@@ -51,7 +51,7 @@ ckpx_flush_wal_end(void)
 }
 
 void
-ckpx_check_past(const char *argument, XLogRecPtr lsn)
+ckpx_check_past(const char *argument, XLogRecPtr lsn, const char *hint)
 {
 	XLogRecPtr	end = ckpx_wal_end();
 
@@ -64,7 +64,7 @@ ckpx_check_past(const char *argument, XLogRecPtr lsn)
 				 errdetail("WAL is replayed up to %X/%X.",
 						   LSN_FORMAT_ARGS(end)) :
 				 errdetail("WAL ends at %X/%X.", LSN_FORMAT_ARGS(end)),
-				 errhint("Use NULL for the present end, or wait with ckpx_wait_collected().")));
+				 errhint("%s", hint)));
 }
 
 void
@@ -76,6 +76,16 @@ ckpx_check_range(XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 				 errmsg("start_lsn %X/%X is greater than end_lsn %X/%X",
 						LSN_FORMAT_ARGS(start_lsn),
 						LSN_FORMAT_ARGS(end_lsn))));
+}
+
+void
+ckpx_check_past_range(XLogRecPtr start_lsn, XLogRecPtr end_lsn)
+{
+	ckpx_check_range(start_lsn, end_lsn);
+	ckpx_check_past("start_lsn", start_lsn,
+					"Wait until it is reached with ckpx_wait_collected().");
+	ckpx_check_past("end_lsn", end_lsn,
+					"Use NULL for the present end, or wait with ckpx_wait_collected().");
 }
 
 static bool
@@ -195,8 +205,7 @@ ckpx_timeout_argument(FunctionCallInfo fcinfo, int argument)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("timeout must not be longer than %d milliseconds",
-						INT_MAX),
-				 errhint("Use NULL to wait without a limit.")));
+						INT_MAX)));
 	return (long) ms;
 }
 

@@ -35,11 +35,14 @@ extern XLogRecPtr ckpx_wal_end(void);
 extern XLogRecPtr ckpx_flush_wal_end(void);
 
 /*
- * Check the ends of a range that must lie in the past; an invalid LSN stands
- * for an argument that was not given and passes.
+ * Check the order of a range's ends, that an LSN lies in the past, and both;
+ * an invalid LSN stands for an argument that was not given and passes.  'hint'
+ * says what the caller of this function can do.
  */
 extern void ckpx_check_range(XLogRecPtr start_lsn, XLogRecPtr end_lsn);
-extern void ckpx_check_past(const char *argument, XLogRecPtr lsn);
+extern void ckpx_check_past(const char *argument, XLogRecPtr lsn,
+							const char *hint);
+extern void ckpx_check_past_range(XLogRecPtr start_lsn, XLogRecPtr end_lsn);
 
 /* Ask the runner to collect at least up to 'target', and wait for it. */
 extern void ckpx_request_collect(XLogRecPtr target);

@@ -202,7 +202,7 @@ ckpx_changed_blocks(PG_FUNCTION_ARGS)
 	CkpxMap		map;
 	CkpxRelKey	key;
 
-	ckpx_require_preload();
+	ckpx_require_installed();
 	if (!PG_ARGISNULL(2))
 		key = relation_key(PG_GETARG_OID(2));
 	read_range(fcinfo, &map, PG_ARGISNULL(2) ? NULL : &key);
@@ -268,10 +268,8 @@ ckpx_dirty_tree(PG_FUNCTION_ARGS)
 	XLogRecPtr	end_lsn = ckpx_lsn_argument(fcinfo, 1);
 	CkpxMap		map;
 
-	ckpx_require_preload();
-	ckpx_check_range(start_lsn, end_lsn);
-	ckpx_check_past("start_lsn", start_lsn);
-	ckpx_check_past("end_lsn", end_lsn);
+	ckpx_require_installed();
+	ckpx_check_past_range(start_lsn, end_lsn);
 	ckpx_map_read_logtail(&map, ckpx_normalize_lsn(start_lsn),
 						  ckpx_normalize_lsn(end_lsn));
 
@@ -296,7 +294,7 @@ ckpx_wal_by_relation(PG_FUNCTION_ARGS)
 	CkpxMap		map;
 	uint32		i = 0;
 
-	ckpx_require_preload();
+	ckpx_require_installed();
 	read_range(fcinfo, &map, NULL);
 
 	ckpx_begin_rows(fcinfo);

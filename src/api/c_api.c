@@ -49,7 +49,7 @@ read_map(XLogRecPtr start_lsn, XLogRecPtr end_lsn, const CkpxFork *relation,
 	CkpxRelKey	key = {0};
 	CkpxMap		map;
 
-	ckpx_require_preload();
+	ckpx_require_installed();
 	if (relation != NULL)
 	{
 		key.tablespace = relation->tablespace;

@@ -228,7 +228,7 @@ ckpx_changed_files(PG_FUNCTION_ARGS)
 	CkpxMap		map;
 	CkpxRanges	ranges;
 
-	ckpx_require_preload();
+	ckpx_require_installed();
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),

@@ -23,12 +23,14 @@
 #include "miscadmin.h"
 #include "postmaster/bgwriter.h"
 #include "server/fault.h"
+#include "server/files.h"
 #include "server/flush_shared.h"
 #include "server/options.h"
 #include "server/request.h"
 #include "server/uninstall.h"
 #include "storage/fd.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(ckpx_checkpoint);
@@ -191,9 +193,9 @@ ckpx_checkpoint(PG_FUNCTION_ARGS)
 	XLogRecPtr	target;
 	long		timeout_ms;
 
-	ckpx_require_preload();
+	ckpx_require_installed();
 	timeout_ms = ckpx_timeout_argument(fcinfo, 1);
-	ckpx_check_past("end_lsn", end_lsn);
+	ckpx_check_past("end_lsn", end_lsn, "Use NULL for the present end.");
 
 	target = ckpx_flush_wal_end();
 	if (!PG_ARGISNULL(0))
@@ -210,7 +212,7 @@ ckpx_backup_checkpoint(PG_FUNCTION_ARGS)
 {
 	CkpxRequest request = {0};
 
-	ckpx_require_preload();
+	ckpx_require_installed();
 	(void) ckpx_checkpoint_upto(ckpx_flush_wal_end(), -1);
 	CKPX_FAULT("backup-incremental");
 
@@ -300,7 +302,7 @@ ckpx_cancel_pending(PG_FUNCTION_ARGS)
 	CancelWait	wait = {0};
 	uint32		count = 0;
 
-	ckpx_require_preload();
+	ckpx_require_installed();
 	store = CkpxShared->store;
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
@@ -362,27 +364,10 @@ set_disabled(bool disabled)
 	ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
 }
 
-static void
-check_installed(void)
-{
-	bool		uninstalled;
-
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	uninstalled = CkpxShared->uninstalled;
-	LWLockRelease(CkpxShared->lock);
-	if (uninstalled)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("ckpx was uninstalled"),
-				 errhint("To use it again, remove the file \"%s\" from the data directory and restart the server.",
-						 CKPX_UNINSTALLED_FILE)));
-}
-
 Datum
 ckpx_enable(PG_FUNCTION_ARGS)
 {
-	ckpx_require_preload();
-	check_installed();
+	ckpx_require_installed();
 	set_disabled(false);
 	if (!ckpx_enabled)
 		ereport(WARNING,
@@ -394,7 +379,7 @@ ckpx_enable(PG_FUNCTION_ARGS)
 Datum
 ckpx_disable(PG_FUNCTION_ARGS)
 {
-	ckpx_require_preload();
+	ckpx_require_installed();
 	set_disabled(true);
 	(void) ckpx_wait_despite_problem(is_quiet, NULL, -1,
 									 CKPX_WORKER_CHECKPOINTER);
@@ -407,7 +392,38 @@ is_uninstalled(void *arg)
 	return CkpxShared->uninstall_done;
 }
 
+#define CKPX_UNINSTALL_REST \
+	"Now call DROP EXTENSION ckpx in each database that has it, take ckpx out of shared_preload_libraries " \
+	"and every ckpx.* setting out of the configuration, restart the server, " \
+	"and remove the file " CKPX_UNINSTALLED_FILE " from the data directory."
+
+/* What ckpx_uninstall() says when it is not called in earnest. */
+static char *
+uninstall_plan(void)
+{
+	char		folder[MAXPGPATH];
+	int64		bytes;
+
+	if (ckpx_is_uninstalled())
+		return "ckpx was uninstalled. " CKPX_UNINSTALL_REST;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	strlcpy(folder, CkpxShared->folder, sizeof(folder));
+	LWLockRelease(CkpxShared->lock);
+	bytes = (int64) ckpx_directory_bytes();
+	return psprintf("Nothing was done. ckpx_uninstall(really => true) would drop replication slot \"%s\", "
+					"remove all checkpoints in directory \"%s\" (%s), and stop the workers. "
+					"No range before that moment can be answered afterwards.",
+					CKPX_SLOT_NAME,
+					folder[0] != '\0' ? folder : ckpx_directory,
+					text_to_cstring(DatumGetTextPP(DirectFunctionCall1(pg_size_pretty,
+																	   Int64GetDatum(bytes)))));
+}
+
 /*
+ * It destroys what cannot be made again, so a call without the argument, by
+ * chance or out of curiosity, must be harmless.
+ *
  * The runner holds the slot and the folder's lock, so it does the work; the
  * marker comes first, so that a start after a crash in the middle goes on
  * with it.
@@ -415,11 +431,15 @@ is_uninstalled(void *arg)
 Datum
 ckpx_uninstall(PG_FUNCTION_ARGS)
 {
-	ckpx_require_preload();
+	bool		really = !PG_ARGISNULL(0) && PG_GETARG_BOOL(0);
+
+	ckpx_uninstall_require_preload();
 	if (!superuser())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be superuser to uninstall ckpx")));
+	if (!really)
+		PG_RETURN_TEXT_P(cstring_to_text(uninstall_plan()));
 
 	ckpx_uninstall_mark();
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
@@ -432,9 +452,7 @@ ckpx_uninstall(PG_FUNCTION_ARGS)
 	ckpx_wait_ignoring_problems(is_uninstalled, NULL);
 
 	PG_RETURN_TEXT_P(cstring_to_text("ckpx has dropped its replication slot, removed its files and stopped its workers. "
-									 "Now call DROP EXTENSION ckpx in each database that has it, take ckpx out of shared_preload_libraries "
-									 "and every ckpx.* setting out of the configuration, restart the server, "
-									 "and remove the file " CKPX_UNINSTALLED_FILE " from the data directory."));
+									 CKPX_UNINSTALL_REST));
 }
 
 Datum
@@ -452,6 +470,12 @@ ckpx_stat_reset(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+static bool
+is_folder_known(void *arg)
+{
+	return CkpxShared->folder[0] != '\0';
+}
+
 /* The path of an object's file; an error where 'location' names none. */
 static char *
 object_path(const char *location)
@@ -464,16 +488,13 @@ object_path(const char *location)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid location \"%s\"", location),
-				 errhint("Use a location from ckpx_collect_range() or the view ckpx_checkpoints.")));
+				 errdetail("A location is a file name that ckpx_collect_range() or the view ckpx_checkpoints returns.")));
 
+	(void) ckpx_wait_despite_problem(is_folder_known, NULL, -1,
+									 CKPX_WORKER_RUNNER);
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	strlcpy(folder, CkpxShared->folder, sizeof(folder));
 	LWLockRelease(CkpxShared->lock);
-	if (folder[0] == '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("ckpx has not started yet"),
-				 errhint("See the view ckpx_runner.")));
 	return psprintf("%s/%s", folder, location);
 }
 
@@ -514,7 +535,7 @@ ckpx_read_object(PG_FUNCTION_ARGS)
 	char	   *path;
 	int			fd;
 
-	ckpx_require_preload();
+	ckpx_require_installed();
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	if (offset < 0 || (!PG_ARGISNULL(2) && length < 0))

@@ -138,7 +138,7 @@ ckpx_checkpoints_after(PG_FUNCTION_ARGS)
 	CkpxEntry  *entries;
 	uint32		nchosen;
 
-	ckpx_require_preload();
+	ckpx_require_installed();
 	if (count < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -346,7 +346,7 @@ upto_argument(FunctionCallInfo fcinfo, int argument)
 	XLogRecPtr	upto = ckpx_lsn_argument(fcinfo, argument);
 	XLogRecPtr	end;
 
-	ckpx_check_past("upto", upto);
+	ckpx_check_past("upto", upto, "Use NULL for the present end.");
 	end = ckpx_flush_wal_end();
 	return upto == InvalidXLogRecPtr ? end : ckpx_normalize_lsn(upto);
 }
@@ -382,7 +382,7 @@ ckpx_flush_table(PG_FUNCTION_ARGS)
 	FileList	files;
 	Oid			relid;
 
-	ckpx_require_preload();
+	ckpx_require_installed();
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -480,7 +480,7 @@ ckpx_flush(PG_FUNCTION_ARGS)
 	RangeWait	wait = {0};
 	bool		reached;
 
-	ckpx_require_preload();
+	ckpx_require_installed();
 	deadline = deadline_after(fcinfo, 1);
 	wait.upto = upto_argument(fcinfo, 0);
 
@@ -520,7 +520,7 @@ ckpx_is_flushed(PG_FUNCTION_ARGS)
 	XLogRecPtr	end_lsn;
 	bool		flushed;
 
-	ckpx_require_preload();
+	ckpx_require_installed();
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	start_lsn = ckpx_lsn_argument(fcinfo, 0);

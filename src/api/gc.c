@@ -29,11 +29,12 @@ ckpx_gc(PG_FUNCTION_ARGS)
 	CkpxRequest request = {0};
 	CkpxGcTicket ticket = {0};
 
-	ckpx_require_preload();
+	ckpx_require_installed();
 	request.kind = CKPX_REQUEST_GC;
 	request.lsn = ckpx_lsn_argument(fcinfo, 0);
 	request.dry_run = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
-	ckpx_check_past("upto", request.lsn);
+	ckpx_check_past("upto", request.lsn,
+					"Use NULL for everything that a global checkpoint covers.");
 	if (request.lsn != InvalidXLogRecPtr)
 		request.lsn = ckpx_normalize_lsn(request.lsn);
 
@@ -260,7 +261,7 @@ report_pin(PinResult result, const CkpxPin *pin, XLogRecPtr oldest)
 							LSN_FORMAT_ARGS(pin->lsn)),
 					 errdetail("The oldest answerable LSN is %X/%X.",
 							   LSN_FORMAT_ARGS(oldest)),
-					 errhint("Pin ckpx_low_water_mark() or a later LSN.")));
+					 errhint("Pin this LSN or a later one.")));
 			break;
 		case PIN_DUPLICATE:
 			ereport(ERROR,
@@ -286,7 +287,7 @@ ckpx_pin(PG_FUNCTION_ARGS)
 	PinResult	result;
 	XLogRecPtr	oldest;
 
-	ckpx_require_preload();
+	ckpx_require_installed();
 	memset(&pin, 0, sizeof(pin));
 	strlcpy(pin.name, name_argument(fcinfo), sizeof(pin.name));
 	if (PG_ARGISNULL(1))
@@ -294,7 +295,7 @@ ckpx_pin(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("lsn must not be null")));
 	pin.lsn = ckpx_lsn_argument(fcinfo, 1);
-	ckpx_check_past("lsn", pin.lsn);
+	ckpx_check_past("lsn", pin.lsn, "Pin this LSN or an earlier one.");
 	pin.lsn = ckpx_normalize_lsn(pin.lsn);
 	pin.created_at = GetCurrentTimestamp();
 	pin.expires_at = expiry_argument(fcinfo, pin.created_at);
@@ -334,7 +335,7 @@ ckpx_unpin(PG_FUNCTION_ARGS)
 	char	   *name;
 	int			i;
 
-	ckpx_require_preload();
+	ckpx_require_installed();
 	name = name_argument(fcinfo);
 
 	ckpx_lock_history_exclusive();

@@ -143,7 +143,7 @@ ckpx_global_checkpoint(PG_FUNCTION_ARGS)
 	CkpxEntry  *entry;
 	CkpxEntryTicket ticket = {0};
 
-	ckpx_require_preload();
+	ckpx_require_installed();
 	timeout_ms = ckpx_timeout_argument(fcinfo, 0);
 	deadline = ckpx_clock_ms() + Max(timeout_ms, 0);
 	prepare_incremental(timeout_ms);

@@ -522,9 +522,7 @@ ckpx_map_read_range(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 {
 	XLogRecPtr	target;
 
-	ckpx_check_range(start_lsn, end_lsn);
-	ckpx_check_past("start_lsn", start_lsn);
-	ckpx_check_past("end_lsn", end_lsn);
+	ckpx_check_past_range(start_lsn, end_lsn);
 
 	/*
 	 * With no end given, everything that is flushed now must be in the answer.

@@ -140,7 +140,7 @@ ckpx_collect_range(PG_FUNCTION_ARGS)
 	Datum		answer;
 	CkpxRow		row;
 
-	ckpx_require_preload();
+	ckpx_require_installed();
 	if (!PG_ARGISNULL(1))
 		ckpx_check_range(start_lsn, end_lsn);
 	else
@@ -191,7 +191,7 @@ ckpx_low_water_mark(PG_FUNCTION_ARGS)
 {
 	XLogRecPtr	lsn;
 
-	ckpx_require_preload();
+	ckpx_require_installed();
 	ckpx_lock_history();
 	lsn = ckpx_entry_store_low_water_mark(CkpxShared->store);
 	LWLockRelease(CkpxShared->lock);
@@ -206,7 +206,7 @@ ckpx_pending_count(PG_FUNCTION_ARGS)
 {
 	uint32		count;
 
-	ckpx_require_preload();
+	ckpx_require_installed();
 	ckpx_lock_history();
 	count = ckpx_entry_store_uncovered(CkpxShared->store);
 	LWLockRelease(CkpxShared->lock);

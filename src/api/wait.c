@@ -90,7 +90,7 @@ ckpx_wait(PG_FUNCTION_ARGS)
 {
 	XLogRecPtr	lsn;
 
-	ckpx_require_preload();
+	ckpx_require_installed();
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	lsn = ckpx_normalize_lsn(PG_GETARG_LSN(0));
@@ -105,7 +105,7 @@ ckpx_wait_collected(PG_FUNCTION_ARGS)
 	XLogRecPtr	lsn;
 	long		timeout_ms;
 
-	ckpx_require_preload();
+	ckpx_require_installed();
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	lsn = ckpx_normalize_lsn(PG_GETARG_LSN(0));
@@ -147,7 +147,7 @@ ckpx_sync_point(PG_FUNCTION_ARGS)
 	XLogRecPtr	first;
 	bool		known;
 
-	ckpx_require_preload();
+	ckpx_require_installed();
 	if (!ActiveSnapshotSet())
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_ACTIVE_SQL_TRANSACTION),

@@ -231,24 +231,67 @@ node_parse(const char *text, uint64 *node_id, uint64 *device, uint64 *inode)
 	return strcmp(text, rebuilt) == 0 && *node_id != 0;
 }
 
+static uint64
+random_node_id(void)
+{
+	uint64		node_id;
+
+	do
+	{
+		if (!pg_strong_random(&node_id, sizeof(node_id)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not generate a random node identifier")));
+	} while (node_id == 0);
+	return node_id;
+}
+
+static void
+stat_data_directory(struct stat *st)
+{
+	if (stat(DataDir, st) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not stat directory \"%s\": %m", DataDir)));
+}
+
+/* Make 'path' a node file of this data directory; durable when it returns. */
+static void
+write_node_file(const char *path, uint64 node_id, const struct stat *st)
+{
+	char		text[NODE_FILE_MAX_BYTES];
+	int			length;
+	CkpxOutput *output;
+
+	length = node_text(text, node_id, (uint64) st->st_dev,
+					   (uint64) st->st_ino);
+	output = ckpx_output_create_at(path, "identity");
+	PG_TRY();
+	{
+		ckpx_output_write(output, text, length);
+		ckpx_output_publish(output);
+	}
+	PG_CATCH();
+	{
+		ckpx_output_abort(output);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
 uint64
 ckpx_node_identity(bool *is_copy)
 {
 	struct stat st;
 	char		path[MAXPGPATH];
-	char		text[NODE_FILE_MAX_BYTES];
 	char	   *found;
 	Size		length;
 	uint64		node_id;
 	uint64		device;
 	uint64		inode;
-	CkpxOutput *output;
 
 	*is_copy = false;
-	if (stat(DataDir, &st) != 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not stat directory \"%s\": %m", DataDir)));
+	stat_data_directory(&st);
 	snprintf(path, sizeof(path), "%s/%s", DataDir, CKPX_NODE_FILE);
 
 	found = ckpx_read_file_at(path, MaxAllocSize - 1, &length);
@@ -275,26 +318,74 @@ ckpx_node_identity(bool *is_copy)
 							path)));
 	}
 
-	do
-	{
-		if (!pg_strong_random(&node_id, sizeof(node_id)))
-			ereport(ERROR,
-					(errcode(ERRCODE_INTERNAL_ERROR),
-					 errmsg("could not generate a random node identifier")));
-	} while (node_id == 0);
+	node_id = random_node_id();
+	write_node_file(path, node_id, &st);
+	return node_id;
+}
 
-	length = node_text(text, node_id, (uint64) st.st_dev, (uint64) st.st_ino);
-	output = ckpx_output_create_at(path, "identity");
-	PG_TRY();
-	{
-		ckpx_output_write(output, text, length);
-		ckpx_output_publish(output);
-	}
-	PG_CATCH();
-	{
-		ckpx_output_abort(output);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+/*
+ * Several sessions may do this at once, so each has a file of its own until
+ * it is whole.
+ */
+void
+ckpx_node_stamp(const char *path)
+{
+	struct stat st;
+	char		own_path[MAXPGPATH];
+
+	stat_data_directory(&st);
+	snprintf(own_path, sizeof(own_path), "%s.%d", path, MyProcPid);
+	write_node_file(own_path, random_node_id(), &st);
+	(void) durable_rename(own_path, path, ERROR);
+}
+
+/*
+ * Read a node file without raising an error, in any process; false where it
+ * is missing, unreadable or damaged.
+ */
+static bool
+read_node_file(const char *path, uint64 *node_id, uint64 *device,
+			   uint64 *inode)
+{
+	char		text[NODE_FILE_MAX_BYTES];
+	ssize_t		length;
+	int			fd = open(path, O_RDONLY | PG_BINARY, 0);
+
+	if (fd < 0)
+		return false;
+	length = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (length < 0)
+		return false;
+	text[length] = '\0';
+	return strlen(text) == length &&
+		node_parse(text, node_id, device, inode);
+}
+
+bool
+ckpx_node_is_foreign_stamp(const char *path)
+{
+	struct stat st;
+	uint64		node_id;
+	uint64		device;
+	uint64		inode;
+
+	return stat(DataDir, &st) == 0 &&
+		read_node_file(path, &node_id, &device, &inode) &&
+		!(device == (uint64) st.st_dev && inode == (uint64) st.st_ino);
+}
+
+uint64
+ckpx_node_known_id(void)
+{
+	char		path[MAXPGPATH];
+	uint64		node_id;
+	uint64		device;
+	uint64		inode;
+
+	snprintf(path, sizeof(path), "%s/%s", DataDir, CKPX_NODE_FILE);
+	if (!read_node_file(path, &node_id, &device, &inode) ||
+		ckpx_node_is_foreign_stamp(path))
+		return 0;
 	return node_id;
 }

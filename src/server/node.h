@@ -48,4 +48,16 @@ extern bool ckpx_folder_is_there(void);
  */
 extern uint64 ckpx_node_identity(bool *is_copy);
 
+/* The same where it is known already, else 0.  Raises no error. */
+extern uint64 ckpx_node_known_id(void);
+
+/*
+ * Write a file that tells this data directory from a copy of it; durable when
+ * it returns.  _is_foreign_stamp, which any process may call and which raises
+ * no error: was 'path' copied here with another data directory?  A file that
+ * does not say so, and one that cannot be read, is not foreign.
+ */
+extern void ckpx_node_stamp(const char *path);
+extern bool ckpx_node_is_foreign_stamp(const char *path);
+
 #endif							/* CKPX_NODE_H */

@@ -435,7 +435,7 @@ define_files(void)
 							   "A relative path starts at the data directory. What lies in "
 							   "the data directory is copied by pg_basebackup and replaced "
 							   "by pg_rewind.",
-							   &ckpx_directory, "ckpx",
+							   &ckpx_directory, CKPX_DEFAULT_DIRECTORY,
 							   PGC_POSTMASTER, GUC_SUPERUSER_ONLY,
 							   check_directory, NULL, NULL);
 	DefineCustomIntVariable("ckpx.max_directory_size",

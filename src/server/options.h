@@ -41,6 +41,7 @@ extern int	ckpx_reserved_wal;	/* kB */
 extern int	ckpx_max_retained_wal;	/* kB */
 extern int	ckpx_logtail_memory;	/* (P) kB */
 extern int	ckpx_max_entries;	/* (P) */
+#define CKPX_DEFAULT_DIRECTORY "ckpx"
 extern char *ckpx_directory;	/* (P) */
 extern int	ckpx_max_directory_size;	/* kB, 0: no limit */
 extern int	ckpx_compression;	/* CKPX_COMPRESSION_... */

@@ -165,7 +165,7 @@ ckpx_shared_state_startup(void)
 			ckpx_uninstall_is_marked(&shared->uninstall_done);
 		shared->uninstall_done &= shared->uninstalled;
 		if (shared->uninstalled)
-			strlcpy(shared->problem, "ckpx was uninstalled",
+			strlcpy(shared->problem, CKPX_UNINSTALLED_PROBLEM,
 					CKPX_PROBLEM_MAX);
 	}
 
@@ -183,7 +183,35 @@ ckpx_require_preload(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("ckpx must be loaded via \"shared_preload_libraries\""),
-				 errhint("Add \"ckpx\" to \"shared_preload_libraries\" and restart the server.")));
+				 errhint(CKPX_PRELOAD_HINT)));
+}
+
+static void
+report_uninstalled(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("ckpx was uninstalled"),
+			 errhint(CKPX_UNINSTALLED_HINT)));
+}
+
+bool
+ckpx_is_uninstalled(void)
+{
+	bool		uninstalled;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	uninstalled = CkpxShared->uninstalled;
+	LWLockRelease(CkpxShared->lock);
+	return uninstalled;
+}
+
+void
+ckpx_require_installed(void)
+{
+	ckpx_require_preload();
+	if (ckpx_is_uninstalled())
+		report_uninstalled();
 }
 
 void
@@ -366,7 +394,8 @@ ckpx_find_problem(int workers, CkpxProblem *problem)
 	if (shared->problem[0] != '\0')
 	{
 		strlcpy(problem->text, shared->problem, sizeof(problem->text));
-		strlcpy(problem->hint, "See the view ckpx_runner.",
+		strlcpy(problem->hint,
+				"It goes on by itself once this is resolved.",
 				sizeof(problem->hint));
 		return true;
 	}
@@ -438,12 +467,14 @@ wait_for(CkpxReached reached, void *arg, long timeout_ms,
 		CkpxProblem problem;
 		bool		has_problem;
 		bool		done;
+		bool		uninstalled;
 		long		wait_ms = 1000;
 
 		CHECK_FOR_INTERRUPTS();
 
 		LWLockAcquire(CkpxShared->lock, LW_SHARED);
 		done = reached(arg);
+		uninstalled = CkpxShared->uninstalled;
 		status = CkpxShared->workers[worker];
 		has_problem = find_wait_problem(worker, mode, &problem);
 		LWLockRelease(CkpxShared->lock);
@@ -454,8 +485,11 @@ wait_for(CkpxReached reached, void *arg, long timeout_ms,
 			errors_at_start = status.errors;
 		first = false;
 
-		if (has_problem || status.errors != errors_at_start)
+		uninstalled = uninstalled && mode != WAIT_NO_PROBLEM;
+		if (uninstalled || has_problem || status.errors != errors_at_start)
 			ConditionVariableCancelSleep();
+		if (uninstalled)
+			report_uninstalled();
 		if (has_problem)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

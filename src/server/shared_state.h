@@ -352,8 +352,18 @@ extern CkpxSharedState *CkpxShared; /* NULL when not preloaded */
 extern void ckpx_shared_state_request(void);
 extern void ckpx_shared_state_startup(void);
 
-/* Raise 55000 with the shared_preload_libraries hint if not preloaded. */
+/*
+ * Raise 55000 with the hint that helps where ckpx is not preloaded or, the
+ * second, was uninstalled.  Views show what there is even then; everything
+ * that answers or acts requires the second.
+ */
+#define CKPX_PRELOAD_HINT \
+	"Add \"ckpx\" to \"shared_preload_libraries\" and restart the server."
 extern void ckpx_require_preload(void);
+extern void ckpx_require_installed(void);
+
+/* Was ckpx_uninstall() called?  Takes 'lock' shared. */
+extern bool ckpx_is_uninstalled(void);
 
 /* Wake a worker (no lock needed; takes 'lock' shared). */
 extern void ckpx_wake_worker(CkpxWorkerId worker);
@@ -404,8 +414,8 @@ extern void ckpx_worker_report(CkpxWorkerId worker, CkpxWorkerState state,
  * Wait on 'progress' until 'reached' returns true for 'arg' (called with
  * 'lock' held shared) or 'timeout_ms' (-1: none) has passed (then false).
  * Error 55000 when the worker fails meanwhile, with its last error as detail,
- * or when ckpx_find_problem() finds that it or the runner cannot go on.
- * Cancelable.
+ * or when ckpx_find_problem() finds that it or the runner cannot go on; that
+ * of ckpx_require_installed() after ckpx_uninstall().  Cancelable.
  */
 typedef bool (*CkpxReached) (void *arg);
 extern bool ckpx_wait_until(CkpxReached reached, void *arg, long timeout_ms,

@@ -15,7 +15,6 @@
  */
 #include "server/compat.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,38 +30,42 @@
 #include "server/wal_retention.h"
 #include "server/workers.h"
 #include "storage/fd.h"
+#include "utils/guc.h"
 
 void
 ckpx_uninstall_mark(void)
 {
 	char		path[MAXPGPATH];
-	int			fd;
 
 	snprintf(path, sizeof(path), "%s/%s", DataDir, CKPX_UNINSTALLED_FILE);
-	fd = OpenTransientFile(path, O_WRONLY | O_CREAT | PG_BINARY);
-	if (fd < 0 || pg_fsync(fd) != 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not create file \"%s\": %m", path)));
-	CloseTransientFile(fd);
-	fsync_fname(DataDir, true);
+	ckpx_node_stamp(path);
 }
 
 static bool
-file_exists(const char *name)
+file_exists(const char *path)
 {
-	char		path[MAXPGPATH];
 	struct stat st;
 
-	snprintf(path, sizeof(path), "%s/%s", DataDir, name);
 	return stat(path, &st) == 0;
 }
 
 bool
 ckpx_uninstall_is_marked(bool *complete)
 {
-	*complete = !file_exists(CKPX_NODE_FILE);
-	return file_exists(CKPX_UNINSTALLED_FILE);
+	char		path[MAXPGPATH];
+
+	snprintf(path, sizeof(path), "%s/%s", DataDir, CKPX_NODE_FILE);
+	*complete = !file_exists(path);
+
+	snprintf(path, sizeof(path), "%s/%s", DataDir, CKPX_UNINSTALLED_FILE);
+	if (!ckpx_node_is_foreign_stamp(path))
+		return file_exists(path);
+	if (durable_unlink(path, LOG) == 0)
+		ereport(LOG,
+				(errmsg("data directory is a copy of one from which ckpx was uninstalled, ckpx is used here"),
+				 errdetail("File \"%s\" was removed.", path),
+				 errhint("To stop this, call ckpx_uninstall(really => true) here or take \"ckpx\" out of \"shared_preload_libraries\".")));
+	return false;
 }
 
 static void
@@ -85,6 +88,49 @@ remove_slot(void)
 		}
 	}
 	ckpx_slot_drop();
+}
+
+/*
+ * Where our files are, for one who removes them by hand.  Other servers may
+ * use a directory outside the data directory, so only our own folder in it is
+ * named; empty where that is not known.
+ */
+static void
+find_files_unloaded(char *path)
+{
+	const char *directory = GetConfigOption("ckpx.directory", true, false);
+	uint64		node_id = ckpx_node_known_id();
+	char		name[CKPX_NAME_MAX];
+
+	path[0] = '\0';
+	if (directory == NULL || directory[0] == '\0')
+		directory = CKPX_DEFAULT_DIRECTORY;
+	if (!is_absolute_path(directory))
+		snprintf(path, MAXPGPATH, "%s/%s", DataDir, directory);
+	else if (node_id != 0)
+	{
+		ckpx_folder_name(name, GetSystemIdentifier(), node_id);
+		snprintf(path, MAXPGPATH, "%s/%s", directory, name);
+	}
+}
+
+void
+ckpx_uninstall_require_preload(void)
+{
+	char		path[MAXPGPATH];
+
+	if (CkpxShared != NULL)
+		return;
+	find_files_unloaded(path);
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("ckpx must be loaded via \"shared_preload_libraries\""),
+			 path[0] == '\0' ?
+			 errhint("%s  Or call pg_drop_replication_slot('%s').",
+					 CKPX_PRELOAD_HINT, CKPX_SLOT_NAME) :
+			 errhint("%s  Or call pg_drop_replication_slot('%s'), and remove the directory \"%s\" and the file \"%s/%s\".",
+					 CKPX_PRELOAD_HINT, CKPX_SLOT_NAME, path, DataDir,
+					 CKPX_NODE_FILE)));
 }
 
 /* ckpx_list_files() callback. */
@@ -171,7 +217,7 @@ ckpx_uninstall_step(void)
 	job_running = CkpxShared->job_running &&
 		CkpxShared->workers[CKPX_WORKER_CHECKPOINTER].pid != 0;
 	LWLockRelease(CkpxShared->lock);
-	ckpx_set_problem("ckpx was uninstalled");
+	ckpx_set_problem(CKPX_UNINSTALLED_PROBLEM);
 	if (job_running)
 		return 50;
 
@@ -190,8 +236,7 @@ ckpx_uninstall_step(void)
 	else
 		ereport(LOG,
 				(errmsg("ckpx does nothing: it was uninstalled"),
-				 errhint("To use it again, remove the file \"%s\" from the data directory and restart the server.",
-						 CKPX_UNINSTALLED_FILE)));
+				 errhint(CKPX_UNINSTALLED_HINT)));
 
 	ckpx_logtail_clear();
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);

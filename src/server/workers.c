@@ -270,17 +270,6 @@ nothing_to_guard(void)
 {
 }
 
-static bool
-is_uninstalled(void)
-{
-	bool		uninstalled;
-
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	uninstalled = CkpxShared->uninstalled;
-	LWLockRelease(CkpxShared->lock);
-	return uninstalled;
-}
-
 /*
  * The loop of every worker.
  */
@@ -348,7 +337,7 @@ worker_main(CkpxWorkerId worker, bool connected, long (*step) (void))
 		ckpx_worker_interrupts();
 
 		/* The runner has something to do before it ends like that. */
-		if (worker != CKPX_WORKER_RUNNER && is_uninstalled())
+		if (worker != CKPX_WORKER_RUNNER && ckpx_is_uninstalled())
 			proc_exit(0);
 
 		/*

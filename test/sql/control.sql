@@ -73,5 +73,16 @@ END $$;
 SELECT ckpx_fault_remove('job-start');
 SELECT ckpx_checkpoint(timeout => '60s') IS NOT NULL AS reached;
 
+-- a call by chance destroys nothing
+\pset format unaligned
+\pset tuples_only on
+SELECT regexp_replace(ckpx_uninstall(), '"[^"]*/[^"]*" \([^)]*\)', '"..." (...)');
+\pset format aligned
+\pset tuples_only off
+SELECT left(ckpx_uninstall(false), 16) AS off, left(ckpx_uninstall(NULL), 16) AS none;
+SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'ckpx';
+SELECT problem FROM ckpx_runner;
+SELECT ckpx_checkpoint() IS NOT NULL AS reached;
+
 DROP TABLE ckpx_t;
 DROP EXTENSION ckpx;

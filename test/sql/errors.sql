@@ -53,6 +53,13 @@ SELECT outcome($$SELECT ckpx_dirty_tree('0/0')$$);
 SELECT locations = '' AS nothing, checkpointed, complete, missing_from FROM ckpx_collect_range('0/0');
 SELECT outcome($$SELECT ckpx_collect_range('0/1', '0/2')$$);
 
+-- what may not lie in the future: the hint is for this function
+SELECT outcome($$SELECT ckpx_flush('FFFF/0')$$);
+SELECT outcome($$SELECT ckpx_flush_table('ckpx_t', 'FFFF/0')$$);
+SELECT outcome($$SELECT ckpx_gc('FFFF/0')$$);
+SELECT outcome($$SELECT ckpx_pin('p', 'FFFF/0')$$);
+SELECT outcome($$SELECT ckpx_pin('p', '0/1')$$);
+
 -- relations
 SELECT outcome($$SELECT ckpx_changed_blocks(pg_current_wal_lsn(), NULL, 'ckpx_v')$$);
 SELECT outcome($$SELECT ckpx_changed_blocks(pg_current_wal_lsn(), NULL, 'ckpx_parted')$$);

@@ -11,7 +11,14 @@ use Test::More;
 
 my $node = new_node('no_preload', preload => '');
 $node->start;
-$node->safe_psql('postgres', 'CREATE EXTENSION ckpx');
+my ($ret, $out, $err) = $node->psql('postgres', 'CREATE EXTENSION ckpx');
+is($ret, 0, 'the extension can be created');
+like($err, qr/WARNING:  ckpx is not loaded via "shared_preload_libraries" and tracks no changes
+HINT:  Add "ckpx" to "shared_preload_libraries" and restart the server/,
+	'which warns');
+is( $node->safe_psql('postgres',
+		"SELECT count(*) FROM pg_proc WHERE proname = 'ckpx_check_preload'"),
+	'0', 'the function that warned is gone');
 
 # Every function, called with NULLs; those that are strict need a value.
 my %arguments = (
@@ -64,6 +71,47 @@ $node->append_conf('postgresql.conf', "shared_preload_libraries = 'ckpx'\n");
 $node->restart;
 sql_becomes($node, 'SELECT collected_lsn IS NOT NULL AND problem IS NULL FROM ckpx_runner',
 	't', 'it starts once it is preloaded');
+
+
+# Taken out again before ckpx was uninstalled: ckpx_uninstall() cannot work, but
+# its hint can be followed, wherever the files are.
+foreach my $directory ('ckpx', PostgreSQL::Test::Utils::tempdir() . '/store')
+{
+	my $data = $node->data_dir;
+
+	$node->append_conf('postgresql.conf', "ckpx.directory = '$directory'");
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'ckpx'");
+	$node->restart;
+	wait_for_sql($node, 'SELECT checkpointed_lsn IS NOT NULL FROM ckpx_runner')
+	  if $node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
+	my $folder = $node->safe_psql('postgres', 'SELECT ckpx_uninstall()') =~
+	  /in directory "(.*?)"/ ? $1 : '';
+	$folder = "$data/$folder" if $folder !~ /^\//;
+	ok(-d $folder, "$directory: there is a store");
+
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
+	$node->restart;
+	foreach my $really ('false', 'true')
+	{
+		($ret, $out, $err) =
+		  $node->psql('postgres', "SELECT ckpx_uninstall($really)");
+		like($err, qr/ERROR:  ckpx must be loaded via "shared_preload_libraries"/,
+			"$directory: ckpx_uninstall($really) cannot work");
+	}
+	my ($call, $remove, $file) = $err =~
+	  /HINT:  Add "ckpx" .* restart the server\.  Or call (pg_drop_replication_slot\('ckpx'\)), and remove the directory "(.*?)" and the file "(.*?)"\./;
+	ok(defined $file, "$directory: it says what to remove") or diag $err;
+	is($remove, $directory eq 'ckpx' ? "$data/ckpx" : $folder,
+		"$directory: the whole of it inside, one folder of it outside");
+	$node->safe_psql('postgres', "SELECT $call");
+	PostgreSQL::Test::Utils::system_or_bail('rm', '-r', $remove, $file);
+	is(join(' ', glob("$data/ckpx*"), glob("$folder/*")), '',
+		"$directory: nothing is left");
+	($ret, $out, $err) = $node->psql('postgres', "SELECT ckpx_uninstall(true)");
+	like($err, qr/pg_drop_replication_slot/, "$directory: asked again");
+}
+unlike($err, qr/remove the directory/,
+	'outside, a folder that is not known to be this server\'s is not named');
 
 $node->safe_psql('postgres', 'DROP EXTENSION ckpx');
 $node->stop;

@@ -196,7 +196,7 @@ foreach my $point (@{ $points_of{uninstall} // [] })
 	my $before = server_start($last);
 
 	add_fault($last, $point, 'crash');
-	isnt($last->psql('postgres', 'SELECT ckpx_uninstall()'),
+	isnt($last->psql('postgres', 'SELECT ckpx_uninstall(true)'),
 		0, "crash at $point: it was passed");
 	await_restart($last, $before);
 	wait_for_sql($last,

@@ -267,7 +267,7 @@ is_one_epoch($node, 'in the end');
 # ---- uninstalling
 
 add_fault($node, 'uninstall-files', 'wait');
-my $uninstall = begin_call('SELECT ckpx_uninstall() IS NOT NULL');
+my $uninstall = begin_call('SELECT ckpx_uninstall(true) IS NOT NULL');
 wait_for_sql($node,
 	"SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = 'uninstall-files'");
 end_worker($node, 'runner');

@@ -147,14 +147,15 @@ is(sql('SELECT ckpx_checkpoint() IS NOT NULL'), 't', 'and works');
 # Uninstall, from several sessions, while a job runs.
 sql("SELECT ckpx_fault_add('object-write', 'sleep', NULL, '200')");
 $force = in_session('INSERT INTO t VALUES (6); SELECT ckpx_checkpoint()');
-my @uninstall = map { in_session("SELECT left(ckpx_uninstall(), 16)") } 1 .. 3;
+my @uninstall = map { in_session("SELECT left(ckpx_uninstall(true), 16)") } 1 .. 3;
 is(finish($_), 'ckpx has dropped', 'uninstall returns') foreach @uninstall;
 like(finish($force), qr/uninstalled|cancelled|failed|not loaded/,
 	'who waits is told');
 is(sql('SELECT count(*) FROM pg_replication_slots'), 0, 'no slot');
 ok(!-e $node->data_dir . '/ckpx', 'no folder');
 ok(!-e $node->data_dir . '/ckpx_node', 'no identity');
-ok(-e $node->data_dir . '/ckpx_uninstalled', 'the marker');
+is(join(' ', glob($node->data_dir . '/ckpx*')),
+	$node->data_dir . '/ckpx_uninstalled', 'the marker, and nothing else');
 sql_becomes($node, 'SELECT count(pid) = 0 FROM ckpx_workers', 't', 'no worker');
 ($ret, $out, $err) = $node->psql('postgres', 'SELECT ckpx_checkpoint()');
 like($err, qr/ckpx was uninstalled/, 'a checkpoint says so');
@@ -167,7 +168,7 @@ sql("SELECT pg_switch_wal()");
 is(sql('SELECT count(*) FROM pg_replication_slots'), 0,
 	'no slot after a restart');
 wait_for_sql($node, 'SELECT count(pid) = 0 FROM ckpx_workers');
-is(sql('SELECT left(ckpx_uninstall(), 16)'),
+is(sql('SELECT left(ckpx_uninstall(true), 16)'),
 	'ckpx has dropped', 'uninstalling again is no error');
 
 # Interrupted: the next start goes on.
@@ -176,7 +177,7 @@ $node->restart;
 wait_for_sql($node, 'SELECT problem IS NULL AND epoch = 1 FROM ckpx_runner');
 sql('SELECT ckpx_checkpoint()');
 sql("SELECT ckpx_fault_add('uninstall-files', 'wait')");
-$late = in_session('SELECT ckpx_uninstall()');
+$late = in_session('SELECT ckpx_uninstall(true)');
 waiting_in('uninstall-files');
 crash_and_restart($node);
 eval { finish($late) };

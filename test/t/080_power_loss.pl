@@ -268,7 +268,7 @@ foreach my $point (grep { $way{$_} eq 'uninstall' } @points)
 	my $last = (shift @last)->{node};
 
 	add_fault($last, $point, 'crash');
-	$last->psql('postgres', 'SELECT ckpx_uninstall()');
+	$last->psql('postgres', 'SELECT ckpx_uninstall(true)');
 	await_down($last);
 	my ($this) = grep { $_->{node} == $last } $power, $starter;
 	lose_power($this);
@@ -294,7 +294,7 @@ $elsewhere->safe_psql('postgres', 'CREATE EXTENSION ckpx');
 await_tracking($elsewhere);
 $elsewhere->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
 my @files = glob("$folder/*/*");
-$elsewhere->safe_psql('postgres', 'SELECT ckpx_uninstall()');
+$elsewhere->safe_psql('postgres', 'SELECT ckpx_uninstall(true)');
 wait_until(sub { !-e $elsewhere->data_dir . '/ckpx_node' }, 'it is done');
 cut_power($elsewhere);
 lose_power($other);
