@@ -4,8 +4,9 @@
 \echo Use "CREATE EXTENSION ckpx" to load this file. \quit
 
 -- Nobody but superusers may do anything at first.  What reads goes to
--- pg_monitor, what acts to pg_checkpoint.  A view's functions are called with
--- the rights of the user who reads it, so both are granted.
+-- pg_monitor, what acts to pg_checkpoint.  What shows the state of ckpx goes to
+-- both: a role that acts must see what its call waits for.  A view's functions
+-- are called with the rights of the user who reads it, so both are granted.
 
 --
 -- Ranges: which finished checkpoints answer them
@@ -33,7 +34,7 @@ LANGUAGE C VOLATILE PARALLEL SAFE;
 COMMENT ON FUNCTION ckpx_low_water_mark() IS
 'lowest LSN that finished checkpoints of the present epoch answer from';
 REVOKE ALL ON FUNCTION ckpx_low_water_mark() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ckpx_low_water_mark() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION ckpx_low_water_mark() TO pg_monitor, pg_checkpoint;
 
 CREATE FUNCTION ckpx_pending_count()
 RETURNS integer
@@ -42,7 +43,7 @@ LANGUAGE C VOLATILE PARALLEL SAFE;
 COMMENT ON FUNCTION ckpx_pending_count() IS
 'number of finished incremental checkpoints that are in no global one yet';
 REVOKE ALL ON FUNCTION ckpx_pending_count() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ckpx_pending_count() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION ckpx_pending_count() TO pg_monitor, pg_checkpoint;
 
 --
 -- The map
@@ -224,7 +225,7 @@ LANGUAGE C VOLATILE PARALLEL SAFE;
 COMMENT ON FUNCTION ckpx_get_checkpoints() IS
 'rows of the view ckpx_checkpoints';
 REVOKE ALL ON FUNCTION ckpx_get_checkpoints() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ckpx_get_checkpoints() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION ckpx_get_checkpoints() TO pg_monitor, pg_checkpoint;
 
 CREATE VIEW ckpx_checkpoints AS
     SELECT kind, state, start_lsn, end_lsn, timeline, epoch, location, version,
@@ -235,7 +236,7 @@ CREATE VIEW ckpx_checkpoints AS
 COMMENT ON VIEW ckpx_checkpoints IS
 'every checkpoint known: incremental, global and backup; pending, running and finished';
 REVOKE ALL ON ckpx_checkpoints FROM PUBLIC;
-GRANT SELECT ON ckpx_checkpoints TO pg_monitor;
+GRANT SELECT ON ckpx_checkpoints TO pg_monitor, pg_checkpoint;
 
 CREATE FUNCTION ckpx_checkpoints_after(
     lsn pg_lsn,
@@ -264,7 +265,7 @@ LANGUAGE C VOLATILE PARALLEL SAFE ROWS 6;
 COMMENT ON FUNCTION ckpx_get_queues() IS
 'rows of the view ckpx_queues';
 REVOKE ALL ON FUNCTION ckpx_get_queues() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ckpx_get_queues() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION ckpx_get_queues() TO pg_monitor, pg_checkpoint;
 
 CREATE VIEW ckpx_queues AS
     SELECT name, capacity, depth, high_water, enqueued, handled, rejected,
@@ -273,7 +274,7 @@ CREATE VIEW ckpx_queues AS
 COMMENT ON VIEW ckpx_queues IS
 'the queues between the workers';
 REVOKE ALL ON ckpx_queues FROM PUBLIC;
-GRANT SELECT ON ckpx_queues TO pg_monitor;
+GRANT SELECT ON ckpx_queues TO pg_monitor, pg_checkpoint;
 
 CREATE FUNCTION ckpx_get_workers()
 RETURNS TABLE (
@@ -290,7 +291,7 @@ LANGUAGE C VOLATILE PARALLEL SAFE ROWS 4;
 COMMENT ON FUNCTION ckpx_get_workers() IS
 'rows of the view ckpx_workers';
 REVOKE ALL ON FUNCTION ckpx_get_workers() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ckpx_get_workers() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION ckpx_get_workers() TO pg_monitor, pg_checkpoint;
 
 CREATE VIEW ckpx_workers AS
     SELECT name, pid, state, activity, since, restarts, last_error,
@@ -299,7 +300,7 @@ CREATE VIEW ckpx_workers AS
 COMMENT ON VIEW ckpx_workers IS
 'the background workers: what they do and how they failed last';
 REVOKE ALL ON ckpx_workers FROM PUBLIC;
-GRANT SELECT ON ckpx_workers TO pg_monitor;
+GRANT SELECT ON ckpx_workers TO pg_monitor, pg_checkpoint;
 
 CREATE FUNCTION ckpx_get_runner()
 RETURNS TABLE (
@@ -325,7 +326,7 @@ LANGUAGE C VOLATILE PARALLEL SAFE ROWS 1;
 COMMENT ON FUNCTION ckpx_get_runner() IS
 'the row of the view ckpx_runner';
 REVOKE ALL ON FUNCTION ckpx_get_runner() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ckpx_get_runner() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION ckpx_get_runner() TO pg_monitor, pg_checkpoint;
 
 CREATE VIEW ckpx_runner AS
     SELECT enabled, problem, epoch, timeline, flushed_lsn, collected_lsn,
@@ -336,7 +337,7 @@ CREATE VIEW ckpx_runner AS
 COMMENT ON VIEW ckpx_runner IS
 'how far everything has come, and why nothing goes on if it does not; relations of the resource managers in custom_rmgrs may be missing in the map';
 REVOKE ALL ON ckpx_runner FROM PUBLIC;
-GRANT SELECT ON ckpx_runner TO pg_monitor;
+GRANT SELECT ON ckpx_runner TO pg_monitor, pg_checkpoint;
 
 CREATE FUNCTION ckpx_get_gaps()
 RETURNS TABLE (
@@ -351,7 +352,7 @@ LANGUAGE C VOLATILE PARALLEL SAFE ROWS 10;
 COMMENT ON FUNCTION ckpx_get_gaps() IS
 'rows of the view ckpx_gaps';
 REVOKE ALL ON FUNCTION ckpx_get_gaps() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ckpx_get_gaps() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION ckpx_get_gaps() TO pg_monitor, pg_checkpoint;
 
 CREATE VIEW ckpx_gaps AS
     SELECT epoch, timeline, from_lsn, to_lsn, reason, detected_at
@@ -359,7 +360,7 @@ CREATE VIEW ckpx_gaps AS
 COMMENT ON VIEW ckpx_gaps IS
 'ranges of WAL that no map holds, and why; no answer crosses one';
 REVOKE ALL ON ckpx_gaps FROM PUBLIC;
-GRANT SELECT ON ckpx_gaps TO pg_monitor;
+GRANT SELECT ON ckpx_gaps TO pg_monitor, pg_checkpoint;
 
 CREATE FUNCTION ckpx_get_pins()
 RETURNS TABLE (
@@ -372,7 +373,7 @@ LANGUAGE C VOLATILE PARALLEL SAFE ROWS 10;
 COMMENT ON FUNCTION ckpx_get_pins() IS
 'rows of the view ckpx_pins';
 REVOKE ALL ON FUNCTION ckpx_get_pins() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ckpx_get_pins() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION ckpx_get_pins() TO pg_monitor, pg_checkpoint;
 
 CREATE VIEW ckpx_pins AS
     SELECT name, lsn, created_at, expires_at
@@ -380,7 +381,7 @@ CREATE VIEW ckpx_pins AS
 COMMENT ON VIEW ckpx_pins IS
 'what garbage collection must not pass, and until when';
 REVOKE ALL ON ckpx_pins FROM PUBLIC;
-GRANT SELECT ON ckpx_pins TO pg_monitor;
+GRANT SELECT ON ckpx_pins TO pg_monitor, pg_checkpoint;
 
 CREATE FUNCTION ckpx_get_stat()
 RETURNS TABLE (
@@ -413,7 +414,7 @@ LANGUAGE C VOLATILE PARALLEL SAFE ROWS 1;
 COMMENT ON FUNCTION ckpx_get_stat() IS
 'the row of the view ckpx_stat';
 REVOKE ALL ON FUNCTION ckpx_get_stat() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ckpx_get_stat() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION ckpx_get_stat() TO pg_monitor, pg_checkpoint;
 
 CREATE VIEW ckpx_stat AS
     SELECT incrementals_done, globals_done, backups_done, segments_spilled,
@@ -426,7 +427,7 @@ CREATE VIEW ckpx_stat AS
 COMMENT ON VIEW ckpx_stat IS
 'counters since stats_reset; pending_ms_* are about incremental checkpoints, pending_ms_histogram counts those that waited less than 10 ms, 100 ms, 1 s, 10 s, 100 s, 1000 s, and longer';
 REVOKE ALL ON ckpx_stat FROM PUBLIC;
-GRANT SELECT ON ckpx_stat TO pg_monitor;
+GRANT SELECT ON ckpx_stat TO pg_monitor, pg_checkpoint;
 
 CREATE FUNCTION ckpx_get_dirty_tables()
 RETURNS TABLE (
@@ -447,7 +448,7 @@ LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION ckpx_get_dirty_tables() IS
 'rows of the view ckpx_dirty_tables';
 REVOKE ALL ON FUNCTION ckpx_get_dirty_tables() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ckpx_get_dirty_tables() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION ckpx_get_dirty_tables() TO pg_monitor, pg_checkpoint;
 
 CREATE VIEW ckpx_dirty_tables AS
     SELECT database, tablespace, relfilenode, relation, dirty_blocks,
@@ -457,7 +458,7 @@ CREATE VIEW ckpx_dirty_tables AS
 COMMENT ON VIEW ckpx_dirty_tables IS
 'relations with dirty buffers at the flusher''s last look, and whether and why they are to be flushed; relation is NULL for those of other databases';
 REVOKE ALL ON ckpx_dirty_tables FROM PUBLIC;
-GRANT SELECT ON ckpx_dirty_tables TO pg_monitor;
+GRANT SELECT ON ckpx_dirty_tables TO pg_monitor, pg_checkpoint;
 
 CREATE FUNCTION ckpx_get_progress()
 RETURNS TABLE (
@@ -472,7 +473,7 @@ LANGUAGE C VOLATILE PARALLEL SAFE ROWS 2;
 COMMENT ON FUNCTION ckpx_get_progress() IS
 'rows of the view ckpx_progress';
 REVOKE ALL ON FUNCTION ckpx_get_progress() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ckpx_get_progress() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION ckpx_get_progress() TO pg_monitor, pg_checkpoint;
 
 CREATE VIEW ckpx_progress AS
     SELECT pid, job, phase, done, total, started_at
@@ -480,7 +481,7 @@ CREATE VIEW ckpx_progress AS
 COMMENT ON VIEW ckpx_progress IS
 'what the workers are doing now: job incremental, global, backup, spill, gc or flush; its phase, and how much of what that phase counts (segments, objects, relation forks, blocks, entries, files) is done; a global checkpoint goes on between other jobs';
 REVOKE ALL ON ckpx_progress FROM PUBLIC;
-GRANT SELECT ON ckpx_progress TO pg_monitor;
+GRANT SELECT ON ckpx_progress TO pg_monitor, pg_checkpoint;
 
 CREATE FUNCTION ckpx_get_history()
 RETURNS TABLE (
@@ -500,7 +501,7 @@ LANGUAGE C VOLATILE PARALLEL SAFE;
 COMMENT ON FUNCTION ckpx_get_history() IS
 'rows of the view ckpx_history';
 REVOKE ALL ON FUNCTION ckpx_get_history() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ckpx_get_history() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION ckpx_get_history() TO pg_monitor, pg_checkpoint;
 
 CREATE VIEW ckpx_history AS
     SELECT source, kind, timeline, epoch, start_lsn, end_lsn, redo_lsn,
@@ -529,7 +530,7 @@ COMMENT ON COLUMN ckpx_history.seen_at IS
 COMMENT ON COLUMN ckpx_history.size_bytes IS
 'of ckpx: size of its files';
 REVOKE ALL ON ckpx_history FROM PUBLIC;
-GRANT SELECT ON ckpx_history TO pg_monitor;
+GRANT SELECT ON ckpx_history TO pg_monitor, pg_checkpoint;
 
 CREATE FUNCTION ckpx_get_flush_stat()
 RETURNS TABLE (
@@ -545,7 +546,7 @@ LANGUAGE C VOLATILE PARALLEL SAFE ROWS 6;
 COMMENT ON FUNCTION ckpx_get_flush_stat() IS
 'rows of the view ckpx_flush_stat';
 REVOKE ALL ON FUNCTION ckpx_get_flush_stat() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION ckpx_get_flush_stat() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION ckpx_get_flush_stat() TO pg_monitor, pg_checkpoint;
 
 CREATE VIEW ckpx_flush_stat AS
     SELECT reason, passes, failures, blocks_written, bytes_written, fsyncs,
@@ -554,7 +555,7 @@ CREATE VIEW ckpx_flush_stat AS
 COMMENT ON VIEW ckpx_flush_stat IS
 'what flush passes did since stats_reset, by reason';
 REVOKE ALL ON ckpx_flush_stat FROM PUBLIC;
-GRANT SELECT ON ckpx_flush_stat TO pg_monitor;
+GRANT SELECT ON ckpx_flush_stat TO pg_monitor, pg_checkpoint;
 
 --
 -- Acting

@@ -159,17 +159,19 @@ is( $node->safe_psql(
 		'postgres', qq{
 		WITH f AS (
 			SELECT p.oid, p.proname,
-				CASE WHEN p.proname ~ '^ckpx_fault_' OR p.proname = 'ckpx_uninstall' THEN 'none'
-					WHEN p.proname = 'ckpx_read_object' THEN 'reader'
-					WHEN p.proparallel = 'u' THEN 'actor'
-					ELSE 'monitor' END AS may
+				CASE WHEN p.proname ~ '^ckpx_fault_' OR p.proname = 'ckpx_uninstall' THEN '{}'::name[]
+					WHEN p.proname = 'ckpx_read_object' THEN '{reader}'
+					WHEN p.proname ~ '^ckpx_get_' OR p.proname IN ('ckpx_low_water_mark', 'ckpx_pending_count')
+						THEN '{monitor,actor}'
+					WHEN p.proparallel = 'u' THEN '{actor}'
+					ELSE '{monitor}' END AS may
 			FROM ($members) m JOIN pg_proc p ON p.oid = m.objid
 				AND m.classid = 'pg_proc'::regclass)
 		SELECT f.proname, f.may, r FROM f,
 			unnest('{nobody,monitor,actor,reader}'::name[]) r
-		WHERE has_function_privilege(r, f.oid, 'EXECUTE') <> (f.may = r)}),
+		WHERE has_function_privilege(r, f.oid, 'EXECUTE') <> (r = ANY (f.may))}),
 	'',
-	'each function may be called by exactly the role that it is for');
+	'each function may be called by exactly the roles that it is for');
 is( $node->safe_psql(
 		'postgres', qq{
 		SELECT m.objid::regclass, r, p
@@ -178,9 +180,9 @@ is( $node->safe_psql(
 			unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE}'::text[]) p
 		WHERE m.classid = 'pg_class'::regclass
 			AND has_table_privilege(r, m.objid, p) <>
-				(r = 'monitor' AND p = 'SELECT')}),
+				(r IN ('monitor', 'actor') AND p = 'SELECT')}),
 	'',
-	'each view may be read by pg_monitor, and nothing else');
+	'each view may be read by pg_monitor and pg_checkpoint, and nothing else');
 
 # The same by calling them; not with constants, for a strict function is not
 # called for these at all.
