@@ -76,11 +76,12 @@ RETURNS TABLE (
     path text,
     whole boolean,
     blocks int8multirange,
+    link_target text,
     covered_to pg_lsn)
 AS 'MODULE_PATHNAME', 'ckpx_changed_files'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION ckpx_changed_files(pg_lsn, pg_lsn) IS
-'files that changed in [start_lsn, end_lsn), relative to the data directory, with their changed blocks or whole, and what must always be copied whole; a path that ends in / is a directory, * stands for any part of a name, a file that does not exist is to be removed, each file is to be cut or extended with zeros to its present length, and global/pg_control is to be copied last';
+'files that changed in [start_lsn, end_lsn), relative to the data directory, with their changed blocks or whole, and what must always be copied whole; a row with a link_target is a tablespace, a symbolic link to be made in a copy and never copied, where it is empty a directory, and a tablespace of the copy without a row is to be removed; a path that ends in / is a directory with all that is in it, * stands for any part of a name, a file that does not exist is to be removed, each file is to be cut or extended with zeros to its present length, and global/pg_control is to be copied last';
 REVOKE ALL ON FUNCTION ckpx_changed_files(pg_lsn, pg_lsn) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_changed_files(pg_lsn, pg_lsn) TO pg_monitor;
 

@@ -13,14 +13,15 @@
  * A file that is named and does not exist was dropped or cut off; a copy must
  * not have it either.
  *
- * The second half of the answer is what the map does not hold and a copy
- * needs all the same: see always_whole below.
+ * The rest of the answer is what the map does not hold and a copy needs all
+ * the same: the tablespaces, before all else, and always_whole below.
  *
  *-------------------------------------------------------------------------
  */
 #include "server/compat.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "access/genam.h"
 #include "access/heapam.h"
@@ -33,6 +34,7 @@
 #include "catalog/pg_tablespace_d.h"
 #include "miscadmin.h"
 #include "server/shared_state.h"
+#include "storage/fd.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
@@ -42,25 +44,29 @@ PG_FUNCTION_INFO_V1(ckpx_changed_files);
  * Not in the map, and needed in a copy: a name that ends in '/' is a
  * directory with all that is in it, '*' stands for any characters but '/'.
  * FSM forks change without WAL.  The SLRUs, the relation maps, two-phase
- * files, mappings of logical decoding and the control file are written by
- * other means than pages of relations.  pg_wal is not listed: what a copy
- * needs of it depends on how it is made.  Neither is what PostgreSQL empties
- * at a start (pg_subtrans, pg_notify, pg_serial, pg_snapshots, pg_dynshmem,
- * pg_stat_tmp, pg_replslot).  The control file is the last: it must be copied
- * last.
+ * files, origins and mappings of logical decoding and the control file are
+ * written by other means than pages of relations.  The control file is the
+ * last: it must be copied last.
+ *
+ * Each of these has the same contents in every copy of this cluster, on
+ * whatever host.  What belongs to one server stays out, a copy has its own:
+ * configuration (ALTER SYSTEM's, too: a standby has its primary_conninfo
+ * there), signal files, backup_label, postmaster.pid and .opts, the store of
+ * ckpx.  So does what PostgreSQL makes anew at a start (pg_subtrans, pg_notify,
+ * pg_serial, pg_snapshots, pg_dynshmem, pg_stat, pg_stat_tmp, pgsql_tmp,
+ * pg_internal.init, temporary and unlogged relations but for init forks, which
+ * the map has), pg_replslot, and pg_wal: what a copy needs of it depends on
+ * how it is made.  docs/incremental-copy.md goes through all of them.
  */
 static const char *const always_whole[] = {
 	"PG_VERSION",
-	"postgresql.auto.conf",
 	"pg_xact/",
 	"pg_multixact/",
 	"pg_commit_ts/",
 	"pg_twophase/",
 	"pg_logical/",
-	"pg_tblspc/",
 	"global/*_fsm*",
 	"base/*/*_fsm*",
-	"pg_tblspc/*/" TABLESPACE_VERSION_DIRECTORY "/*/*_fsm*",
 	"global/pg_filenode.map",
 	"global/pg_control"
 };
@@ -81,10 +87,84 @@ put_file(FunctionCallInfo fcinfo, const CkpxMap *map, const char *path,
 		ckpx_row_null(&row);
 	else
 		ckpx_row_datum(&row, ckpx_ranges_value(ranges));
+	ckpx_row_null(&row);
 	ckpx_row_lsn(&row, map->covered_to);
 	ckpx_put_row(fcinfo, &row);
 	if (ranges != NULL)
 		ckpx_ranges_reset(ranges);
+}
+
+/*
+ * The target of a tablespace's link; '' for a directory, which a tablespace
+ * made with allow_in_place_tablespaces is.  False if it was dropped meanwhile.
+ */
+static bool
+read_tablespace(const char *path, char *target)
+{
+	ssize_t		length = readlink(path, target, MAXPGPATH);
+
+	if (length < 0 && errno == ENOENT)
+		return false;
+	if (length < 0 && errno == EINVAL)
+		length = 0;				/* not a symbolic link */
+	if (length < 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not read symbolic link \"%s\": %m", path)));
+	if (length >= MAXPGPATH)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("symbolic link \"%s\" target is too long", path)));
+	target[length] = '\0';
+	return true;
+}
+
+/*
+ * Put out the tablespaces that there are now, with their FSM forks.
+ *
+ * A link is never a file to copy, nor pg_tblspc a directory to mirror: on the
+ * same host the copy's link would lead to our tablespace, and what starts
+ * there would write into it.  So the row is neither whole nor has it blocks.
+ *
+ * The links are read after the range: a tablespace made in it has its link,
+ * which CREATE TABLESPACE makes before its WAL record.  All that exist are put
+ * out, so that a copy knows the dropped ones by their absence.
+ */
+static void
+put_tablespaces(FunctionCallInfo fcinfo, const CkpxMap *map)
+{
+	DIR		   *dir = AllocateDir("pg_tblspc");
+	struct dirent *de;
+
+	while ((de = ReadDir(dir, "pg_tblspc")) != NULL)
+	{
+		CkpxRow		row;
+		char		path[MAXPGPATH];
+		char		pattern[MAXPGPATH];
+		char		target[MAXPGPATH];
+
+		CHECK_FOR_INTERRUPTS();
+
+		/* PostgreSQL's own test of what a tablespace looks like */
+		if (strspn(de->d_name, "0123456789") != strlen(de->d_name))
+			continue;
+		snprintf(path, MAXPGPATH, "pg_tblspc/%s", de->d_name);
+		if (!read_tablespace(path, target))
+			continue;
+
+		ckpx_row_begin(&row);
+		ckpx_row_text(&row, path);
+		ckpx_row_bool(&row, false);
+		ckpx_row_null(&row);
+		ckpx_row_datum(&row, CStringGetTextDatum(target));
+		ckpx_row_lsn(&row, map->covered_to);
+		ckpx_put_row(fcinfo, &row);
+
+		snprintf(pattern, MAXPGPATH,
+				 "%s/" TABLESPACE_VERSION_DIRECTORY "/*/*_fsm*", path);
+		put_file(fcinfo, map, pattern, NULL);
+	}
+	FreeDir(dir);
 }
 
 /* The path of a segment; segment 0 has no suffix. */
@@ -236,6 +316,7 @@ ckpx_changed_files(PG_FUNCTION_ARGS)
 	ckpx_map_read_range(&map, ckpx_lsn_argument(fcinfo, 0), ckpx_lsn_argument(fcinfo, 1), NULL);
 
 	ckpx_begin_rows(fcinfo);
+	put_tablespaces(fcinfo, &map);
 	ckpx_ranges_init(&ranges);
 	for (uint32 i = 0; i < map.nrelations; i++)
 	{

@@ -99,7 +99,19 @@ SELECT count(*) FROM ckpx_checkpoints_after(NULL, 1);
 
 -- what is always copied whole
 SELECT path, whole, blocks FROM ckpx_changed_files(:'now', :'now')
-WHERE path !~ '^base/[0-9]' AND path !~ 'pg_tblspc/.*fsm';
+WHERE path !~ '^base/[0-9]';
+
+-- a tablespace comes before all that lies below it; one in place has no target
+SET allow_in_place_tablespaces = on;
+CREATE TABLESPACE regress_ckpx_space LOCATION '';
+CREATE TABLE ckpx_inside TABLESPACE regress_ckpx_space AS SELECT 1 AS a;
+SELECT least(n, 3) AS n, regexp_replace(path, '[0-9]+', 'N', 'g') AS path, whole, blocks, quote_nullable(link_target) AS link_target
+FROM ckpx_changed_files(:'now') WITH ORDINALITY AS f(path, whole, blocks, link_target, covered_to, n)
+WHERE path ~ '^pg_tblspc/[0-9]+$' OR path ~ '^pg_tblspc/.*fsm' OR path = pg_relation_filepath('ckpx_inside')
+ORDER BY f.n;
+DROP TABLE ckpx_inside;
+DROP TABLESPACE regress_ckpx_space;
+SELECT count(*) FROM ckpx_changed_files(:'now') WHERE link_target IS NOT NULL;
 
 DROP TABLE ckpx_t, ckpx_more;
 DROP FUNCTION block_of(tid);
