@@ -36,7 +36,8 @@ EOF
 start
 show 'CREATE EXTENSION ckpx'
 
-from=$(ask 'SELECT pg_current_wal_insert_lsn()')
+# A range that starts where a checkpoint ends names nothing from before it.
+from=$(ask 'SELECT ckpx_checkpoint()')
 say "$seconds s of pgbench and some DDL, from $from on"
 pgbench -i -q -s 5 2>/dev/null
 pgbench -n -c 2 -T "$seconds" >"$TMPDIR/pgbench.log" 2>&1 &
