@@ -377,12 +377,11 @@ collect_all(void)
 static void
 explain_missing(List *missing, const CkpxDirtyTree *tree, XLogRecPtr start)
 {
+	CkpxDirtyTree *later = NULL;
 	ListCell   *cell;
 
 	for (int i = 0; missing != NIL; i++)
 	{
-		CkpxDirtyTree *later;
-
 		foreach(cell, missing)
 		{
 			if (is_explained(tree, lfirst(cell)))
@@ -392,6 +391,8 @@ explain_missing(List *missing, const CkpxDirtyTree *tree, XLogRecPtr start)
 			return;
 		if (i == EXPLANATION_POLLS)
 			break;
+		if (later != NULL)
+			ckpx_dirty_tree_free(later);
 		later = read_range(start, collect_all());
 		if (later == NULL)
 			return;				/* the range is finished by now */

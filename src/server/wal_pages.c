@@ -135,12 +135,15 @@ is_behind(TimeLineID present, XLogRecPtr limit, TimeLineID timeline)
 {
 	List	   *history;
 	XLogRecPtr	switch_point;
+	bool		behind;
 
 	if (!RecoveryInProgress() || present >= timeline)
 		return false;
 	history = readTimeLineHistory(timeline);
-	return find_switch_point(history, present, &switch_point, NULL) &&
+	behind = find_switch_point(history, present, &switch_point, NULL) &&
 		!XLogRecPtrIsInvalid(switch_point) && limit <= switch_point;
+	list_free_deep(history);	/* we are asked again and again */
+	return behind;
 }
 
 /*
