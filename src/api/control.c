@@ -309,9 +309,11 @@ ckpx_cancel_pending(PG_FUNCTION_ARGS)
 	CkpxShared->cancels++;
 	CkpxShared->checkpoint_request = InvalidXLogRecPtr;
 	CkpxShared->global_request = InvalidXLogRecPtr;
-	for (uint32 i = 0; i < store->nentries;)
+	for (uint32 i = ckpx_entry_store_next_open(store, 0);
+		 i < store->nentries;
+		 i = ckpx_entry_store_next_open(store, i))
 	{
-		CkpxEntry  *entry = &store->entries[i];
+		CkpxEntry  *entry = ckpx_entry_store_at(store, i);
 
 		if (entry->state == CKPX_ENTRY_PENDING &&
 			ckpx_entry_store_remove(store, entry->kind, entry->epoch,

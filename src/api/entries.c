@@ -3,8 +3,8 @@
  * entries.c
  *		The rows of ckpx_checkpoints, and ckpx_checkpoints_after.
  *
- * Entries are copied under the lock, rows are made of the copies.  A spilled
- * segment is an entry only in manifests; it is part of the logtail and not
+ * Entries are copied under the lock, a turn at a time, rows are made of the
+ * copies.  A spilled segment is an entry only in manifests; it is part of the logtail and not
  * shown.
  *
  *-------------------------------------------------------------------------
@@ -14,7 +14,7 @@
 #include "api/api.h"
 #include "core/names.h"
 #include "miscadmin.h"
-#include "server/shared_state.h"
+#include "server/entry_walk.h"
 
 PG_FUNCTION_INFO_V1(ckpx_get_checkpoints);
 PG_FUNCTION_INFO_V1(ckpx_checkpoints_after);
@@ -78,15 +78,6 @@ put_entry(FunctionCallInfo fcinfo, const CkpxEntry *entry)
 	ckpx_put_row(fcinfo, &row);
 }
 
-/* Room for a copy of every entry. */
-static CkpxEntry *
-alloc_entries(void)
-{
-	return MemoryContextAllocHuge(CurrentMemoryContext,
-								  sizeof(CkpxEntry) *
-								  CkpxShared->store->max_entries);
-}
-
 /*
  * Is the history loaded, or is there a reason why it cannot be?  A view for
  * people must not hang or fail when something is wrong.
@@ -104,39 +95,77 @@ is_shown(void *arg)
 Datum
 ckpx_get_checkpoints(PG_FUNCTION_ARGS)
 {
-	const CkpxEntryStore *store;
+	CkpxEntryWalk walk = {0};
 	CkpxEntry  *entries;
-	uint32		nentries = 0;
 
 	ckpx_require_preload();
 	ckpx_begin_rows(fcinfo);
-	entries = alloc_entries();
+	entries = palloc(sizeof(CkpxEntry) * CKPX_ENTRIES_PER_TURN);
 
-	store = CkpxShared->store;
 	(void) ckpx_wait_until(is_shown, NULL, -1, CKPX_WORKER_RUNNER);
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	for (uint32 i = 0; i < store->nentries; i++)
-		if (store->entries[i].kind != CKPX_KIND_SEGMENT)
-			entries[nentries++] = store->entries[i];
-	LWLockRelease(CkpxShared->lock);
-
-	for (uint32 i = 0; i < nentries; i++)
+	while (ckpx_entry_walk_next(&walk, LW_SHARED))
 	{
-		CHECK_FOR_INTERRUPTS();
-		put_entry(fcinfo, &entries[i]);
+		uint32		n = 0;
+
+		for (uint32 i = walk.begin; i < walk.end; i++)
+		{
+			const CkpxEntry *entry = ckpx_entry_store_at(CkpxShared->store,
+														 i);
+
+			if (entry->kind != CKPX_KIND_SEGMENT)
+				entries[n++] = *entry;
+		}
+		ckpx_entry_walk_pause(&walk);
+		for (uint32 i = 0; i < n; i++)
+			put_entry(fcinfo, &entries[i]);
 	}
 	pfree(entries);
 	return (Datum) 0;
 }
 
+/*
+ * Copy up to 'count' entries from 'lsn' on, and no more than a turn.  What does
+ * not continue 'previous_end' (Invalid: whatever comes), or is of another
+ * epoch than *epoch (0: whatever is open), ends the answer.
+ */
+static uint32
+copy_after(XLogRecPtr lsn, uint32 count, XLogRecPtr previous_end,
+		   uint32 *epoch, CkpxEntry *entries)
+{
+	const CkpxEntryStore *store = CkpxShared->store;
+	uint32		chosen[CKPX_ENTRIES_PER_TURN];
+	uint32		nchosen = 0;
+
+	ckpx_lock_history();
+	if (*epoch == 0 || *epoch == store->epoch)
+		nchosen = ckpx_entry_store_after(store, lsn,
+										 Min(count, lengthof(chosen)), chosen);
+	for (uint32 i = 0; i < nchosen; i++)
+		entries[i] = *ckpx_entry_store_at(store, chosen[i]);
+	*epoch = store->epoch;
+	LWLockRelease(CkpxShared->lock);
+
+	if (nchosen > 0 && previous_end != InvalidXLogRecPtr &&
+		entries[0].start_lsn != previous_end)
+		return 0;
+	return nchosen;
+}
+
+/*
+ * A long answer is put together from several looks at the history.  Each goes
+ * on where the one before it ended; where garbage collection has taken what
+ * comes there, the answer ends, as it may do anywhere: the caller asks again
+ * from its end on.
+ */
 Datum
 ckpx_checkpoints_after(PG_FUNCTION_ARGS)
 {
 	XLogRecPtr	lsn = PG_GETARG_LSN(0);
 	int32		count = PG_GETARG_INT32(1);
-	uint32	   *chosen;
+	XLogRecPtr	previous_end = InvalidXLogRecPtr;
+	uint32		epoch = 0;
 	CkpxEntry  *entries;
-	uint32		nchosen;
+	uint32		n;
 
 	ckpx_require_installed();
 	if (count < 0)
@@ -145,21 +174,15 @@ ckpx_checkpoints_after(PG_FUNCTION_ARGS)
 				 errmsg("count must not be negative")));
 
 	ckpx_begin_rows(fcinfo);
-	count = Min((uint32) count, CkpxShared->store->max_entries);
-	chosen = palloc(sizeof(uint32) * Max(count, 1));
-	entries = alloc_entries();
-
-	ckpx_lock_history();
-	nchosen = ckpx_entry_store_after(CkpxShared->store, lsn, (uint32) count,
-									 chosen);
-	for (uint32 i = 0; i < nchosen; i++)
-		entries[i] = CkpxShared->store->entries[chosen[i]];
-	LWLockRelease(CkpxShared->lock);
-
-	for (uint32 i = 0; i < nchosen; i++)
+	entries = palloc(sizeof(CkpxEntry) * CKPX_ENTRIES_PER_TURN);
+	while (count > 0 &&
+		   (n = copy_after(lsn, count, previous_end, &epoch, entries)) > 0)
 	{
 		CHECK_FOR_INTERRUPTS();
-		put_entry(fcinfo, &entries[i]);
+		for (uint32 i = 0; i < n; i++)
+			put_entry(fcinfo, &entries[i]);
+		lsn = previous_end = entries[n - 1].end_lsn;
+		count -= (int32) n;
 	}
 	pfree(entries);
 	return (Datum) 0;

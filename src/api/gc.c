@@ -81,28 +81,6 @@ remove_pin(int i)
 			sizeof(CkpxPin) * (CkpxShared->npins - i));
 }
 
-/*
- * The lowest LSN from which anything that is kept answers, in any epoch.
- * Caller holds the lock.
- */
-static XLogRecPtr
-oldest_kept(void)
-{
-	const CkpxEntryStore *store = CkpxShared->store;
-	XLogRecPtr	oldest = store->epoch_start;
-
-	for (uint32 i = 0; i < store->nentries; i++)
-	{
-		const CkpxEntry *entry = &store->entries[i];
-
-		if (entry->state == CKPX_ENTRY_FINISHED &&
-			(entry->kind == CKPX_KIND_INCREMENTAL ||
-			 entry->kind == CKPX_KIND_GLOBAL))
-			oldest = Min(oldest, entry->start_lsn);
-	}
-	return oldest;
-}
-
 /* A change of the pins that a manifest is to hold. */
 typedef struct PublishWait
 {
@@ -222,7 +200,7 @@ try_pin(const CkpxPin *pin, PublishWait *wait, XLogRecPtr *oldest)
 	int			i;
 
 	ckpx_lock_history_exclusive();
-	*oldest = oldest_kept();
+	*oldest = ckpx_entry_store_oldest(CkpxShared->store);
 	i = find_pin(pin->name);
 	if (i >= 0 && is_expired(&CkpxShared->pins[i], pin->created_at))
 	{

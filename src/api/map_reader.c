@@ -46,7 +46,7 @@
 typedef struct MapInputs
 {
 	uint32		nentries;
-	CkpxEntry  *entries;
+	CkpxEntrySpan *entries;
 	uint32		nsegments;
 	CkpxSegmentRef *segments;
 	XLogRecPtr	reached;		/* end of the cover */
@@ -94,24 +94,25 @@ find_gap(XLogRecPtr lsn, CkpxGap *gap)
  */
 static uint32
 walk_incrementals(uint32 epoch, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
-				  uint32 *chosen, XLogRecPtr *reached)
+				  CkpxEntrySpan *chosen, XLogRecPtr *reached)
 {
 	const CkpxEntryStore *store = CkpxShared->store;
 	uint32		nchosen = 0;
 
 	*reached = start_lsn;
-	for (uint32 i = 0; i < store->nentries && *reached < end_lsn; i++)
+	for (uint32 i = ckpx_entry_store_ending_after(store, epoch, start_lsn);
+		 i < store->nentries && *reached < end_lsn; i++)
 	{
-		const CkpxEntry *entry = &store->entries[i];
+		CkpxEntrySpan span = ckpx_entry_store_span(store, i);
 
-		if (entry->epoch != epoch || entry->kind != CKPX_KIND_INCREMENTAL ||
-			entry->end_lsn <= *reached)
-			continue;
-		if (entry->state != CKPX_ENTRY_FINISHED ||
-			entry->start_lsn > *reached)
+		if (span.epoch != epoch)
 			break;
-		chosen[nchosen++] = i;
-		*reached = entry->end_lsn;
+		if (span.kind != CKPX_KIND_INCREMENTAL)
+			continue;
+		if (!span.finished || span.start_lsn > *reached)
+			break;
+		chosen[nchosen++] = span;
+		*reached = span.end_lsn;
 	}
 	return nchosen;
 }
@@ -136,66 +137,75 @@ follow_segments(const CkpxSegmentRef *segments, uint32 nsegments,
 }
 
 /*
- * Choose what answers [start_lsn, end_lsn), and pin the segments among it.
+ * Choose the objects of the answer; returns the epoch.  Caller holds the lock.
  *
  * Incrementals tell changes apart best, so as long as they are there they
  * answer.  Otherwise it is the newest global that holds the start, by its
  * layers, and the incrementals after it.
  */
+static uint32
+choose_objects(MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
+			   uint32 *chosen)
+{
+	const CkpxEntryStore *store = CkpxShared->store;
+	CkpxCollectResult result;
+	CkpxEntrySpan first = {0};
+	uint32		skip = 0;
+
+	ckpx_entry_store_collect(store, start_lsn, end_lsn, chosen, &result);
+	inputs->reached = result.nchosen > 0 ? result.checkpointed : start_lsn;
+	inputs->oldest_end = result.oldest_end;
+	if (result.nchosen > 0)
+		first = ckpx_entry_store_span(store, chosen[0]);
+	if (first.kind == CKPX_KIND_GLOBAL)
+	{
+		/* What follows the global, a backup perhaps, follows them as well. */
+		XLogRecPtr	upto = Min(end_lsn, first.end_lsn);
+		XLogRecPtr	reached;
+		uint32		n = walk_incrementals(result.epoch, start_lsn, upto,
+										  inputs->entries, &reached);
+
+		if (reached == upto || (reached > upto && result.nchosen == 1))
+		{
+			skip = 1;
+			inputs->nentries = n;
+			inputs->reached = Max(reached, result.nchosen > 1 ?
+								  result.checkpointed : 0);
+		}
+	}
+	for (uint32 i = skip; i < result.nchosen; i++)
+		inputs->entries[inputs->nentries++] =
+			ckpx_entry_store_span(store, chosen[i]);
+	return result.epoch;
+}
+
+/*
+ * Choose what answers [start_lsn, end_lsn), and pin the segments among it.
+ */
 static void
 choose_inputs(MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 {
-	CkpxEntryStore *store = CkpxShared->store;
-	CkpxCollectResult result;
-	uint32	   *chosen = palloc(sizeof(uint32) * store->max_entries);
-	uint32	   *finer = palloc(sizeof(uint32) * store->max_entries);
-	uint32		nchosen;
-	bool		open_epoch;
+	const CkpxEntryStore *store = CkpxShared->store;
+	uint32	   *chosen;
+	uint32		epoch;
 
+	/* Under the lock nothing is allocated, for nothing may fail there. */
 	memset(inputs, 0, sizeof(MapInputs));
+	chosen = palloc(sizeof(uint32) * store->max_entries);
+	inputs->entries = palloc(sizeof(CkpxEntrySpan) * store->max_entries);
+	inputs->segments = ckpx_logtail_make_room();
 
 	ckpx_lock_history();
-	ckpx_entry_store_collect(store, start_lsn, end_lsn, chosen, &result);
-	nchosen = result.nchosen;
-	inputs->reached = nchosen > 0 ? result.checkpointed : start_lsn;
-	inputs->oldest_end = result.oldest_end;
-	if (nchosen > 0 &&
-		store->entries[chosen[0]].kind == CKPX_KIND_GLOBAL)
-	{
-		/* What follows the global, a backup perhaps, follows them as well. */
-		XLogRecPtr	upto = Min(end_lsn, store->entries[chosen[0]].end_lsn);
-		XLogRecPtr	reached;
-		uint32		n = walk_incrementals(result.epoch, start_lsn, upto,
-										  finer, &reached);
-
-		if (reached == upto || (reached > upto && nchosen == 1))
-		{
-			memcpy(finer + n, chosen + 1, sizeof(uint32) * (nchosen - 1));
-			nchosen += n - 1;
-			memcpy(chosen, finer, sizeof(uint32) * nchosen);
-			inputs->reached = Max(reached,
-								  nchosen > n ? result.checkpointed : 0);
-		}
-	}
-
-	if (nchosen > 0)
-	{
-		inputs->entries = MemoryContextAllocHuge(CurrentMemoryContext,
-												 sizeof(CkpxEntry) * nchosen);
-		for (uint32 i = 0; i < nchosen; i++)
-			inputs->entries[i] = store->entries[chosen[i]];
-		inputs->nentries = nchosen;
-	}
+	epoch = choose_objects(inputs, start_lsn, end_lsn, chosen);
 
 	/*
 	 * The logtail belongs to the open epoch.  Where the same LSNs were
 	 * written twice, an older epoch's answer must not run on into it.
 	 */
-	open_epoch = result.epoch != 0 && result.epoch == store->epoch;
-	if (inputs->reached < end_lsn && open_epoch)
+	if (inputs->reached < end_lsn && epoch != 0 && epoch == store->epoch)
 	{
-		inputs->segments = ckpx_logtail_pin(inputs->reached, end_lsn,
-											&inputs->nsegments);
+		inputs->nsegments = ckpx_logtail_pin_into(inputs->segments,
+												  inputs->reached, end_lsn);
 		inputs->reached = follow_segments(inputs->segments,
 										  inputs->nsegments,
 										  inputs->reached, end_lsn);
@@ -209,15 +219,39 @@ choose_inputs(MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 	LWLockRelease(CkpxShared->lock);
 
 	pfree(chosen);
-	pfree(finer);
+}
+
+/*
+ * All that is known of a chosen object.  Of one that is gone by now, what its
+ * span says: its file is opened or not.
+ */
+static void
+copy_entry(const CkpxEntrySpan *span, CkpxEntry *entry)
+{
+	const CkpxEntry *found;
+
+	memset(entry, 0, sizeof(CkpxEntry));
+	entry->kind = (CkpxEntryKind) span->kind;
+	entry->state = CKPX_ENTRY_FINISHED;
+	entry->epoch = span->epoch;
+	entry->timeline = span->timeline;
+	entry->start_lsn = span->start_lsn;
+	entry->end_lsn = span->end_lsn;
+	entry->version = span->version;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	found = ckpx_entry_store_find(CkpxShared->store, entry->kind,
+								  entry->epoch, entry->start_lsn,
+								  entry->end_lsn);
+	if (found != NULL && found->state == CKPX_ENTRY_FINISHED)
+		*entry = *found;
+	LWLockRelease(CkpxShared->lock);
 }
 
 static void
 release_inputs(MapInputs *inputs)
 {
-	if (inputs->segments != NULL)
-		ckpx_logtail_unpin(inputs->segments, inputs->nsegments);
-	inputs->segments = NULL;
+	ckpx_logtail_unpin(inputs->segments, inputs->nsegments);
 	inputs->nsegments = 0;
 }
 
@@ -404,9 +438,14 @@ merge_inputs(const MapInputs *inputs, bool missing_ok, XLogRecPtr start_lsn,
 	bool		incomplete = false;
 
 	for (uint32 i = 0; i < inputs->nentries; i++)
-		if (!merge_object(&inputs->entries[i], missing_ok, start_lsn, end_lsn,
-						  tree, one, &incomplete))
+	{
+		CkpxEntry	entry;
+
+		copy_entry(&inputs->entries[i], &entry);
+		if (!merge_object(&entry, missing_ok, start_lsn, end_lsn, tree, one,
+						  &incomplete))
 			return false;
+	}
 	for (uint32 i = 0; i < inputs->nsegments; i++)
 	{
 		const CkpxSegmentRef *segment = &inputs->segments[i];
@@ -552,13 +591,14 @@ ckpx_map_read_logtail(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 
 	memset(map, 0, sizeof(CkpxMap));
 	memset(&inputs, 0, sizeof(inputs));
+	inputs.segments = ckpx_logtail_make_room();
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	if (end_lsn == InvalidXLogRecPtr || end_lsn > CkpxShared->collected_lsn)
 		end_lsn = CkpxShared->collected_lsn;
 	if (start_lsn < end_lsn)
-		inputs.segments = ckpx_logtail_pin(start_lsn, end_lsn,
-										   &inputs.nsegments);
+		inputs.nsegments = ckpx_logtail_pin_into(inputs.segments, start_lsn,
+												 end_lsn);
 	LWLockRelease(CkpxShared->lock);
 
 	begin = inputs.nsegments > 0 ? inputs.segments[0].info.start_lsn : end_lsn;

@@ -4,8 +4,8 @@
  *		The ordered history of checkpoint entries: the array, and the one way
  *		into it.
  *
- * The order is explained in entry_store_internal.h.  Insertion moves what
- * lies behind, which is nearly always nothing: entries are born at the end
+ * The order is explained in entry_store_internal.h.  Insertion moves the spans
+ * that lie behind, which is nearly always none: entries are born at the end
  * and loaded in order.
  *
  * What ckpx_entry_store_insert() lets in is all that the other parts rely on:
@@ -92,8 +92,8 @@ lower_bound(const CkpxEntryStore *store, const CkpxEntrySpan *key)
  * next epoch begins.  With lsn 0: where 'epoch' begins.
  */
 uint32
-ckpx_store_ending_after(const CkpxEntryStore *store, uint32 epoch,
-						XLogRecPtr lsn)
+ckpx_entry_store_ending_after(const CkpxEntryStore *store, uint32 epoch,
+							  XLogRecPtr lsn)
 {
 	const CkpxEntrySpan *spans = spans_of(store);
 	uint32		low = 0;
@@ -125,7 +125,7 @@ ckpx_store_newest_of(const CkpxEntryStore *store, uint32 epoch,
 		if (span->epoch != epoch)
 			break;
 		if (span->kind == kind && (!finished_only || is_finished(store, i)))
-			return &store->entries[i];
+			return ckpx_entry_store_at(store, i);
 	}
 	return NULL;
 }
@@ -138,15 +138,17 @@ ckpx_store_newest_of(const CkpxEntryStore *store, uint32 epoch,
 Size
 ckpx_entry_store_size(uint32 max_entries)
 {
-	return offsetof(CkpxEntryStore, entries) +
-		(Size) max_entries * (sizeof(CkpxEntry) + sizeof(CkpxEntrySpan));
+	return offsetof(CkpxEntryStore, pool) + (Size) max_entries *
+		(sizeof(CkpxEntry) + sizeof(CkpxEntrySpan) + sizeof(uint32));
 }
 
 void
 ckpx_entry_store_init(CkpxEntryStore *store, uint32 max_entries)
 {
-	memset(store, 0, offsetof(CkpxEntryStore, entries));
+	memset(store, 0, offsetof(CkpxEntryStore, pool));
 	store->max_entries = max_entries;
+	for (uint32 i = 0; i < max_entries; i++)
+		places_of(store)[i] = i;
 }
 
 void
@@ -178,7 +180,9 @@ static CkpxStoreResult
 place_entry(CkpxEntryStore *store, const CkpxEntry *entry)
 {
 	CkpxEntrySpan *spans = spans_of(store);
+	uint32	   *places = places_of(store);
 	CkpxEntrySpan span;
+	uint32		place;
 	uint32		i;
 
 	ckpx_store_describe(&span, entry);
@@ -188,11 +192,13 @@ place_entry(CkpxEntryStore *store, const CkpxEntry *entry)
 	if (store->nentries >= store->max_entries)
 		return CKPX_STORE_FULL;
 
-	memmove(&store->entries[i + 1], &store->entries[i],
-			(store->nentries - i) * sizeof(CkpxEntry));
+	place = places[store->nentries];
+	memmove(&places[i + 1], &places[i],
+			(store->nentries - i) * sizeof(uint32));
 	memmove(&spans[i + 1], &spans[i],
 			(store->nentries - i) * sizeof(CkpxEntrySpan));
-	store->entries[i] = *entry;
+	store->pool[place] = *entry;
+	places[i] = place;
 	spans[i] = span;
 	store->nentries++;
 	return CKPX_STORE_OK;
@@ -212,7 +218,7 @@ settle_spans(CkpxEntryStore *store)
 		 i = ckpx_entry_store_next_open(store, i + 1))
 	{
 		if (is_finished(store, i))
-			ckpx_store_describe(&spans[i], &store->entries[i]);
+			ckpx_store_describe(&spans[i], ckpx_entry_store_at(store, i));
 	}
 }
 
@@ -251,8 +257,8 @@ check_new_backup(const CkpxEntryStore *store, const CkpxEntry *entry)
 	if (entry->start_lsn == store->epoch_start)
 		return CKPX_STORE_OK;
 
-	for (uint32 i = ckpx_store_ending_after(store, store->epoch,
-											entry->start_lsn - 1);
+	for (uint32 i = ckpx_entry_store_ending_after(store, store->epoch,
+												  entry->start_lsn - 1);
 		 i < store->nentries && spans[i].end_lsn == entry->start_lsn;
 		 i++)
 	{
@@ -326,21 +332,31 @@ ckpx_entry_store_load(CkpxEntryStore *store, const CkpxEntry *entry)
 	return place_entry(store, entry);
 }
 
+/* What finds an entry. */
+static CkpxEntrySpan
+span_of(CkpxEntryKind kind, uint32 epoch, XLogRecPtr start_lsn,
+		XLogRecPtr end_lsn)
+{
+	CkpxEntrySpan span = {0};
+
+	span.kind = (uint16) kind;
+	span.epoch = epoch;
+	span.start_lsn = start_lsn;
+	span.end_lsn = end_lsn;
+	return span;
+}
+
 CkpxEntry *
 ckpx_entry_store_find(CkpxEntryStore *store, CkpxEntryKind kind, uint32 epoch,
 					  XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 {
-	CkpxEntrySpan key = {0};
+	CkpxEntrySpan key = span_of(kind, epoch, start_lsn, end_lsn);
 	uint32		i;
 
-	key.kind = (uint16) kind;
-	key.epoch = epoch;
-	key.start_lsn = start_lsn;
-	key.end_lsn = end_lsn;
 	i = lower_bound(store, &key);
 	if (i < store->nentries && spans_of(store)[i].kind == kind &&
 		ckpx_store_compare(&spans_of(store)[i], &key) == 0)
-		return &store->entries[i];
+		return ckpx_entry_store_at(store, i);
 	return NULL;
 }
 
@@ -348,52 +364,50 @@ bool
 ckpx_entry_store_remove(CkpxEntryStore *store, CkpxEntryKind kind,
 						uint32 epoch, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 {
-	CkpxEntry  *entry = ckpx_entry_store_find(store, kind, epoch, start_lsn,
-											  end_lsn);
-	uint32		i;
+	CkpxEntrySpan key = span_of(kind, epoch, start_lsn, end_lsn);
 
-	if (entry == NULL || entry->state == CKPX_ENTRY_RUNNING)
-		return false;
+	return ckpx_entry_store_remove_all(store, &key, 1) == 1;
+}
 
-	i = (uint32) (entry - store->entries);
-	store->nentries--;
-	memmove(entry, entry + 1, (store->nentries - i) * sizeof(CkpxEntry));
-	memmove(&spans_of(store)[i], &spans_of(store)[i + 1],
-			(store->nentries - i) * sizeof(CkpxEntrySpan));
-	return true;
+void
+ckpx_store_keep(CkpxEntryStore *store, uint32 index, uint32 *kept)
+{
+	CkpxEntrySpan *spans = spans_of(store);
+	uint32	   *places = places_of(store);
+	uint32		to = (*kept)++;
+
+	if (to != index)
+	{
+		uint32		place = places[index];
+
+		places[index] = places[to];
+		places[to] = place;
+		spans[to] = spans[index];
+	}
 }
 
 uint32
-ckpx_entry_store_remove_all(CkpxEntryStore *store, const CkpxEntry *entries,
+ckpx_entry_store_remove_all(CkpxEntryStore *store, const CkpxEntrySpan *keys,
 							uint32 count)
 {
-	CkpxEntrySpan *spans = spans_of(store);
 	uint32		next = 0;
-	uint32		kept = 0;
+	uint32		kept = count > 0 ? lower_bound(store, &keys[0]) :
+		store->nentries;
 	uint32		removed;
 
-	for (uint32 i = 0; i < store->nentries; i++)
+	for (uint32 i = kept; i < store->nentries; i++)
 	{
-		int			order = 1;
+		const CkpxEntrySpan *span = &spans_of(store)[i];
+		int			order = -1;
 
-		while (next < count && order > 0)
-		{
-			CkpxEntrySpan key;
-
-			ckpx_store_describe(&key, &entries[next]);
-			order = ckpx_store_compare(&spans[i], &key);
-			if (order > 0)
-				next++;			/* it is not there */
-		}
+		while (next < count &&
+			   (order = ckpx_store_compare(span, &keys[next])) > 0)
+			next++;				/* it is not there */
 		if (next < count && order == 0 &&
-			store->entries[i].state != CKPX_ENTRY_RUNNING)
+			(span->finished || ckpx_entry_store_at(store, i)->state !=
+			 CKPX_ENTRY_RUNNING))
 			continue;
-		if (kept != i)
-		{
-			store->entries[kept] = store->entries[i];
-			spans[kept] = spans[i];
-		}
-		kept++;
+		ckpx_store_keep(store, i, &kept);
 	}
 	removed = store->nentries - kept;
 	store->nentries = kept;
@@ -420,7 +434,7 @@ ckpx_entry_store_span(const CkpxEntryStore *store, uint32 index)
 	CkpxEntrySpan span = spans_of(store)[index];
 
 	if (!span.finished)
-		ckpx_store_describe(&span, &store->entries[index]);
+		ckpx_store_describe(&span, ckpx_entry_store_at(store, index));
 	return span;
 }
 
@@ -430,6 +444,17 @@ ckpx_entry_store_next_open(const CkpxEntryStore *store, uint32 index)
 	const CkpxEntrySpan *spans = spans_of(store);
 
 	while (index < store->nentries && spans[index].finished)
+		index++;
+	return index;
+}
+
+uint32
+ckpx_entry_store_behind(const CkpxEntryStore *store, const CkpxEntrySpan *last)
+{
+	uint32		index = lower_bound(store, last);
+
+	if (index < store->nentries &&
+		ckpx_store_compare(&spans_of(store)[index], last) == 0)
 		index++;
 	return index;
 }

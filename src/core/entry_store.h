@@ -31,6 +31,12 @@
  * the next insertion or removal, at most as long as the lock is held.  All
  * times are arguments.
  *
+ * A walk over a long history that must not hold the lock for its time goes on
+ * behind the last entry that it saw, with ckpx_entry_store_behind().  What
+ * comes in between it sees or not, as if it had been there or not; and where
+ * an entry is gone, what replaced it came before it went, and ends where it
+ * does or later, so the walk has that still before it.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef CKPX_ENTRY_STORE_H
@@ -94,12 +100,28 @@ typedef struct CkpxEntryStore
 	uint32		nentries;
 	uint32		ngaps;			/* the newest CKPX_MAX_GAPS are kept */
 	CkpxGap		gaps[CKPX_MAX_GAPS];
-	CkpxEntry	entries[FLEXIBLE_ARRAY_MEMBER]; /* by epoch, end_lsn, kind with
-												 * globals behind
-												 * incrementals, start_lsn */
+	CkpxEntry	pool[FLEXIBLE_ARRAY_MEMBER];	/* in no order */
 
-	/* behind max_entries of these: a CkpxEntrySpan for each */
+	/*
+	 * Behind max_entries of these: as many CkpxEntrySpan, of which the first
+	 * nentries are in order: by epoch, end_lsn, kind with globals behind
+	 * incrementals, start_lsn; and as many numbers that say in the same order
+	 * where in the pool each entry is, and then where the free places are.  So
+	 * an entry stays where it is when others come and go: of the 60 MB that
+	 * 100,000 entries are, nothing is moved while the lock is held.
+	 */
 } CkpxEntryStore;
+
+/* Entry 'index' of the order, below nentries. */
+static inline CkpxEntry *
+ckpx_entry_store_at(const CkpxEntryStore *store, uint32 index)
+{
+	const void *spans = &store->pool[store->max_entries];
+	const void *places = (const CkpxEntrySpan *) spans + store->max_entries;
+
+	return unconstify(CkpxEntry *,
+					  &store->pool[((const uint32 *) places)[index]]);
+}
 
 typedef enum CkpxStoreResult
 {
@@ -218,12 +240,23 @@ extern bool ckpx_entry_store_remove(CkpxEntryStore *store,
  * were there.  One pass over the store, however many they are.
  */
 extern uint32 ckpx_entry_store_remove_all(CkpxEntryStore *store,
-										  const CkpxEntry *entries,
+										  const CkpxEntrySpan *keys,
 										  uint32 count);
 
 /* The span of entry 'index', up to date. */
 extern CkpxEntrySpan ckpx_entry_store_span(const CkpxEntryStore *store,
 										   uint32 index);
+
+/*
+ * Index of the first entry behind 'last' in the order of the store, whether
+ * that is still there or not; or nentries.  Behind {0} lies the first one.
+ */
+extern uint32 ckpx_entry_store_behind(const CkpxEntryStore *store,
+									  const CkpxEntrySpan *last);
+
+/* The same by epoch and LSN: the first that ends after 'lsn'. */
+extern uint32 ckpx_entry_store_ending_after(const CkpxEntryStore *store,
+											uint32 epoch, XLogRecPtr lsn);
 
 /*
  * Index of the first entry from 'index' on that may not be finished, or
@@ -262,12 +295,10 @@ extern const CkpxEntry *ckpx_entry_store_previous_global(const CkpxEntryStore *s
 extern uint32 ckpx_entry_store_uncovered(const CkpxEntryStore *store);
 
 /*
- * Could readers do without this finished entry?  True for an incremental of
- * which a finished global of its epoch holds the range, and for a global of
- * which a longer one does.  Age, pins and commands are the caller's matter.
+ * The lowest LSN from which a finished incremental or global answers, in any
+ * epoch; not after the open epoch's start.
  */
-extern bool ckpx_entry_store_is_covered(const CkpxEntryStore *store,
-										const CkpxEntry *entry);
+extern XLogRecPtr ckpx_entry_store_oldest(const CkpxEntryStore *store);
 
 /*
  * The lowest LSN that finished entries of the open epoch can still answer
@@ -277,9 +308,11 @@ extern bool ckpx_entry_store_is_covered(const CkpxEntryStore *store,
 extern XLogRecPtr ckpx_entry_store_low_water_mark(const CkpxEntryStore *store);
 
 /*
- * Which finished objects answer [start, end)?  See DESIGN: the newest
- * finished global that overlaps the range, first, then the contiguous
- * finished incrementals after it that overlap.
+ * Which finished objects answer [start, end)?  First the newest finished
+ * global that holds the start, if there is one, then the finished incrementals
+ * that overlap the range behind it, as long as each begins where the one
+ * before it ends.  In a closed epoch a backup may be the last: the one that
+ * continues the last incremental there.
  *
  * Called in two steps so that nothing is formatted under a lock: _collect
  * writes the indexes of the chosen entries, in order, to 'chosen' (room for
@@ -333,12 +366,5 @@ extern void ckpx_entry_store_collect(const CkpxEntryStore *store,
 extern uint32 ckpx_entry_store_after(const CkpxEntryStore *store,
 									 XLogRecPtr lsn, uint32 count,
 									 uint32 *chosen);
-
-/*
- * Check every invariant; NULL, or what is wrong (a static text).  For tests
- * and for a manifest that was just read.  Holes between the incrementals of
- * the open epoch are wrong unless a finished global or damage explains them.
- */
-extern const char *ckpx_entry_store_check(const CkpxEntryStore *store);
 
 #endif							/* CKPX_ENTRY_STORE_H */

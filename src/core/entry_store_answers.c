@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * entry_store_answers.c
- *		What is asked of the history: where it ends, what answers a range, what
- *		is covered by something newer.
+ *		What is asked of the history: where it ends, and what answers a range.
  *
  * Only finished incrementals and globals answer (and, at the end of a closed
  * epoch, the backup that continues it), and only within the limit of their
@@ -59,12 +58,16 @@ ckpx_entry_store_uncovered(const CkpxEntryStore *store)
 	return count;
 }
 
-XLogRecPtr
-ckpx_entry_store_low_water_mark(const CkpxEntryStore *store)
+/*
+ * The lowest start of a finished incremental or global from 'index' on;
+ * PG_UINT64_MAX where none is.
+ */
+static XLogRecPtr
+oldest_from(const CkpxEntryStore *store, uint32 index)
 {
 	XLogRecPtr	lsn = PG_UINT64_MAX;
 
-	for (uint32 i = epoch_begin(store, store->epoch); i < store->nentries; i++)
+	for (uint32 i = index; i < store->nentries; i++)
 	{
 		const CkpxEntrySpan *span = &spans_of(store)[i];
 
@@ -73,6 +76,20 @@ ckpx_entry_store_low_water_mark(const CkpxEntryStore *store)
 			 span->kind == CKPX_KIND_GLOBAL))
 			lsn = Min(lsn, span->start_lsn);
 	}
+	return lsn;
+}
+
+XLogRecPtr
+ckpx_entry_store_oldest(const CkpxEntryStore *store)
+{
+	return Min(store->epoch_start, oldest_from(store, 0));
+}
+
+XLogRecPtr
+ckpx_entry_store_low_water_mark(const CkpxEntryStore *store)
+{
+	XLogRecPtr	lsn = oldest_from(store, epoch_begin(store, store->epoch));
+
 	return lsn != PG_UINT64_MAX ? lsn : store->epoch_start;
 }
 
@@ -128,7 +145,8 @@ static uint32
 find_global(const CkpxEntryStore *store, const CkpxEpochView *view,
 			XLogRecPtr start_lsn, XLogRecPtr end_lsn, XLogRecPtr *oldest_end)
 {
-	for (uint32 i = ckpx_store_ending_after(store, view->epoch, view->limit);
+	for (uint32 i = ckpx_entry_store_ending_after(store, view->epoch,
+												  view->limit);
 		 i-- > 0;)
 	{
 		const CkpxEntrySpan *span = &spans_of(store)[i];
@@ -139,7 +157,7 @@ find_global(const CkpxEntryStore *store, const CkpxEpochView *view,
 		if (span->kind != CKPX_KIND_GLOBAL || !is_finished(store, i) ||
 			span->start_lsn > start_lsn)
 			continue;
-		entry = &store->entries[i];
+		entry = ckpx_entry_store_at(store, i);
 		if (end_lsn >= entry->tombstones_from)
 			return i;
 		if (*oldest_end == InvalidXLogRecPtr ||
@@ -147,37 +165,6 @@ find_global(const CkpxEntryStore *store, const CkpxEpochView *view,
 			*oldest_end = entry->tombstones_from;
 	}
 	return store->nentries;
-}
-
-bool
-ckpx_entry_store_is_covered(const CkpxEntryStore *store,
-							const CkpxEntry *entry)
-{
-	CkpxEpochView view;
-	XLogRecPtr	oldest_end = InvalidXLogRecPtr;
-	uint32		global;
-
-	if (entry->state != CKPX_ENTRY_FINISHED ||
-		(entry->kind != CKPX_KIND_INCREMENTAL &&
-		 entry->kind != CKPX_KIND_GLOBAL))
-		return false;
-
-	/* A global beyond its epoch's limit answers nothing, so covers nothing. */
-	for (bool more = ckpx_epoch_newest(store, &view); more;
-		 more = ckpx_epoch_older(store, &view))
-	{
-		if (view.epoch != entry->epoch)
-			continue;
-		/* What its removed tombstones take away is given up. */
-		global = find_global(store, &view, entry->start_lsn, PG_UINT64_MAX,
-							 &oldest_end);
-		if (global == store->nentries)
-			return false;
-		return entry->kind == CKPX_KIND_INCREMENTAL ?
-			spans_of(store)[global].end_lsn >= entry->end_lsn :
-			spans_of(store)[global].end_lsn > entry->end_lsn;
-	}
-	return false;
 }
 
 void
@@ -260,7 +247,7 @@ ckpx_entry_store_after(const CkpxEntryStore *store, XLogRecPtr lsn,
 	uint32		nchosen = 0;
 
 	/* What starts at or after 'lsn' ends after it. */
-	for (uint32 i = ckpx_store_ending_after(store, store->epoch, lsn);
+	for (uint32 i = ckpx_entry_store_ending_after(store, store->epoch, lsn);
 		 i < store->nentries && nchosen < count; i++)
 	{
 		const CkpxEntrySpan *span = &spans_of(store)[i];

@@ -44,7 +44,7 @@ held_upto(const CkpxEntryStore *store, uint32 epoch, XLogRecPtr lsn)
 	const CkpxEntrySpan *spans = spans_of(store);
 
 	/* What does not begin at or before 'lsn' now is not needed later. */
-	for (uint32 i = ckpx_store_ending_after(store, epoch, lsn);
+	for (uint32 i = ckpx_entry_store_ending_after(store, epoch, lsn);
 		 i < store->nentries && spans[i].epoch == epoch;
 		 i++)
 	{
@@ -61,7 +61,7 @@ held_again_from(const CkpxEntryStore *store, uint32 epoch, XLogRecPtr lsn)
 	const CkpxEntrySpan *spans = spans_of(store);
 	XLogRecPtr	next = PG_UINT64_MAX;
 
-	for (uint32 i = ckpx_store_ending_after(store, epoch, lsn);
+	for (uint32 i = ckpx_entry_store_ending_after(store, epoch, lsn);
 		 i < store->nentries && spans[i].epoch == epoch;
 		 i++)
 	{
@@ -133,8 +133,8 @@ is_healed(const CkpxEntryStore *store, const CkpxGap *gap)
 {
 	const CkpxEntrySpan *spans = spans_of(store);
 
-	for (uint32 i = ckpx_store_ending_after(store, gap->epoch,
-											gap->to_lsn - 1);
+	for (uint32 i = ckpx_entry_store_ending_after(store, gap->epoch,
+												  gap->to_lsn - 1);
 		 i < store->nentries && spans[i].epoch == gap->epoch;
 		 i++)
 	{

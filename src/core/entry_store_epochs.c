@@ -65,20 +65,13 @@ ckpx_entry_store_begin_epoch(CkpxEntryStore *store, TimeLineID timeline,
 							 XLogRecPtr from_lsn, XLogRecPtr start_lsn,
 							 int64 now, const char *reason)
 {
-	CkpxEntrySpan *spans = spans_of(store);
 	CkpxGap    *gap;
 	uint32		kept = 0;
 
 	for (uint32 i = 0; i < store->nentries; i++)
 	{
-		if (!is_finished(store, i))
-			continue;
-		if (kept != i)
-		{
-			store->entries[kept] = store->entries[i];
-			spans[kept] = spans[i];
-		}
-		kept++;
+		if (is_finished(store, i))
+			ckpx_store_keep(store, i, &kept);
 	}
 	store->nentries = kept;
 
@@ -283,7 +276,8 @@ ckpx_epoch_walk(const CkpxEntryStore *store, const CkpxEpochView *view,
 	XLogRecPtr	stop = Min(view->limit,
 						   next_damage(store, view->epoch, position));
 
-	for (uint32 i = ckpx_store_ending_after(store, view->epoch, position);
+	for (uint32 i = ckpx_entry_store_ending_after(store, view->epoch,
+												  position);
 		 i < store->nentries && position < upto;
 		 i++)
 	{

@@ -4,11 +4,12 @@
  *		What the parts of the entry store share: the order of its array, and
  *		the epochs seen through their gaps.
  *
- * The idea: all entries lie in one array, sorted by epoch, end, kind and
- * start, so that an epoch is a stretch of the array, "what ends after this
- * LSN" is a binary search, and the incrementals of an epoch are read in LSN
- * order by skipping the other kinds.  A second array, in the same order, has
- * the spans; whoever searches reads that one.  The open epoch is one of many:
+ * The idea: the spans of all entries lie in one array, sorted by epoch, end,
+ * kind and start, so that an epoch is a stretch of the array, "what ends after
+ * this LSN" is a binary search, and the incrementals of an epoch are read in
+ * LSN order by skipping the other kinds.  The entries themselves, twenty times
+ * as large, lie in a pool in no order and never move; a second array, in the
+ * order of the first, has their places.  The open epoch is one of many:
  * every question that may reach back goes through a CkpxEpochView, which
  * knows how much of an epoch later ones have left true.
  *
@@ -16,9 +17,10 @@
  *	entry_store_epochs.c	epochs, gaps, and the walk along a chain
  *	entry_store_answers.c	the questions
  *	entry_store_damage.c	what is left where an object is lost
- *	entry_store_check.c		the invariants
+ *	gc_plan.c				what may go
  *
- * Only these five include this header.  What entry_store.h says of locks, of
+ * Only these five include this header, and in test/unit what looks at the
+ * invariants.  What entry_store.h says of locks, of
  * memory and of how long indexes are good holds here as well.  Nothing here
  * fails: what is not there is NULL, false, or the index behind the last
  * entry.
@@ -35,7 +37,14 @@ static inline CkpxEntrySpan *
 spans_of(const CkpxEntryStore *store)
 {
 	return (CkpxEntrySpan *) unconstify(CkpxEntry *,
-										&store->entries[store->max_entries]);
+										&store->pool[store->max_entries]);
+}
+
+/* Where in the pool the entries are, and behind them the free places. */
+static inline uint32 *
+places_of(const CkpxEntryStore *store)
+{
+	return (uint32 *) &spans_of(store)[store->max_entries];
 }
 
 /* Is the entry finished?  The span says yes at once, the entry knows. */
@@ -43,7 +52,7 @@ static inline bool
 is_finished(const CkpxEntryStore *store, uint32 index)
 {
 	return spans_of(store)[index].finished ||
-		store->entries[index].state == CKPX_ENTRY_FINISHED;
+		ckpx_entry_store_at(store, index)->state == CKPX_ENTRY_FINISHED;
 }
 
 /* entry_store.c: what the span of an entry must be. */
@@ -54,23 +63,24 @@ extern int	ckpx_store_compare(const CkpxEntrySpan *a,
 							   const CkpxEntrySpan *b);
 
 /*
- * entry_store.c: index of the first entry of 'epoch' that ends after 'lsn',
- * or where the next epoch begins.  With lsn 0: where 'epoch' begins.
+ * entry_store.c: keep entry 'index' while the array is made denser: it gets
+ * the next index, *kept.  What is passed over is behind all that is kept, and
+ * goes when the caller sets nentries.
  */
-extern uint32 ckpx_store_ending_after(const CkpxEntryStore *store,
-									  uint32 epoch, XLogRecPtr lsn);
+extern void ckpx_store_keep(CkpxEntryStore *store, uint32 index,
+							uint32 *kept);
 
 /* Where an epoch begins in the array, and where the next one does. */
 static inline uint32
 epoch_begin(const CkpxEntryStore *store, uint32 epoch)
 {
-	return ckpx_store_ending_after(store, epoch, 0);
+	return ckpx_entry_store_ending_after(store, epoch, 0);
 }
 
 static inline uint32
 epoch_end(const CkpxEntryStore *store, uint32 epoch)
 {
-	return ckpx_store_ending_after(store, epoch, PG_UINT64_MAX);
+	return ckpx_entry_store_ending_after(store, epoch, PG_UINT64_MAX);
 }
 
 /* entry_store.c: the newest entry of a kind in one epoch, or NULL. */

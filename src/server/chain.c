@@ -227,7 +227,7 @@ proven_before_switch(CkpxRunner *runner, const CkpxBoot *boot,
 	/* Nobody else changes the store while it is not booted. */
 	for (uint32 i = store->nentries; i > 0; i--)
 	{
-		const CkpxEntry *entry = &store->entries[i - 1];
+		const CkpxEntry *entry = ckpx_entry_store_at(store, i - 1);
 
 		CHECK_FOR_INTERRUPTS();
 		if (entry->epoch != store->epoch ||

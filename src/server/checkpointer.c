@@ -115,7 +115,7 @@ remove_cancelled(void)
 		 i < store->nentries;
 		 i = ckpx_entry_store_next_open(store, i))
 	{
-		CkpxEntry  *entry = &store->entries[i];
+		CkpxEntry  *entry = ckpx_entry_store_at(store, i);
 
 		if (entry->state == CKPX_ENTRY_RUNNING && entry->cancelled &&
 			ckpx_entry_transition(entry, CKPX_EVENT_ABANDON) &&
@@ -199,7 +199,7 @@ recover(void)
 		 i < store->nentries;
 		 i = ckpx_entry_store_next_open(store, i))
 	{
-		CkpxEntry  *entry = &store->entries[i];
+		CkpxEntry  *entry = ckpx_entry_store_at(store, i);
 
 		if (entry->state == CKPX_ENTRY_RUNNING)
 			(void) ckpx_entry_transition(entry, CKPX_EVENT_ABANDON);

@@ -21,9 +21,8 @@
  * until a cap is reached: otherwise a command that never succeeds would fill
  * the disk.
  *
- * Removal: what goes is chosen and 'removing' is set in one hold of the lock,
- * so that no pin can come in between; a manifest without it is published;
- * then it leaves memory.  The manifest before that one still names the files,
+ * Removal: 'removing' keeps new pins out while what goes is chosen, and until
+ * it has gone; a manifest without it is published; then it leaves memory.  The manifest before that one still names the files,
  * so a second one is written at once, and then the files are removed.  If we
  * die anywhere in here, the next start sees a manifest with or without the
  * entries, and sweeps the files that neither kept manifest names.
@@ -32,7 +31,9 @@
  */
 #include "server/compat.h"
 
+#include "core/gc_plan.h"
 #include "miscadmin.h"
+#include "server/entry_walk.h"
 #include "server/fault.h"
 #include "server/files.h"
 #include "server/job.h"
@@ -46,20 +47,12 @@
 
 #define CKPX_GC_ROUND_MS		60000
 
-typedef struct GcRules
-{
-	XLogRecPtr	upto;			/* only what ends here or before; Invalid: all */
-	bool		ignore_age;
-	bool		ignore_commands;
-	uint32		closed_upto;	/* in this epoch and older ones also what lies
-								 * behind a gap; 0: not before its time */
-	bool		dry_run;
-} GcRules;
-
+/* What goes, in the store's order. */
 typedef struct GcPlan
 {
 	uint32		nvictims;
-	CkpxEntry  *victims;		/* copies, in the store's order */
+	CkpxEntrySpan *victims;
+	uint32	   *nparts;			/* of their objects */
 	uint32		nremoved[CKPX_KIND_SEGMENT + 1];	/* of them, by kind */
 	uint32		noverridden;	/* of them, whose command had not succeeded */
 	uint32		nlost;			/* of them, that nothing replaces and whose
@@ -75,201 +68,94 @@ static bool pressure_logged = false;
 static bool stuck_logged = false;
 
 /*-------------------------------------------------------------------------
- * What may go; all with the lock held
+ * What may go
  *-------------------------------------------------------------------------
  */
 
-static bool
-is_pinned(const CkpxEntry *entry, TimestampTz now)
-{
-	for (uint32 i = 0; i < CkpxShared->npins; i++)
-	{
-		const CkpxPin *pin = &CkpxShared->pins[i];
-
-		if (pin->expires_at != 0 && pin->expires_at <= now)
-			continue;
-		if (entry->end_lsn <= pin->lsn)
-			continue;
-		if (entry->kind == CKPX_KIND_GLOBAL &&
-			entry->finished_at > pin->created_at)
-			continue;
-		return true;
-	}
-	return false;
-}
-
 /*
- * When did the epoch end?  0 where that is not known any more.
- */
-static TimestampTz
-epoch_closed_at(const CkpxEntryStore *store, uint32 epoch)
-{
-	for (uint32 i = 0; i < store->ngaps; i++)
-	{
-		const CkpxGap *gap = &store->gaps[i];
-
-		if (!gap->damaged && gap->epoch > epoch)
-			return gap->epoch == epoch + 1 ? gap->detected_at : 0;
-	}
-	return 0;
-}
-
-/*
- * No global will ever cover what lies in a closed epoch or before a range that
- * was lost.  Does 'entry', and since when?  0 where that is not known any
- * more.  'stretch' is where the last stretch of the open epoch begins.
- */
-static bool
-is_closed(const CkpxEntryStore *store, const CkpxEntry *entry,
-		  XLogRecPtr stretch, TimestampTz *since)
-{
-	TimestampTz at = DT_NOEND;
-
-	if (entry->epoch != store->epoch)
-		at = epoch_closed_at(store, entry->epoch);
-	else if (entry->end_lsn > stretch || stretch == store->epoch_start)
-		return false;
-	for (uint32 i = 0; i < store->ngaps; i++)
-	{
-		const CkpxGap *gap = &store->gaps[i];
-
-		if (gap->damaged && gap->epoch == entry->epoch &&
-			gap->from_lsn >= entry->end_lsn)
-			at = Min(at, gap->detected_at);
-	}
-	*since = at != DT_NOEND ? at : 0;
-	return true;
-}
-
-static bool
-is_old(TimestampTz since, TimestampTz now)
-{
-	return now - since >= (int64) ckpx_gc_keep_time * USECS_PER_SEC;
-}
-
-/*
- * Is the backup's range in a finished global or in a finished incremental
- * that is going?  'goes' tells of each entry whether it is.
- */
-static bool
-backup_may_go(const CkpxEntryStore *store, const CkpxEntry *backup,
-			  const bool *goes)
-{
-	if (ckpx_entry_store_checkpointed(store) < backup->end_lsn)
-		return false;
-	for (uint32 i = 0; i < store->nentries; i++)
-	{
-		const CkpxEntry *entry = &store->entries[i];
-
-		if (entry->kind == CKPX_KIND_INCREMENTAL &&
-			entry->epoch == backup->epoch && !goes[i] &&
-			entry->start_lsn < backup->end_lsn &&
-			entry->end_lsn > backup->start_lsn)
-			return false;
-	}
-	return true;
-}
-
-/*
- * May this entry go, its pins and its command aside?  *lost: it is gone for
- * good, before its time.
- */
-static bool
-is_dispensable(const CkpxEntryStore *store, const CkpxEntry *entry,
-			   XLogRecPtr stretch, const bool *goes, const GcRules *rules,
-			   TimestampTz now, bool *lost)
-{
-	TimestampTz since;
-	bool		closed = is_closed(store, entry, stretch, &since);
-
-	*lost = false;
-	if (entry->state != CKPX_ENTRY_FINISHED)
-		return false;
-	if (closed && entry->kind == CKPX_KIND_SEGMENT)
-		return entry->epoch != store->epoch;
-	if (closed && is_old(since, now))
-		return true;
-	if (closed && entry->epoch <= rules->closed_upto)
-	{
-		*lost = true;
-		return true;
-	}
-
-	switch (entry->kind)
-	{
-		case CKPX_KIND_INCREMENTAL:
-		case CKPX_KIND_GLOBAL:
-			if (!ckpx_entry_store_is_covered(store, entry))
-				return false;
-			break;
-		case CKPX_KIND_BACKUP:
-			if (entry->epoch != store->epoch ||
-				!backup_may_go(store, entry, goes))
-				return false;
-			break;
-		default:
-			return false;
-	}
-	return rules->ignore_age || is_old(entry->created_at, now);
-}
-
-/*
- * Choose what goes.  Backups in a second pass: they look at what the first
- * one has chosen.
+ * Copy what the rules look at besides the entries.  If anything may go, no pin
+ * can come in from now on.
  */
 static void
-make_plan(GcPlan *plan, const GcRules *rules)
+copy_history(CkpxGcHistory *history, bool dry_run)
 {
 	const CkpxEntryStore *store = CkpxShared->store;
-	TimestampTz now = GetCurrentTimestamp();
-	bool	   *goes = palloc0(store->max_entries);
-	CkpxEntry  *victims;
-	XLogRecPtr	stretch;
-
-	/* No allocation under the lock: there may be as many as there are. */
-	victims = MemoryContextAllocHuge(CurrentMemoryContext,
-									 sizeof(CkpxEntry) * (Size) store->max_entries);
-	memset(plan, 0, sizeof(*plan));
-	plan->victims = victims;
+	CkpxEntryStore *head = palloc(offsetof(CkpxEntryStore, pool));
+	CkpxPin    *pins = palloc(sizeof(CkpxPin) * CKPX_MAX_PINS);
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	stretch = ckpx_entry_store_stretch_start(store);
-	for (int pass = 0; pass < 2; pass++)
-	{
-		for (uint32 i = 0; i < store->nentries; i++)
-		{
-			const CkpxEntry *entry = &store->entries[i];
-			bool		lost;
-
-			if ((entry->kind == CKPX_KIND_BACKUP) != (pass == 1))
-				continue;
-			if (rules->upto != InvalidXLogRecPtr &&
-				entry->end_lsn > rules->upto)
-				continue;
-			if (!is_dispensable(store, entry, stretch, goes, rules, now,
-								&lost) ||
-				is_pinned(entry, now))
-				continue;
-			if (entry->post_pending && !rules->ignore_commands)
-				continue;
-			goes[i] = true;
-			if (lost)
-				plan->nlost++;
-		}
-	}
-	for (uint32 i = 0; i < store->nentries; i++)
-	{
-		if (!goes[i])
-			continue;
-		victims[plan->nvictims++] = store->entries[i];
-		plan->nremoved[store->entries[i].kind]++;
-		if (store->entries[i].post_pending)
-			plan->noverridden++;
-	}
-	if (!rules->dry_run && plan->nvictims > 0)
+	memcpy(head, store, offsetof(CkpxEntryStore, pool));
+	history->stretch = ckpx_entry_store_stretch_start(store);
+	history->checkpointed = ckpx_entry_store_checkpointed(store);
+	history->npins = CkpxShared->npins;
+	memcpy(pins, CkpxShared->pins, sizeof(CkpxPin) * history->npins);
+	if (!dry_run)
 		CkpxShared->removing = true;
 	LWLockRelease(CkpxShared->lock);
-	pfree(goes);
+
+	head->nentries = head->max_entries = 0;
+	history->head = head;
+	history->pins = pins;
+}
+
+static void
+add_victim(GcPlan *plan, const CkpxGcEntry *entry)
+{
+	plan->victims[plan->nvictims] = entry->span;
+	plan->nparts[plan->nvictims] = entry->nparts;
+	plan->nvictims++;
+	plan->nremoved[entry->span.kind]++;
+	if (entry->post_pending)
+		plan->noverridden++;
+	if (entry->lost)
+		plan->nlost++;
+}
+
+/*
+ * Choose what goes.  The entries are copied in turns.  Nothing that the rules
+ * need changes between them: we are in a job, so nobody else finishes an
+ * entry or removes a finished one, and no pin comes in.  Those that are not
+ * finished cannot go, and lie behind all that can.
+ */
+static void
+make_plan(GcPlan *plan, CkpxGcRules *rules, bool dry_run)
+{
+	const uint32 max_entries = CkpxShared->store->max_entries;
+	CkpxEntryWalk walk = {0};
+	CkpxGcHistory history;
+	CkpxGcEntry *entries;
+	uint32		n = 0;
+
+	memset(plan, 0, sizeof(*plan));
+	entries = MemoryContextAllocHuge(CurrentMemoryContext,
+									 sizeof(CkpxGcEntry) * (Size) max_entries);
+	plan->victims = palloc(sizeof(CkpxEntrySpan) * max_entries);
+	plan->nparts = palloc(sizeof(uint32) * max_entries);
+
+	copy_history(&history, dry_run);
+	while (ckpx_entry_walk_next(&walk, LW_SHARED))
+	{
+		for (uint32 i = walk.begin; i < walk.end; i++)
+		{
+			const CkpxEntry *entry = ckpx_entry_store_at(CkpxShared->store,
+														 i);
+
+			if (entry->state == CKPX_ENTRY_FINISHED)
+				ckpx_gc_describe(&entries[n++], entry);
+		}
+	}
+
+	rules->now = GetCurrentTimestamp();
+	rules->keep_time = (int64) ckpx_gc_keep_time * USECS_PER_SEC;
+	(void) ckpx_gc_plan(entries, n, &history, rules);
+	for (uint32 i = 0; i < n; i++)
+	{
+		if (entries[i].goes)
+			add_victim(plan, &entries[i]);
+	}
+	pfree(entries);
+	pfree(unconstify(CkpxEntryStore *, history.head));
+	pfree(unconstify(CkpxPin *, history.pins));
 }
 
 /*-------------------------------------------------------------------------
@@ -296,6 +182,19 @@ forget_gaps(void)
 }
 
 static void
+announce_removed(const CkpxEntrySpan *span)
+{
+	CkpxEntry	entry = {0};
+
+	entry.kind = (CkpxEntryKind) span->kind;
+	entry.epoch = span->epoch;
+	entry.timeline = span->timeline;
+	entry.start_lsn = span->start_lsn;
+	entry.end_lsn = span->end_lsn;
+	ckpx_announce(&entry, CKPX_CHECKPOINT_REMOVED);
+}
+
+static void
 carry_out(const GcPlan *plan)
 {
 	CkpxEntryStore *store = CkpxShared->store;
@@ -306,7 +205,8 @@ carry_out(const GcPlan *plan)
 
 	CKPX_FAULT("gc-published");
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	(void) ckpx_entry_store_remove_all(store, plan->victims, plan->nvictims);
+	(void) ckpx_entry_store_remove_all(store, plan->victims,
+									   plan->nvictims);
 	forget_gaps();
 	CkpxShared->stat.incrementals_removed += plan->nremoved[CKPX_KIND_INCREMENTAL];
 	CkpxShared->stat.globals_removed += plan->nremoved[CKPX_KIND_GLOBAL];
@@ -333,11 +233,14 @@ carry_out(const GcPlan *plan)
 	ckpx_publish(NULL);
 	CKPX_FAULT("gc-forgotten");
 	if (CkpxShared->keep_files)
-		ckpx_remove_objects(plan->victims, plan->nvictims);
+	{
+		for (uint32 i = 0; i < plan->nvictims; i++)
+			ckpx_remove_object(&plan->victims[i], plan->nparts[i]);
+	}
 	else
 		ckpx_sweep();
 	for (uint32 i = 0; i < plan->nvictims; i++)
-		ckpx_announce(&plan->victims[i], CKPX_CHECKPOINT_REMOVED);
+		announce_removed(&plan->victims[i]);
 
 	ereport(ckpx_log_checkpoints ? LOG : DEBUG1,
 			(errmsg("ckpx removed %u incrementals, %u globals, %u backups that are not needed any more",
@@ -374,32 +277,38 @@ forget_the_old(void)
  * One round; returns how many entries went, or would go.
  */
 static uint32
-run_round(const GcRules *rules)
+run_round(CkpxGcRules *rules, bool dry_run)
 {
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "ckpx gc round",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
 	GcPlan		plan;
-	uint32		count;
 
-	if (!rules->dry_run)
+	if (!dry_run)
 		forget_the_old();
-	make_plan(&plan, rules);
-	count = plan.nvictims - plan.nremoved[CKPX_KIND_SEGMENT];
-	if (rules->dry_run || plan.nvictims == 0)
-		return count;
-
 	PG_TRY();
 	{
-		carry_out(&plan);
+		make_plan(&plan, rules, dry_run);
+		if (!dry_run && plan.nvictims > 0)
+			carry_out(&plan);
+		else if (!dry_run)
+			end_removing();
 	}
 	PG_CATCH();
 	{
-		end_removing();
-		/* Memory may have forgotten already what the folder still has. */
-		ckpx_job_want_sweep();
+		if (!dry_run)
+		{
+			end_removing();
+			/* Memory may have forgotten already what the folder still has. */
+			ckpx_job_want_sweep();
+		}
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	pfree(plan.victims);
-	return count;
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return plan.nvictims - plan.nremoved[CKPX_KIND_SEGMENT];
 }
 
 /*-------------------------------------------------------------------------
@@ -435,13 +344,12 @@ next_kept_epoch(uint32 epoch)
 {
 	const CkpxEntryStore *store = CkpxShared->store;
 	uint32		found = 0;
+	uint32		index;
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	for (uint32 i = 0; i < store->nentries && found == 0; i++)
-	{
-		if (store->entries[i].epoch >= epoch)
-			found = store->entries[i].epoch;
-	}
+	index = ckpx_entry_store_ending_after(store, epoch, InvalidXLogRecPtr);
+	if (index < store->nentries)
+		found = ckpx_entry_store_span(store, index).epoch;
 	LWLockRelease(CkpxShared->lock);
 	return found;
 }
@@ -479,7 +387,7 @@ note_stuck(bool stuck, const char *cap)
 static void
 relieve_pressure(void)
 {
-	GcRules		rules = {0};
+	CkpxGcRules rules = {0};
 	const char *cap;
 	bool		stuck = is_under_pressure(&cap);
 
@@ -500,7 +408,7 @@ relieve_pressure(void)
 	if (stuck)
 	{
 		rules.ignore_age = true;
-		(void) run_round(&rules);
+		(void) run_round(&rules, false);
 		stuck = is_under_pressure(&cap);
 	}
 	if (stuck && ckpx_global_force())
@@ -512,13 +420,13 @@ relieve_pressure(void)
 	if (stuck)
 	{
 		rules.ignore_commands = true;
-		(void) run_round(&rules);
+		(void) run_round(&rules, false);
 		stuck = is_under_pressure(&cap);
 	}
 	while (stuck &&
 		   (rules.closed_upto = next_kept_epoch(rules.closed_upto + 1)) != 0)
 	{
-		(void) run_round(&rules);
+		(void) run_round(&rules, false);
 		stuck = is_under_pressure(&cap);
 	}
 
@@ -580,12 +488,11 @@ static void
 work_request(void *arg)
 {
 	CkpxRequest *request = arg;
-	GcRules		rules = {0};
+	CkpxGcRules rules = {0};
 
 	rules.upto = request->lsn;
-	rules.dry_run = request->dry_run;
 	rules.ignore_age = true;
-	request->count = run_round(&rules);
+	request->count = run_round(&rules, request->dry_run);
 }
 
 static void
@@ -619,9 +526,9 @@ serve_requests(void)
 static void
 work_round(void *arg)
 {
-	GcRules		rules = {0};
+	CkpxGcRules rules = {0};
 
-	(void) run_round(&rules);
+	(void) run_round(&rules, false);
 	relieve_pressure();
 }
 

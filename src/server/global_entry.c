@@ -73,6 +73,8 @@ static bool
 create_entry(CkpxEntry *entry)
 {
 	CkpxEntryStore *store = CkpxShared->store;
+	uint32		chosen[CKPX_GLOBAL_MAX_FILES + 1];
+	uint32		nchosen;
 	const CkpxEntry *previous = ckpx_entry_store_previous_global(store);
 	XLogRecPtr	start_lsn = ckpx_entry_store_stretch_start(store);
 	XLogRecPtr	covered = start_lsn;
@@ -99,16 +101,11 @@ create_entry(CkpxEntry *entry)
 	entry->start_lsn = start_lsn;
 	entry->end_lsn = covered;
 	entry->created_at = GetCurrentTimestamp();
-	for (uint32 i = 0; i < store->nentries; i++)
+	nchosen = ckpx_entry_store_after(store, covered, lengthof(chosen), chosen);
+	for (uint32 i = 0; i < nchosen; i++)
 	{
-		const CkpxEntry *incremental = &store->entries[i];
-
-		if (incremental->epoch != store->epoch ||
-			incremental->kind != CKPX_KIND_INCREMENTAL ||
-			incremental->end_lsn <= entry->end_lsn)
-			continue;
-		if (incremental->state != CKPX_ENTRY_FINISHED ||
-			!take_incremental(entry, incremental, &nfiles))
+		if (!take_incremental(entry, ckpx_entry_store_at(store, chosen[i]),
+							  &nfiles))
 			break;
 	}
 	return entry->end_lsn > covered &&

@@ -47,14 +47,16 @@ choose_inputs(CkpxGlobalJob *job, int64 *begun_at)
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	previous = ckpx_entry_store_previous_global(store);
 	position = previous != NULL ? previous->end_lsn : job->entry.start_lsn;
-	for (uint32 i = store->nentries; i-- > 0;)
+	for (uint32 i = ckpx_entry_store_ending_after(store, job->entry.epoch,
+												  job->entry.end_lsn);
+		 i-- > 0;)
 	{
-		const CkpxEntry *entry = &store->entries[i];
+		const CkpxEntry *entry;
 
-		if (entry->epoch != job->entry.epoch ||
-			entry->kind != CKPX_KIND_INCREMENTAL ||
-			entry->state != CKPX_ENTRY_FINISHED ||
-			entry->end_lsn > job->entry.end_lsn)
+		if (ckpx_entry_store_span(store, i).kind != CKPX_KIND_INCREMENTAL)
+			continue;
+		entry = ckpx_entry_store_at(store, i);
+		if (entry->state != CKPX_ENTRY_FINISHED)
 			continue;
 		if (entry->end_lsn <= position || n > CKPX_GLOBAL_MAX_FILES)
 			break;

@@ -290,7 +290,7 @@ due_entry(CkpxEntryTicket *ticket, long *wait_ms)
 		 enabled && i < store->nentries && !found;
 		 i = ckpx_entry_store_next_open(store, i + 1))
 	{
-		const CkpxEntry *entry = &store->entries[i];
+		const CkpxEntry *entry = ckpx_entry_store_at(store, i);
 
 		if (entry->kind != CKPX_KIND_INCREMENTAL ||
 			entry->state != CKPX_ENTRY_RUNNING)

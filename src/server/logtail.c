@@ -326,31 +326,41 @@ ckpx_logtail_mark_spilled(XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 }
 
 CkpxSegmentRef *
-ckpx_logtail_pin(XLogRecPtr start_lsn, XLogRecPtr end_lsn, uint32 *count)
+ckpx_logtail_make_room(void)
 {
-	CkpxLogtail *logtail;
-	CkpxSegmentRef *refs;
+	ckpx_logtail_attach();
+	return palloc(sizeof(CkpxSegmentRef) * CKPX_MAX_SEGMENTS);
+}
+
+uint32
+ckpx_logtail_pin_into(CkpxSegmentRef *refs, XLogRecPtr start_lsn,
+					  XLogRecPtr end_lsn)
+{
+	CkpxLogtail *logtail = CkpxShared->logtail;
 	uint32		npinned = 0;
 
-	ckpx_logtail_attach();
-	logtail = CkpxShared->logtail;
-	refs = palloc(sizeof(CkpxSegmentRef) * CKPX_MAX_SEGMENTS);
-
 	/* An empty range overlaps nothing, also inside a segment. */
-	if (start_lsn < end_lsn)
+	if (start_lsn >= end_lsn)
+		return 0;
+	LWLockAcquire(CkpxShared->logtail_lock, LW_EXCLUSIVE);
+	for (uint32 i = 0; i < logtail->nsegments; i++)
 	{
-		LWLockAcquire(CkpxShared->logtail_lock, LW_EXCLUSIVE);
-		for (uint32 i = 0; i < logtail->nsegments; i++)
-		{
-			uint32		number = logtail->order[i];
-			CkpxSegmentInfo *info = &logtail->slots[number].info;
+		uint32		number = logtail->order[i];
+		CkpxSegmentInfo *info = &logtail->slots[number].info;
 
-			if (info->start_lsn < end_lsn && info->end_lsn > start_lsn)
-				ckpx_logtail_pin_slot(logtail, number, &refs[npinned++]);
-		}
-		LWLockRelease(CkpxShared->logtail_lock);
+		if (info->start_lsn < end_lsn && info->end_lsn > start_lsn)
+			ckpx_logtail_pin_slot(logtail, number, &refs[npinned++]);
 	}
-	*count = npinned;
+	LWLockRelease(CkpxShared->logtail_lock);
+	return npinned;
+}
+
+CkpxSegmentRef *
+ckpx_logtail_pin(XLogRecPtr start_lsn, XLogRecPtr end_lsn, uint32 *count)
+{
+	CkpxSegmentRef *refs = ckpx_logtail_make_room();
+
+	*count = ckpx_logtail_pin_into(refs, start_lsn, end_lsn);
 	return refs;
 }
 

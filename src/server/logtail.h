@@ -125,6 +125,14 @@ extern bool ckpx_logtail_mark_spilled(XLogRecPtr start_lsn,
  */
 extern CkpxSegmentRef *ckpx_logtail_pin(XLogRecPtr start_lsn,
 										XLogRecPtr end_lsn, uint32 *count);
+
+/*
+ * The same in two steps, for a caller that holds 'lock': the first one, which
+ * may fail, gives the array, the second one fills it and returns how many.
+ */
+extern CkpxSegmentRef *ckpx_logtail_make_room(void);
+extern uint32 ckpx_logtail_pin_into(CkpxSegmentRef *refs,
+									XLogRecPtr start_lsn, XLogRecPtr end_lsn);
 extern void ckpx_logtail_unpin(CkpxSegmentRef *refs, uint32 count);
 extern void ckpx_logtail_unpin_all(void);
 extern CkpxSegmentInfo *ckpx_logtail_copy(uint32 *count);

@@ -37,6 +37,7 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "server/entry_walk.h"
 #include "server/fault.h"
 #include "server/job.h"
 #include "server/observers.h"
@@ -271,23 +272,27 @@ describe_status(int status)
 static bool
 next_entry(CkpxEntry *entry)
 {
-	const CkpxEntryStore *store = CkpxShared->store;
-	const CkpxEntry *first = NULL;
+	CkpxEntryWalk walk = {0};
+	bool		found = false;
 
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	for (uint32 i = 0; CkpxShared->booted && i < store->nentries; i++)
+	while (ckpx_entry_walk_next(&walk, LW_SHARED))
 	{
-		const CkpxEntry *candidate = &store->entries[i];
+		for (uint32 i = walk.begin; i < walk.end; i++)
+		{
+			const CkpxEntry *candidate = ckpx_entry_store_at(CkpxShared->store,
+															 i);
 
-		if (candidate->state == CKPX_ENTRY_FINISHED &&
-			candidate->post_pending &&
-			(first == NULL || candidate->finished_at < first->finished_at))
-			first = candidate;
+			if (CkpxShared->booted &&
+				candidate->state == CKPX_ENTRY_FINISHED &&
+				candidate->post_pending &&
+				(!found || candidate->finished_at < entry->finished_at))
+			{
+				*entry = *candidate;
+				found = true;
+			}
+		}
 	}
-	if (first != NULL)
-		*entry = *first;
-	LWLockRelease(CkpxShared->lock);
-	return first != NULL;
+	return found;
 }
 
 /*
@@ -328,10 +333,13 @@ note_result(const CkpxEntry *entry, const char *problem)
 static void
 wait_for_nothing(void)
 {
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	for (uint32 i = 0; i < CkpxShared->store->nentries; i++)
-		CkpxShared->store->entries[i].post_pending = false;
-	LWLockRelease(CkpxShared->lock);
+	CkpxEntryWalk walk = {0};
+
+	while (ckpx_entry_walk_next(&walk, LW_EXCLUSIVE))
+	{
+		for (uint32 i = walk.begin; i < walk.end; i++)
+			ckpx_entry_store_at(CkpxShared->store, i)->post_pending = false;
+	}
 }
 
 /*

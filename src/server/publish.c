@@ -18,6 +18,7 @@
 #include "server/compat.h"
 
 #include "miscadmin.h"
+#include "server/entry_walk.h"
 #include "server/fault.h"
 #include "server/files.h"
 #include "server/options.h"
@@ -26,19 +27,11 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/*
- * Copy what a manifest holds out of shared memory.  Caller frees nothing: it
- * is all in the current context.
- */
+/* What of a manifest is one copy under one hold of the lock. */
 static void
-gather_manifest(CkpxManifest *manifest, const CkpxEntry *added,
-				const CkpxEntry *removed, uint32 nremoved)
+gather_head(CkpxManifest *manifest)
 {
-	CkpxEntryStore *store = CkpxShared->store;
-	uint32		n = 0;
-	uint32		nentries;
-	uint32		next_removed = 0;
-	bool		with_added = added != NULL;
+	const CkpxEntryStore *store = CkpxShared->store;
 
 	memset(manifest, 0, sizeof(*manifest));
 	manifest->version = CKPX_MANIFEST_VERSION;
@@ -57,41 +50,63 @@ gather_manifest(CkpxManifest *manifest, const CkpxEntry *added,
 	manifest->epoch = store->epoch;
 	manifest->timeline = store->timeline;
 	manifest->epoch_start = store->epoch_start;
-	nentries = store->nentries;
-	for (uint32 i = 0; i < nentries; i++)
-	{
-		const CkpxEntry *entry = &store->entries[i];
-
-		if (entry->state != CKPX_ENTRY_FINISHED)
-			continue;
-
-		/* Both lists are in the same order. */
-		if (next_removed < nremoved &&
-			entry->kind == removed[next_removed].kind &&
-			entry->epoch == removed[next_removed].epoch &&
-			entry->start_lsn == removed[next_removed].start_lsn &&
-			entry->end_lsn == removed[next_removed].end_lsn)
-		{
-			next_removed++;
-			continue;
-		}
-		if (added != NULL && added->kind == CKPX_KIND_INCREMENTAL &&
-			entry->kind == CKPX_KIND_SEGMENT &&
-			entry->epoch == added->epoch &&
-			entry->end_lsn <= added->end_lsn)
-			continue;
-		manifest->entries[n++] = *entry;
-	}
 	manifest->ngaps = store->ngaps;
 	memcpy(manifest->gaps, store->gaps, sizeof(CkpxGap) * store->ngaps);
 	manifest->npins = CkpxShared->npins;
 	memcpy(manifest->pins, CkpxShared->pins,
 		   sizeof(CkpxPin) * CkpxShared->npins);
 	LWLockRelease(CkpxShared->lock);
+}
+
+/*
+ * Copy what a manifest holds out of shared memory.  Caller frees nothing: it
+ * is all in the current context.
+ *
+ * The entries are copied in turns: a manifest is written within a job, and
+ * meanwhile epoch, gaps and finished entries are the job's own.  Only a cut
+ * that the runner spills may come in; its manifest is asked for after that.
+ */
+static void
+gather_manifest(CkpxManifest *manifest, const CkpxEntry *added,
+				const CkpxEntrySpan *removed, uint32 nremoved)
+{
+	CkpxEntryWalk walk = {0};
+	uint32		n = 0;
+	uint32		next_removed = 0;
+
+	gather_head(manifest);
+	while (ckpx_entry_walk_next(&walk, LW_SHARED))
+	{
+		for (uint32 i = walk.begin; i < walk.end; i++)
+		{
+			const CkpxEntry *entry = ckpx_entry_store_at(CkpxShared->store,
+														 i);
+
+			if (entry->state != CKPX_ENTRY_FINISHED)
+				continue;
+
+			/* Both lists are in the same order. */
+			if (next_removed < nremoved &&
+				entry->kind == removed[next_removed].kind &&
+				entry->epoch == removed[next_removed].epoch &&
+				entry->start_lsn == removed[next_removed].start_lsn &&
+				entry->end_lsn == removed[next_removed].end_lsn)
+			{
+				next_removed++;
+				continue;
+			}
+			if (added != NULL && added->kind == CKPX_KIND_INCREMENTAL &&
+				entry->kind == CKPX_KIND_SEGMENT &&
+				entry->epoch == added->epoch &&
+				entry->end_lsn <= added->end_lsn)
+				continue;
+			manifest->entries[n++] = *entry;
+		}
+	}
 	if (next_removed != nremoved)
 		elog(ERROR, "entry to be removed is not in the store");
 
-	if (with_added)
+	if (added != NULL)
 		manifest->entries[n++] = *added;
 	manifest->nentries = n;
 }
@@ -350,25 +365,21 @@ ckpx_sweep(void)
 }
 
 void
-ckpx_remove_objects(const CkpxEntry *entries, uint32 nentries)
+ckpx_remove_object(const CkpxEntrySpan *span, uint32 nparts)
 {
-	for (uint32 i = 0; i < nentries; i++)
+	for (uint32 part = Max(nparts, 1); part-- > 0;)
 	{
-		const CkpxEntry *entry = &entries[i];
+		char		name[CKPX_NAME_MAX];
 
-		for (uint32 part = Max(entry->nparts, 1); part-- > 0;)
-		{
-			char		name[CKPX_NAME_MAX];
-
-			ckpx_object_name(name, entry->kind, entry->epoch, entry->timeline,
-							 entry->start_lsn, entry->end_lsn, part);
-			remove_one(name);
-		}
+		ckpx_object_name(name, (CkpxEntryKind) span->kind, span->epoch,
+						 span->timeline, span->start_lsn, span->end_lsn, part);
+		remove_one(name);
 	}
 }
 
 static void
-publish(const CkpxEntry *added, const CkpxEntry *removed, uint32 nremoved)
+publish(const CkpxEntry *added, const CkpxEntrySpan *removed,
+		uint32 nremoved)
 {
 	CkpxManifest manifest;
 	CkpxOutput *output;
@@ -377,6 +388,7 @@ publish(const CkpxEntry *added, const CkpxEntry *removed, uint32 nremoved)
 	char		name[CKPX_NAME_MAX];
 	XLogRecPtr	start_lsn;
 	XLogRecPtr	end_lsn;
+	XLogRecPtr	release_lsn;
 	uint64		requested;
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
@@ -395,6 +407,7 @@ publish(const CkpxEntry *added, const CkpxEntry *removed, uint32 nremoved)
 			end_lsn = Max(end_lsn, manifest.entries[i].end_lsn);
 	}
 	ckpx_manifest_name(name, manifest.sequence, start_lsn, end_lsn);
+	release_lsn = ckpx_release_point(&manifest);
 
 	output = ckpx_output_create(name, "manifest");
 	PG_TRY();
@@ -413,7 +426,7 @@ publish(const CkpxEntry *added, const CkpxEntry *removed, uint32 nremoved)
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	CkpxShared->manifest_sequence = manifest.sequence;
 	CkpxShared->manifest_release[1] = CkpxShared->manifest_release[0];
-	CkpxShared->manifest_release[0] = ckpx_release_point(&manifest);
+	CkpxShared->manifest_release[0] = release_lsn;
 	CkpxShared->publish_done = Max(CkpxShared->publish_done, requested);
 	LWLockRelease(CkpxShared->lock);
 	ConditionVariableBroadcast(&CkpxShared->progress);
@@ -434,7 +447,7 @@ ckpx_publish(const CkpxEntry *added)
 }
 
 void
-ckpx_publish_without(const CkpxEntry *removed, uint32 nremoved)
+ckpx_publish_without(const CkpxEntrySpan *removed, uint32 nremoved)
 {
 	publish(NULL, removed, nremoved);
 }

@@ -28,7 +28,8 @@ extern void ckpx_publish(const CkpxEntry *added);
  * Write the next manifest without 'removed', which are entries of the store in
  * its order.  They are the caller's to remove.
  */
-extern void ckpx_publish_without(const CkpxEntry *removed, uint32 nremoved);
+extern void ckpx_publish_without(const CkpxEntrySpan *removed,
+								 uint32 nremoved);
 
 /*
  * Where WAL could be released to if a manifest with these entries were the
@@ -44,9 +45,9 @@ extern XLogRecPtr ckpx_release_point(const CkpxManifest *manifest);
 extern void ckpx_sweep(void);
 
 /*
- * Remove the objects of these entries, which neither of the two newest
- * manifests names any more.  Where nothing else may be removed.
+ * Remove the object of an entry that neither of the two newest manifests
+ * names any more.  Where nothing else may be removed.
  */
-extern void ckpx_remove_objects(const CkpxEntry *entries, uint32 nentries);
+extern void ckpx_remove_object(const CkpxEntrySpan *span, uint32 nparts);
 
 #endif							/* CKPX_PUBLISH_H */

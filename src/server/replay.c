@@ -183,6 +183,7 @@ find_manifest(CkpxManifest *manifest, bool *from_nothing)
 	CkpxNameList list;
 	bool		found = false;
 	uint64		newest_sequence = 0;
+	XLogRecPtr	release;
 	XLogRecPtr	older_release = InvalidXLogRecPtr;
 
 	memset(manifest, 0, sizeof(*manifest));
@@ -236,12 +237,12 @@ find_manifest(CkpxManifest *manifest, bool *from_nothing)
 	if (CkpxShared->keep_files)
 		ckpx_replay_adopt(manifest, !found);
 
+	release = found ? ckpx_release_point(manifest) : InvalidXLogRecPtr;
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	CkpxShared->manifest_sequence = Max(newest_sequence, manifest->sequence);
 	CkpxShared->keep_sequence = CkpxShared->keep_files ?
 		CkpxShared->manifest_sequence : 0;
-	CkpxShared->manifest_release[0] = found ?
-		ckpx_release_point(manifest) : InvalidXLogRecPtr;
+	CkpxShared->manifest_release[0] = release;
 	CkpxShared->manifest_release[1] = CkpxShared->keep_files ?
 		InvalidXLogRecPtr : older_release;
 	LWLockRelease(CkpxShared->lock);
@@ -304,12 +305,13 @@ load_backup(CkpxBoot *boot, XLogRecPtr chain_end)
 	bool		found = false;
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	for (uint32 i = 0; i < store->nentries; i++)
+	for (uint32 i = ckpx_entry_store_ending_after(store, store->epoch,
+												  chain_end);
+		 i < store->nentries; i++)
 	{
-		CkpxEntry  *entry = &store->entries[i];
+		CkpxEntry  *entry = ckpx_entry_store_at(store, i);
 
-		if (entry->kind != CKPX_KIND_BACKUP || entry->epoch != store->epoch ||
-			entry->start_lsn != chain_end)
+		if (entry->kind != CKPX_KIND_BACKUP || entry->start_lsn != chain_end)
 			continue;
 		memset(&entry->last_record, 0, sizeof(entry->last_record));
 		entry->truncate_lsn = InvalidXLogRecPtr;
@@ -568,17 +570,19 @@ ckpx_replay_load(CkpxBoot *boot)
 			warn_damaged(problem);
 	}
 
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	/* Not in one go: others wait for the lock, if not for the history. */
 	for (uint32 i = 0; i < manifest.nentries; i++)
 	{
 		const CkpxEntry *entry = &manifest.entries[i];
 
-		if (!damaged[i] && entry->kind != CKPX_KIND_SEGMENT &&
-			ckpx_entry_store_load(store, entry) == CKPX_STORE_OK &&
+		if (damaged[i] || entry->kind == CKPX_KIND_SEGMENT)
+			continue;
+		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+		if (ckpx_entry_store_load(store, entry) == CKPX_STORE_OK &&
 			entry->kind == CKPX_KIND_INCREMENTAL)
 			nincrementals++;
+		LWLockRelease(CkpxShared->lock);
 	}
-	LWLockRelease(CkpxShared->lock);
 
 	find_end(boot, &manifest, damaged);
 	chain_end = boot->known_end;

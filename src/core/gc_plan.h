@@ -1,0 +1,65 @@
+/*-------------------------------------------------------------------------
+ *
+ * gc_plan.h
+ *		Which entries of the history may go: the rules of garbage collection.
+ *
+ * The rules are explained in server/gc_job.c.  They look at a copy of what
+ * they need of each entry, 80 bytes of several hundred, so that the caller can
+ * gather it in pieces; and at the head of a store: epochs and gaps.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CKPX_GC_PLAN_H
+#define CKPX_GC_PLAN_H
+
+#include "core/entry_store.h"
+#include "core/manifest.h"
+
+typedef struct CkpxGcEntry
+{
+	CkpxEntrySpan span;
+	int64		created_at;
+	int64		finished_at;
+	uint32		nparts;
+	bool		post_pending;
+
+	/* the plan */
+	bool		goes;
+	bool		lost;			/* it goes for good, before its time */
+	XLogRecPtr	kept_from;		/* for the plan itself: where the incrementals
+								 * that stay begin, from this entry on */
+} CkpxGcEntry;
+
+typedef struct CkpxGcRules
+{
+	XLogRecPtr	upto;			/* only what ends here or before; Invalid: all */
+	bool		ignore_age;
+	bool		ignore_commands;
+	uint32		closed_upto;	/* in this epoch and older ones also what lies
+								 * behind a gap; 0: not before its time */
+	int64		now;			/* TimestampTz */
+	int64		keep_time;		/* microseconds */
+} CkpxGcRules;
+
+typedef struct CkpxGcHistory
+{
+	const CkpxEntryStore *head; /* of its entries nothing is used */
+	XLogRecPtr	stretch;		/* ckpx_entry_store_stretch_start() */
+	XLogRecPtr	checkpointed;	/* ckpx_entry_store_checkpointed() */
+	const CkpxPin *pins;
+	uint32		npins;
+} CkpxGcHistory;
+
+/* What is looked at in 'entry' of the store. */
+extern void ckpx_gc_describe(CkpxGcEntry *gc, const CkpxEntry *entry);
+
+/*
+ * Say of each of the entries, which are in the order of the store, whether it
+ * goes.  Returns how many steps that took, which grows with their number and
+ * hardly faster.
+ */
+extern uint64 ckpx_gc_plan(CkpxGcEntry *entries, uint32 nentries,
+						   const CkpxGcHistory *history,
+						   const CkpxGcRules *rules);
+
+#endif							/* CKPX_GC_PLAN_H */

@@ -1,0 +1,174 @@
+/*-------------------------------------------------------------------------
+ *
+ * gc_model.c
+ *		The rules of garbage collection, written down as plainly as possible.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "gc_model.h"
+
+/* Up to where what an epoch knew is still true; 0: it answers nothing. */
+static XLogRecPtr
+limit_of(const CkpxEntryStore *store, uint32 epoch)
+{
+	XLogRecPtr	limit = PG_UINT64_MAX;
+
+	for (uint32 later = epoch + 1; later <= store->epoch; later++)
+	{
+		const CkpxGap *closing = NULL;
+
+		for (uint32 i = 0; i < store->ngaps; i++)
+		{
+			if (!store->gaps[i].damaged && store->gaps[i].epoch == later)
+				closing = &store->gaps[i];
+		}
+		if (closing == NULL)
+			return 0;
+		limit = Min(limit, Min(closing->from_lsn, closing->to_lsn));
+	}
+	return limit;
+}
+
+bool
+gc_model_is_covered(const CkpxEntryStore *store, const CkpxEntry *entry)
+{
+	XLogRecPtr	limit = limit_of(store, entry->epoch);
+
+	if (entry->state != CKPX_ENTRY_FINISHED ||
+		(entry->kind != CKPX_KIND_INCREMENTAL &&
+		 entry->kind != CKPX_KIND_GLOBAL))
+		return false;
+	for (uint32 i = 0; i < store->nentries; i++)
+	{
+		const CkpxEntry *other = ckpx_entry_store_at(store, i);
+
+		if (other->kind == CKPX_KIND_GLOBAL &&
+			other->state == CKPX_ENTRY_FINISHED &&
+			other->epoch == entry->epoch && other->end_lsn <= limit &&
+			other->start_lsn <= entry->start_lsn &&
+			(entry->kind == CKPX_KIND_INCREMENTAL ?
+			 other->end_lsn >= entry->end_lsn :
+			 other->end_lsn > entry->end_lsn))
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_pinned(const CkpxGcHistory *history, const CkpxEntry *entry, int64 now)
+{
+	for (uint32 i = 0; i < history->npins; i++)
+	{
+		const CkpxPin *pin = &history->pins[i];
+		bool		expired = pin->expires_at != 0 && pin->expires_at <= now;
+		bool		newer = entry->kind == CKPX_KIND_GLOBAL &&
+			entry->finished_at > pin->created_at;
+
+		if (!expired && !newer && entry->end_lsn > pin->lsn)
+			return true;
+	}
+	return false;
+}
+
+/* Since when no global can cover the entry; -1: one can. */
+static int64
+closed_since(const CkpxEntryStore *store, const CkpxGcHistory *history,
+			 const CkpxEntry *entry)
+{
+	int64		since = PG_INT64_MAX;
+
+	if (entry->epoch == store->epoch &&
+		(entry->end_lsn > history->stretch ||
+		 history->stretch == store->epoch_start))
+		return -1;
+	if (entry->epoch != store->epoch)
+	{
+		since = 0;
+		for (uint32 i = store->ngaps; i-- > 0;)
+		{
+			const CkpxGap *gap = &store->gaps[i];
+
+			if (!gap->damaged && gap->epoch > entry->epoch)
+				since = gap->epoch == entry->epoch + 1 ? gap->detected_at : 0;
+		}
+	}
+	for (uint32 i = 0; i < store->ngaps; i++)
+	{
+		const CkpxGap *gap = &store->gaps[i];
+
+		if (gap->damaged && gap->epoch == entry->epoch &&
+			gap->from_lsn >= entry->end_lsn)
+			since = Min(since, gap->detected_at);
+	}
+	return since == PG_INT64_MAX ? 0 : since;
+}
+
+/* Do all incrementals that overlap the backup go? */
+static bool
+backup_may_go(const CkpxEntryStore *store, const CkpxGcHistory *history,
+			  const CkpxEntry *backup, const bool *goes)
+{
+	if (backup->epoch != store->epoch ||
+		history->checkpointed < backup->end_lsn)
+		return false;
+	for (uint32 i = 0; i < store->nentries; i++)
+	{
+		const CkpxEntry *entry = ckpx_entry_store_at(store, i);
+
+		if (entry->kind == CKPX_KIND_INCREMENTAL &&
+			entry->epoch == backup->epoch && !goes[i] &&
+			entry->start_lsn < backup->end_lsn &&
+			entry->end_lsn > backup->start_lsn)
+			return false;
+	}
+	return true;
+}
+
+static bool
+may_go(const CkpxEntryStore *store, const CkpxGcHistory *history,
+	   const CkpxEntry *entry, const CkpxGcRules *rules, const bool *goes,
+	   bool *lost)
+{
+	int64		since = closed_since(store, history, entry);
+
+	if (entry->state != CKPX_ENTRY_FINISHED)
+		return false;
+	if (since >= 0 && entry->kind == CKPX_KIND_SEGMENT)
+		return entry->epoch != store->epoch;
+	if (since >= 0 && rules->now - since >= rules->keep_time)
+		return true;
+	if (since >= 0 && entry->epoch <= rules->closed_upto)
+		return *lost = true;
+	if (!gc_model_is_covered(store, entry) &&
+		!(entry->kind == CKPX_KIND_BACKUP &&
+		  backup_may_go(store, history, entry, goes)))
+		return false;
+	return rules->ignore_age ||
+		rules->now - entry->created_at >= rules->keep_time;
+}
+
+void
+gc_model_plan(const CkpxEntryStore *store, const CkpxGcHistory *history,
+			  const CkpxGcRules *rules, bool *goes, bool *lost)
+{
+	memset(goes, 0, store->nentries * sizeof(bool));
+	memset(lost, 0, store->nentries * sizeof(bool));
+	for (int backups = 0; backups < 2; backups++)
+	{
+		for (uint32 i = 0; i < store->nentries; i++)
+		{
+			const CkpxEntry *entry = ckpx_entry_store_at(store, i);
+			bool		loss = false;
+
+			if ((entry->kind == CKPX_KIND_BACKUP) != (backups == 1) ||
+				(rules->upto != InvalidXLogRecPtr &&
+				 entry->end_lsn > rules->upto) ||
+				!may_go(store, history, entry, rules, goes, &loss) ||
+				is_pinned(history, entry, rules->now) ||
+				(entry->post_pending && !rules->ignore_commands))
+				continue;
+			goes[i] = true;
+			lost[i] = loss;
+		}
+	}
+}
