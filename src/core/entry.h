@@ -63,8 +63,9 @@ typedef struct CkpxEntry
 	uint64		nxacts;			/* transactions that ended in it */
 	uint64		wal_bytes;
 	XLogRecPtr	last_change_lsn;	/* start of the last record in it that
-									 * changed a block; InvalidXLogRecPtr: no
-									 * block changed */
+									 * changed a block, or where the page of a
+									 * sequence may have changed without one;
+									 * InvalidXLogRecPtr: no block changed */
 	uint8		custom_rmgrs[CKPX_RMGR_BITMAP_BYTES];
 
 	/* while it is pending */

@@ -4,7 +4,8 @@
  *		How far changes are on disk, and having the flusher bring it further.
  *
  * durable_lsn says: every change of the present epoch whose record starts
- * before it is on disk.  It moves for one of these reasons, and never back:
+ * before it is on disk; a change without a record, as a sequence's page has
+ * them, counts as one at the position that WAL had then.  It moves for one of these reasons, and never back:
  *
  *	- PostgreSQL completed a checkpoint, on a standby a restartpoint: its redo
  *	  point.  pg_control tells, and is written after all pages were synced.

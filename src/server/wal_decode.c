@@ -22,7 +22,9 @@
  *   its record until a checkpoint record with a later redo point has come by,
  *   a sequence may change without any record: it is in every tree until then,
  *   that of the checkpoint record included, for the change may have happened
- *   right before it.
+ *   right before it.  Such a change has no LSN of its own: it counts as made
+ *   right before the end of each cut that the sequence is carried over, and
+ *   right before the redo point that ends this.
  *
  * Free space maps are not tracked: they are hints and never complete.
  *
@@ -87,6 +89,7 @@ begin_tree(CkpxWalDecoder *decoder)
 	decoder->nxacts = 0;
 	decoder->nrecords = 0;
 	decoder->last_change_lsn = InvalidXLogRecPtr;
+	decoder->unlogged_upto = InvalidXLogRecPtr;
 	memset(decoder->custom_rmgrs, 0, sizeof(decoder->custom_rmgrs));
 	decoder->ncheckpoints = 0;
 	decoder->max_checkpoints = 0;
@@ -131,7 +134,11 @@ ckpx_wal_decoder_take(CkpxWalDecoder *decoder, MemoryContext parent,
 
 		relation = ckpx_dirty_tree_mark(decoder->tree, &sequence->key, 0);
 		relation->flags |= CKPX_REL_SEQUENCE;
+		decoder->unlogged_upto = cut->end_lsn;
 	}
+	if (decoder->unlogged_upto > cut->start_lsn)
+		decoder->last_change_lsn = Max(decoder->last_change_lsn,
+									   decoder->unlogged_upto - 1);
 
 	cut->tree = decoder->tree;
 	cut->appended = decoder->appended;
@@ -245,9 +252,11 @@ settle_sequences(CkpxWalDecoder *decoder, XLogRecPtr redo)
 	hash_seq_init(&scan, decoder->sequences);
 	while ((sequence = hash_seq_search(&scan)) != NULL)
 	{
-		if (sequence->last_lsn < redo)
-			(void) hash_search(decoder->sequences, &sequence->key,
-							   HASH_REMOVE, NULL);
+		if (sequence->last_lsn >= redo)
+			continue;
+		(void) hash_search(decoder->sequences, &sequence->key, HASH_REMOVE,
+						   NULL);
+		decoder->unlogged_upto = Max(decoder->unlogged_upto, redo);
 	}
 }
 

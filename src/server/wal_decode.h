@@ -39,6 +39,8 @@ typedef struct CkpxWalDecoder
 	uint64		nxacts;
 	uint64		nrecords;
 	XLogRecPtr	last_change_lsn;
+	XLogRecPtr	unlogged_upto;	/* pages of sequences may have changed without
+								 * a record until here; Invalid: none did */
 	uint8		custom_rmgrs[CKPX_RMGR_BITMAP_BYTES];
 	uint32		ncheckpoints;
 	uint32		max_checkpoints;
@@ -70,9 +72,8 @@ extern void ckpx_wal_decoder_add_sequence(CkpxWalDecoder *decoder,
 										  XLogRecPtr lsn);
 
 /*
- * Complete the tree and hand it over with the counters (the position in
- * 'cut' is not touched); begin a new one.  The context's new parent is
- * 'parent'.
+ * Complete the tree and hand it over with the counters; begin a new one.  The
+ * range of 'cut' is set already.  The context's new parent is 'parent'.
  */
 extern void ckpx_wal_decoder_take(CkpxWalDecoder *decoder,
 								  MemoryContext parent, CkpxWalCut *cut);

@@ -475,9 +475,9 @@ ckpx_wal_source_memory(const CkpxWalSource *source)
 void
 ckpx_wal_source_cut(CkpxWalSource *source, CkpxWalCut *cut)
 {
-	ckpx_wal_decoder_take(source->decoder, source->parent, cut);
 	cut->start_lsn = source->cut_start;
 	cut->end_lsn = source->position;
+	ckpx_wal_decoder_take(source->decoder, source->parent, cut);
 	cut->timeline = source->timeline;
 	cut->wal_bytes = source->position - source->cut_start;
 	cut->last_record = source->last_record;

@@ -87,7 +87,9 @@ typedef struct CkpxWalCut
 	uint64		nrecords;
 	uint64		wal_bytes;		/* end_lsn - start_lsn */
 	XLogRecPtr	last_change_lsn;	/* start of the last record that changed a
-									 * block, or Invalid */
+									 * block, or where the page of a sequence
+									 * may have changed without one; or
+									 * Invalid */
 	CkpxRecordMark last_record; /* the last record decoded (of an earlier cut,
 								 * if this one is empty), and its run */
 	uint8		custom_rmgrs[CKPX_RMGR_BITMAP_BYTES];	/* ids >= 128 seen */

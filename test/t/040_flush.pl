@@ -106,6 +106,45 @@ sql('SELECT ckpx_checkpoint()');
 is(dirty('t'), 0, 'a checkpoint of ckpx flushed its range');
 is(checkpoints(), $checkpoints, 'without a checkpoint of PostgreSQL');
 
+# ---- a sequence changes its page without WAL, in ranges that do not name it
+
+sub sequence_is_on_disk
+{
+	return sql(q{SELECT get_raw_page('q', 0) = pg_read_binary_file(pg_relation_filepath('q'))});
+}
+
+# Values without a record, and a record that changes no block behind them.
+sub next_values
+{
+	$start = wal_position($node);
+	my @values = map { sql(q{SELECT nextval('q')}) } 1 .. 3;
+	$end = wal_position($node);
+	return $values[-1];
+}
+
+sql(q{CREATE EXTENSION pageinspect; CREATE SEQUENCE q; SELECT nextval('q')});
+sql('SELECT ckpx_checkpoint()');
+is(sequence_is_on_disk(), 't', 'a sequence is on disk');
+
+# The second time the range has no other change: catalogs are pruned when they
+# are first read.
+foreach my $round (1 .. 2)
+{
+	is(next_values(), 3 * $round + 1, 'a sequence goes on without WAL');
+	is(sequence_is_on_disk(), 'f', 'in its buffer only');
+	sql("SELECT ckpx_wait_collected('$end')");
+	is(sql("SELECT ckpx_is_flushed('$start', '$end')"), 'f', 'which is not flushed');
+	sql('SELECT ckpx_checkpoint()');
+	is(sql("SELECT blocks @> 0::bigint FROM ckpx_changed_blocks('$start', '$end', 'q')"), 't',
+		'a finished entry names it');
+	is(sequence_is_on_disk(), 't', 'and it is on disk');
+	is(sql("SELECT ckpx_is_flushed('$start', '$end')"), 't', 'which is flushed');
+}
+next_values();
+is(sql('SELECT flushed FROM ckpx_flush()'), 't', 'flushing such a range');
+is(sequence_is_on_disk(), 't', 'leaves it on disk');
+is(checkpoints(), $checkpoints, 'without a checkpoint of PostgreSQL');
+
 # ---- sync comes before the claim
 
 sql(q{UPDATE t SET v = 'b'});
@@ -324,9 +363,22 @@ wait_for_sql($node, 'SHOW ckpx.flush', 'off');
 $checkpoints = checkpoints();
 sql(q{UPDATE t SET v = 'i'});
 sql('SELECT ckpx_checkpoint()');
-ok(checkpoints() > $checkpoints, 'with ckpx.flush off a checkpoint of PostgreSQL is asked for');
+ok(wait_until(sub { checkpoints() > $checkpoints }, 'PostgreSQL made a checkpoint'),
+	'with ckpx.flush off a checkpoint of PostgreSQL is asked for');
 sql(q{UPDATE t SET v = 'j'});
 is(sql(q{SELECT flushed FROM ckpx_flush_table('t')}), 't', 'a flush that is asked for is made');
+
+# Only the first checkpoint finds a sequence that may change without WAL.
+sql(q{SELECT setval('q', 100); SELECT nextval('q')});
+next_values();
+$checkpoints = checkpoints();
+sql('SELECT ckpx_checkpoint()');
+is(sequence_is_on_disk(), 't', 'a sequence that changed without WAL is on disk');
+wait_until(sub { checkpoints() > $checkpoints }, 'PostgreSQL made a checkpoint for it');
+$checkpoints = checkpoints();
+wal_position($node);
+sql('SELECT ckpx_checkpoint()') for 1 .. 3;
+is(checkpoints(), $checkpoints, 'and that is the last one needed');
 
 # ---- a crash right after the claim
 
