@@ -51,12 +51,13 @@ PG_FUNCTION_INFO_V1(ckpx_changed_files);
  * Each of these has the same contents in every copy of this cluster, on
  * whatever host.  What belongs to one server stays out, a copy has its own:
  * configuration (ALTER SYSTEM's, too: a standby has its primary_conninfo
- * there), signal files, backup_label, postmaster.pid and .opts, the store of
- * ckpx.  So does what PostgreSQL makes anew at a start (pg_subtrans, pg_notify,
- * pg_serial, pg_snapshots, pg_dynshmem, pg_stat, pg_stat_tmp, pgsql_tmp,
- * pg_internal.init, temporary and unlogged relations but for init forks, which
- * the map has), pg_replslot, and pg_wal: what a copy needs of it depends on
- * how it is made.  docs/incremental-copy.md goes through all of them.
+ * there), signal files, backup_label, postmaster.pid and .opts, pg_replslot,
+ * the store of ckpx.  So does what PostgreSQL removes or makes anew at a start
+ * (pg_subtrans, pg_notify, pg_serial, pg_snapshots, pg_dynshmem, pg_stat,
+ * pg_stat_tmp, pgsql_tmp, pg_internal.init, temporary relations, and unlogged
+ * ones but for their init forks, which the map has), and pg_wal: what a copy
+ * needs of it depends on how it is made.  docs/incremental-copy.md goes
+ * through all of them.
  */
 static const char *const always_whole[] = {
 	"PG_VERSION",
