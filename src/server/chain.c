@@ -133,13 +133,28 @@ restore_state(CkpxRunner *runner, const CkpxEntry *last)
 	CkpxRelationView view;
 	const CkpxObjectHeader *header;
 	bool		complete;
+	bool		told = true;
 
 	file = ckpx_object_file_open(last, false);
 	header = ckpx_object_file_header(file);
+
+	/* A segment has no list, and an incremental's may be cut off. */
+	complete = last->kind == CKPX_KIND_INCREMENTAL &&
+		header->nopen_xacts == last->open_xacts;
 	for (uint32 i = 0; i < header->nopen_xacts; i++)
-		ckpx_wal_source_add_open_xact(runner->source,
-									  header->open_xacts[i].xid,
-									  header->open_xacts[i].first_lsn);
+	{
+		const CkpxOpenXact *xact = &header->open_xacts[i];
+
+		if (TransactionIdIsValid(xact->xid))
+			ckpx_wal_source_add_open_xact(runner->source, xact->xid,
+										  xact->first_lsn);
+		else
+			complete = false;
+		if (XLogRecPtrIsInvalid(xact->first_lsn))
+			told = false;
+	}
+	if (complete)
+		ckpx_wal_source_set_complete(runner->source);
 
 	LWLockAcquire(CkpxShared->xid_lock, LW_EXCLUSIVE);
 	if (CkpxShared->xid_lsn->known_from == PG_UINT64_MAX)
@@ -147,18 +162,19 @@ restore_state(CkpxRunner *runner, const CkpxEntry *last)
 		/*
 		 * The server has started anew.  A transaction from before that is
 		 * still open only if it is prepared (on a standby: running on the
-		 * primary), and the object lists those, unless its list was cut off
-		 * or it is a segment, which has none.
+		 * primary), and a complete list has those.  One that wrote before
+		 * tracking began is a reason to give no answer.
 		 */
-		complete = last->kind == CKPX_KIND_INCREMENTAL &&
-			header->nopen_xacts == last->open_xacts;
-		ckpx_xid_lsn_reset(CkpxShared->xid_lsn, complete ? 0 :
+		ckpx_xid_lsn_reset(CkpxShared->xid_lsn, complete && told ? 0 :
 						   U64FromFullTransactionId(ReadNextFullTransactionId()));
 	}
 	LWLockRelease(CkpxShared->xid_lock);
 	for (uint32 i = 0; i < header->nopen_xacts; i++)
-		note_first_record(header->open_xacts[i].xid,
-						  header->open_xacts[i].first_lsn);
+	{
+		if (!XLogRecPtrIsInvalid(header->open_xacts[i].first_lsn))
+			note_first_record(header->open_xacts[i].xid,
+							  header->open_xacts[i].first_lsn);
+	}
 
 	while (ckpx_object_file_next(file, &view))
 	{

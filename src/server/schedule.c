@@ -241,7 +241,7 @@ is_committed(CkpxRunner *runner, const CkpxEntry *entry, char *waiting,
  */
 static void
 hand_over(CkpxRunner *runner, const CkpxEntry *entry,
-		  const CkpxOpenXact *xacts, uint32 nxacts,
+		  const CkpxOpenXact *xacts, uint32 nxacts, bool others,
 		  const CkpxRelKey *keys, uint32 nkeys)
 {
 	uint32		n = 0;
@@ -255,6 +255,14 @@ hand_over(CkpxRunner *runner, const CkpxEntry *entry,
 			continue;
 		if (n < CKPX_JOB_LIST)
 			CkpxShared->open_xacts[n] = xacts[i];
+		n++;
+	}
+
+	/* One without an xid stands for those that nothing has told of yet. */
+	if (others)
+	{
+		if (n < CKPX_JOB_LIST)
+			memset(&CkpxShared->open_xacts[n], 0, sizeof(CkpxOpenXact));
 		n++;
 	}
 	CkpxShared->nopen_xacts = n;
@@ -334,6 +342,7 @@ maybe_start(CkpxRunner *runner, const CkpxEntry *pending)
 {
 	char		waiting[64] = "";
 	bool		durable;
+	bool		committed;
 	XLogRecPtr	synced_lsn;
 	CkpxEntry  *entry;
 	CkpxOpenXact *xacts;
@@ -346,8 +355,8 @@ maybe_start(CkpxRunner *runner, const CkpxEntry *pending)
 
 	/* Blocks can be written while transactions go on. */
 	durable = is_durable(runner, pending, waiting, sizeof(waiting));
-	if (!is_committed(runner, pending, waiting, sizeof(waiting)) &&
-		ckpx_commit_wait > 0 && pending->clock_ms != 0 &&
+	committed = is_committed(runner, pending, waiting, sizeof(waiting));
+	if (!committed && ckpx_commit_wait > 0 && pending->clock_ms != 0 &&
 		ckpx_clock_ms() - pending->clock_ms < (uint64) ckpx_commit_wait)
 		goto wait;
 	if (!durable)
@@ -367,7 +376,8 @@ maybe_start(CkpxRunner *runner, const CkpxEntry *pending)
 		ckpx_entry_transition(entry, CKPX_EVENT_START))
 	{
 		entry->waiting_for[0] = '\0';
-		hand_over(runner, entry, xacts, nxacts, keys, nkeys);
+		hand_over(runner, entry, xacts, nxacts, !committed && !complete,
+				  keys, nkeys);
 		ticket.kind = entry->kind;
 		ticket.epoch = entry->epoch;
 		ticket.start_lsn = entry->start_lsn;

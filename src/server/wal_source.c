@@ -336,6 +336,12 @@ ckpx_wal_source_add_open_xact(CkpxWalSource *source, TransactionId xid,
 }
 
 void
+ckpx_wal_source_set_complete(CkpxWalSource *source)
+{
+	source->decoder->xacts->complete = true;
+}
+
+void
 ckpx_wal_source_add_undurable(CkpxWalSource *source, const CkpxRelKey *key)
 {
 	ckpx_wal_xacts_add_undurable(source->decoder->xacts, key);

@@ -152,6 +152,9 @@ extern void ckpx_wal_source_add_open_xact(CkpxWalSource *source,
 extern void ckpx_wal_source_add_undurable(CkpxWalSource *source,
 										  const CkpxRelKey *key);
 
+/* Those transactions are all that were open. */
+extern void ckpx_wal_source_set_complete(CkpxWalSource *source);
+
 /*
  * Decode until caught up, 'upto' (Invalid: no bound) is reached or passed, or
  * 'max_bytes' of WAL are read (0: no bound).  Handles interrupts all along.

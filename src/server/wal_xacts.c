@@ -186,10 +186,15 @@ void
 ckpx_wal_xacts_first(CkpxWalXacts *xacts, TransactionId xid, XLogRecPtr lsn)
 {
 	bool		isnew;
+	OpenXact   *xact = get_xact(xacts, xid, lsn, &isnew);
 
-	(void) get_xact(xacts, xid, lsn, &isnew);
 	xacts->recent[xid % CKPX_RECENT_XIDS] = xid;
-	if (isnew && xacts->callback != NULL)
+
+	/*
+	 * What a RUNNING_XACTS record named may not have written before.
+	 */
+	if ((isnew || XLogRecPtrIsInvalid(xact->first_lsn)) &&
+		xacts->callback != NULL)
 		xacts->callback(xid, lsn);
 }
 

@@ -8,6 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use CkpxTest;
+use File::Path 'rmtree';
 use Test::More;
 
 my $node = new_node('sync_point', conf => "max_prepared_transactions = 20\n");
@@ -115,6 +116,48 @@ for my $how (qw(restart crash))
 $node->safe_psql('postgres', q{COMMIT PREPARED 'p15'});
 sql_becomes($node, 'SELECT ckpx_sync_point() IS NOT NULL',
 	't', 'once it has ended there is an answer again');
+
+# -- one that has its xid, and no record, when the runner begins to read
+$node->safe_psql('postgres', 'ALTER SYSTEM SET ckpx.commit_wait = 0; SELECT pg_reload_conf()');
+my $writer = session($node);
+ask($writer, 'BEGIN');
+ask($writer, 'SELECT pg_current_xact_id()');
+$node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
+my $runner = $node->safe_psql('postgres',
+	q{SELECT pid FROM ckpx_workers WHERE name = 'runner' AND pg_terminate_backend(pid)});
+wait_for_sql($node, "SELECT pid <> $runner FROM ckpx_workers WHERE name = 'runner'");
+$node->safe_psql('postgres',
+	'CHECKPOINT; SELECT ckpx_wait_collected(pg_current_wal_insert_lsn())');
+ask($writer, 'DELETE FROM t WHERE a = 21');
+$node->safe_psql('postgres', 'SELECT ckpx_wait_collected(pg_current_wal_insert_lsn())');
+($sync) = consume();
+ask($writer, 'COMMIT');
+end_session($writer);
+is(is_changed($sync, 21), 't', 'a transaction that the runner heard of before its first record');
+
+# -- from before tracking began, known by name or not at all, and a restart:
+# it can have changed what no map tells of
+for my $how (qw(named unnamed))
+{
+	my $a = $how eq 'named' ? 23 : 25;
+
+	$node->safe_psql('postgres',
+		"BEGIN; DELETE FROM t WHERE a = $a; PREPARE TRANSACTION 'before'");
+	$node->stop;
+	rmtree($node->data_dir . '/pg_replslot/ckpx');
+	$node->start;
+	wait_for_sql($node, "SELECT reason ~ 'slot' FROM ckpx_gaps ORDER BY epoch DESC LIMIT 1");
+	$node->safe_psql('postgres', 'CHECKPOINT') if $how eq 'named';
+	$node->safe_psql('postgres', 'SELECT ckpx_wait_collected(pg_current_wal_insert_lsn())');
+	$node->safe_psql('postgres', "DELETE FROM t WHERE a = $a + 1; SELECT ckpx_checkpoint()");
+	$node->restart;
+	wait_for_sql($node, 'SELECT ckpx_wait_collected(pg_current_wal_insert_lsn())');
+	like(($node->psql('postgres', 'SELECT ckpx_sync_point()'))[2],
+		qr/no sync point is known/, "a transaction from before tracking, $how: refused");
+	$node->safe_psql('postgres', q{COMMIT PREPARED 'before'});
+	sql_becomes($node, 'SELECT ckpx_sync_point() IS NOT NULL',
+		't', "a transaction from before tracking, $how: until it has ended");
+}
 
 $node->stop;
 done_testing();
