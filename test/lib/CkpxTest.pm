@@ -41,7 +41,7 @@ our @EXPORT = qw(
   wait_for_sql wait_until sql_becomes comes_true crash crash_and_restart
   wal_position changed_blocks cold_copy
   decoded_blocks wal_summaries missing_by_summary
-  missing_by_page_lsn missing_by_waldump missing_by_cold_copies
+  waldump_command missing_by_page_lsn missing_by_waldump missing_by_cold_copies
   is_covered covers_all_oracles
   session ask end_session start_strace
   change_byte
@@ -485,6 +485,26 @@ sub missing_by_page_lsn
 	return page_lsn_oracle($node->data_dir, $start, $end, $map);
 }
 
+=head2 waldump_command($node, $start, $timeline, @options)
+
+A pg_waldump that reads from an LSN on, as a list; with no end among the options,
+to the end of that segment.  It is told the segment's name: left to itself it
+takes the size of segments from any file, which may be one that is still empty.
+
+=cut
+
+sub waldump_command
+{
+	my ($node, $start, $timeline, @options) = @_;
+	my $folder = $node->data_dir . '/pg_wal';
+	my ($any) = grep { /^[0-9A-F]{24}$/ } slurp_dir($folder);
+	my $size = -s "$folder/$any";
+	my ($high, $low) = map { hex } split m{/}, $start;
+	my $segment = sprintf '%08X%08X%08X', $timeline, $high, int($low / $size);
+
+	return ('pg_waldump', @options, '-p', $folder, '-s', $start, $segment);
+}
+
 =head2 missing_by_waldump($node, $start, $end, $map, %options)
 
 CkpxOracle's waldump_oracle over this server's WAL.  Options: from => where to
@@ -496,11 +516,8 @@ waldump_oracle takes.
 sub missing_by_waldump
 {
 	my ($node, $start, $end, $map, %options) = @_;
-	my @command = (
-		'pg_waldump', '-p', $node->data_dir . '/pg_wal',
-		'-s', $options{from} // $start,
-		'-e', $end);
-	push @command, '-t', $options{timeline} if $options{timeline};
+	my @command = waldump_command($node, $options{from} // $start,
+		$options{timeline} // 1, '-e', $end);
 
 	# The map may cost seconds to make; the dump is read as it comes.
 	open(my $pipe, '-|', @command) or croak "could not run @command: $!";

@@ -38,12 +38,9 @@ sub replace
 sub wal_from
 {
 	my ($lsn, @options) = @_;
-	my ($out, $err) = run_command(
-		[
-			'pg_waldump', @options, '-p', $node->data_dir . '/pg_wal',
-			'-s', $lsn
-		]);
+	my ($out, $err) = run_command([ waldump_command($node, $lsn, 1, @options) ]);
 
+	die $err if $err ne '';
 	return $out;
 }
 

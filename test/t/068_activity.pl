@@ -30,10 +30,7 @@ sub dumped_checkpoints
 	my ($stdout, $stderr);
 
 	run_command_ok(
-		[
-			'pg_waldump', '-p', $node->data_dir . '/pg_wal',
-			'-s', $start, '-e', $end, '-r', 'XLOG'
-		],
+		[ waldump_command($node, $start, 1, '-e', $end, '-r', 'XLOG') ],
 		\$stdout, \$stderr);
 	return join "\n",
 	  map {
