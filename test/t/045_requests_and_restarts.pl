@@ -271,6 +271,7 @@ my $uninstall = begin_call('SELECT ckpx_uninstall(true) IS NOT NULL');
 wait_for_sql($node,
 	"SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = 'uninstall-files'");
 end_worker($node, 'runner');
+remove_fault($node, 'uninstall-files');
 is(end_call($uninstall, 'uninstall'),
 	't', 'uninstalling goes on when the runner ends in the middle');
 ok(!-e $node->data_dir . '/ckpx', 'and comes to its end');
