@@ -36,7 +36,6 @@
 #include "libpq/pqsignal.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "server/entry_walk.h"
 #include "server/fault.h"
 #include "server/job.h"
@@ -45,7 +44,6 @@
 #include "server/workers.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 #define CKPX_OBSERVER_IDLE_MS	10000
 #define CKPX_COMMAND_POLL_MS	1000	/* if SIGCHLD should get lost */
@@ -240,11 +238,7 @@ run_command(const char *command)
 					(errcode(ERRCODE_SYSTEM_ERROR),
 					 errmsg("could not wait for the post command: %m")));
 		}
-		(void) WaitLatch(MyLatch,
-						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 CKPX_COMMAND_POLL_MS, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		ckpx_worker_wait(CKPX_COMMAND_POLL_MS);
 	}
 	command_group = 0;
 	return status;

@@ -47,6 +47,12 @@
 
 static CkpxWorkerId my_worker;
 
+/*
+ * The latch was set while a step waited for something of its own, and the step
+ * may have looked before at what it was set for.
+ */
+static bool woken;
+
 /* What came of the registration; only the postmaster knows. */
 static bool is_registered[CKPX_NWORKERS];
 static int	worker_processes_needed = 0;
@@ -195,9 +201,13 @@ ckpx_worker_interrupts(void)
 void
 ckpx_worker_wait(long timeout_ms)
 {
-	(void) WaitLatch(MyLatch,
-					 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 timeout_ms, PG_WAIT_EXTENSION);
+	int			events;
+
+	events = WaitLatch(MyLatch,
+					   WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					   timeout_ms, PG_WAIT_EXTENSION);
+	if (events & WL_LATCH_SET)
+		woken = true;
 	ResetLatch(MyLatch);
 	ckpx_worker_interrupts();
 }
@@ -350,11 +360,12 @@ worker_main(CkpxWorkerId worker, bool connected, long (*step) (void))
 			ckpx_smgr_forget_all();
 		}
 
+		woken = false;
 		MemoryContextSwitchTo(context);
 		wait_ms = step();
 		MemoryContextReset(context);
 
-		if (wait_ms > 0)
+		if (wait_ms > 0 && !woken)
 			ckpx_worker_wait(wait_ms);
 	}
 }

@@ -54,7 +54,10 @@ extern void ckpx_worker_healthy(CkpxWorkerId worker);
 /* Handle everything that others want from this worker. */
 extern void ckpx_worker_interrupts(void);
 
-/* Wait for the latch, at most 'timeout_ms', and handle interrupts. */
+/*
+ * Wait for the latch, at most 'timeout_ms', and handle interrupts.  Where a
+ * step does so and the latch is set, the next step follows at once.
+ */
 extern void ckpx_worker_wait(long timeout_ms);
 
 /*

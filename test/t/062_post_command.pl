@@ -67,7 +67,7 @@ is($said, "incremental|$folder/$location|$location|$start|$end|%x|",
 ok(-e "$folder/$location", 'the path leads to the object');
 
 # A command that fails: visible, repeated, and the object is not collected.
-set_command("echo %f >> '$out/tried'; test -e '$out/allow'");
+set_command("echo %f >> '$out/tried'; while test -e '$out/hold'; do sleep 0.1; done; test -e '$out/allow'");
 wait_for_sql($node,
 	"SELECT current_setting('ckpx.post_checkpoint_command') LIKE 'echo%'");
 my $done = stat_column('commands_done');
@@ -85,9 +85,34 @@ like(slurp_file($node->logfile),
 	qr/WARNING:  ckpx post command failed with exit code 1/,
 	'and in the log');
 
-# A changed command does not wait for the pause of the one that failed.
+# What is announced while the command runs does not wait for the pause of 16 s
+# that comes when it fails.
 wait_for_sql($node,
 	"SELECT attempts >= 4 FROM ckpx_checkpoints WHERE end_lsn = '$end' AND kind = 'incremental'");
+SKIP:
+{
+	skip 'module ckpx_observer is not installed', 1 if !$have_module;
+	my $attempts =
+	  "SELECT attempts FROM ckpx_checkpoints WHERE end_lsn = '$end' AND kind = 'incremental'";
+	my $before = $node->safe_psql('postgres', $attempts);
+	my $ran = lines("$out/tried");
+
+	append_to_file("$out/hold", '');
+	wait_until(sub { lines("$out/tried") > $ran }, 'the command runs again');
+	my $meanwhile = change_and_checkpoint();
+	unlink "$out/hold";
+	wait_for_sql($node, $attempts, $before + 1);
+	wait_until(
+		sub {
+			grep { /^incremental finished \S+ \Q$meanwhile\E / }
+			  lines($node->data_dir . '/ckpx_observer.log');
+		},
+		'an announcement that came while a command ran arrives', 5);
+	is($node->safe_psql('postgres', $attempts), $before + 1,
+		'an announcement does not wait for the next attempt');
+}
+
+# A changed command does not wait for the pause of the one that failed.
 my $failing = $node->safe_psql('postgres',
 	"SELECT current_setting('ckpx.post_checkpoint_command')");
 set_command("echo %f >> '$out/changed'; false");
