@@ -67,9 +67,9 @@ find_pin(const char *name)
 }
 
 static bool
-is_expired(const CkpxPin *pin, TimestampTz now)
+is_expired(const CkpxPin *pin)
 {
-	return pin->expires_at != 0 && pin->expires_at <= now;
+	return pin->expires_at != 0 && pin->expires_clock_ms <= ckpx_clock_ms();
 }
 
 /* Caller holds the lock. */
@@ -196,13 +196,16 @@ typedef enum PinResult
 static PinResult
 try_pin(const CkpxPin *pin, PublishWait *wait, XLogRecPtr *oldest)
 {
+	CkpxEntryStore *store = CkpxShared->store;
+	const CkpxEntry *global;
+	CkpxPin    *place;
 	PinResult	result = PIN_OK;
 	int			i;
 
 	ckpx_lock_history_exclusive();
 	*oldest = ckpx_entry_store_oldest(CkpxShared->store);
 	i = find_pin(pin->name);
-	if (i >= 0 && is_expired(&CkpxShared->pins[i], pin->created_at))
+	if (i >= 0 && is_expired(&CkpxShared->pins[i]))
 	{
 		remove_pin(i);
 		i = -1;
@@ -217,7 +220,12 @@ try_pin(const CkpxPin *pin, PublishWait *wait, XLogRecPtr *oldest)
 		result = PIN_TOO_MANY;
 	else
 	{
-		CkpxShared->pins[CkpxShared->npins++] = *pin;
+		place = &CkpxShared->pins[CkpxShared->npins++];
+		*place = *pin;
+		place->epoch = store->epoch;
+		global = ckpx_entry_store_newest(store, CKPX_KIND_GLOBAL, true);
+		if (global != NULL)
+			place->global_lsn = global->end_lsn;
 		request_publish(wait);
 	}
 	LWLockRelease(CkpxShared->lock);
@@ -261,6 +269,7 @@ Datum
 ckpx_pin(PG_FUNCTION_ARGS)
 {
 	CkpxPin		pin;
+	CkpxNow		now;
 	PublishWait wait;
 	PinResult	result;
 	XLogRecPtr	oldest;
@@ -275,8 +284,10 @@ ckpx_pin(PG_FUNCTION_ARGS)
 	pin.lsn = ckpx_lsn_argument(fcinfo, 1);
 	ckpx_check_past("lsn", pin.lsn, "Pin this LSN or an earlier one.");
 	pin.lsn = ckpx_normalize_lsn(pin.lsn);
-	pin.created_at = GetCurrentTimestamp();
-	pin.expires_at = expiry_argument(fcinfo, pin.created_at);
+	now = ckpx_now();
+	pin.created_at = now.time;
+	pin.expires_at = expiry_argument(fcinfo, now.time);
+	pin.expires_clock_ms = ckpx_age_end(&now, now.time, pin.expires_at);
 
 	while ((result = try_pin(&pin, &wait, &oldest)) == PIN_REMOVING)
 		(void) ckpx_wait_despite_problem(is_not_removing, NULL, -1,
@@ -354,7 +365,6 @@ Datum
 ckpx_get_pins(PG_FUNCTION_ARGS)
 {
 	CkpxPin    *pins = palloc(sizeof(CkpxPin) * CKPX_MAX_PINS);
-	TimestampTz now = GetCurrentTimestamp();
 	uint32		npins;
 
 	ckpx_require_preload();
@@ -369,7 +379,7 @@ ckpx_get_pins(PG_FUNCTION_ARGS)
 	{
 		CkpxRow		row;
 
-		if (is_expired(&pins[i], now))
+		if (is_expired(&pins[i]))
 			continue;
 		ckpx_row_begin(&row);
 		ckpx_row_text(&row, pins[i].name);

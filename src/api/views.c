@@ -113,7 +113,7 @@ typedef struct RunnerCopy
 	XLogRecPtr	released_lsn;
 	uint8		custom_rmgrs[CKPX_RMGR_BITMAP_BYTES];
 	double		pressure;
-	TimestampTz next_tick_at;
+	uint64		next_tick_ms;
 } RunnerCopy;
 
 static void
@@ -135,7 +135,7 @@ copy_runner(RunnerCopy *copy)
 	copy->released_lsn = shared->released_lsn;
 	memcpy(copy->custom_rmgrs, shared->custom_rmgrs,
 		   sizeof(copy->custom_rmgrs));
-	copy->next_tick_at = shared->next_tick_at;
+	copy->next_tick_ms = shared->next_tick_ms;
 	LWLockRelease(shared->lock);
 }
 
@@ -151,17 +151,18 @@ add_distance(CkpxRow *row, XLogRecPtr from, XLogRecPtr to)
 
 /* The time until the next tick as an interval, never negative. */
 static void
-add_next_tick(CkpxRow *row, TimestampTz next_tick_at)
+add_next_tick(CkpxRow *row, uint64 next_tick_ms)
 {
 	Interval   *interval;
+	uint64		now = ckpx_clock_ms();
 
-	if (next_tick_at == 0)
+	if (next_tick_ms == 0)
 	{
 		ckpx_row_null(row);
 		return;
 	}
 	interval = palloc0(sizeof(Interval));
-	interval->time = Max(next_tick_at - GetCurrentTimestamp(), 0);
+	interval->time = next_tick_ms > now ? (next_tick_ms - now) * 1000 : 0;
 	ckpx_row_datum(row, IntervalPGetDatum(interval));
 }
 
@@ -211,7 +212,7 @@ ckpx_get_runner(PG_FUNCTION_ARGS)
 		ckpx_row_null(&row);
 	ckpx_row_datum(&row, Float8GetDatum(copy.pressure));
 	ckpx_row_rmgrs(&row, copy.custom_rmgrs);
-	add_next_tick(&row, copy.next_tick_at);
+	add_next_tick(&row, copy.next_tick_ms);
 	ckpx_put_row(fcinfo, &row);
 	return (Datum) 0;
 }

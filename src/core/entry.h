@@ -71,7 +71,8 @@ typedef struct CkpxEntry
 	/* while it is pending */
 	uint32		next_xid;		/* nextXid when its cut was decoded; the range
 								 * is committed once no older one is open */
-	uint64		clock_ms;		/* monotonic time of its cut; 0 after a boot */
+	uint64		clock_ms;		/* monotonic time of its cut; of one that was
+								 * loaded see ckpx_age_begin() */
 
 	/* result */
 	uint32		nparts;

@@ -68,6 +68,9 @@ typedef struct CkpxGap
 	XLogRecPtr	from_lsn;
 	XLogRecPtr	to_lsn;
 	int64		detected_at;	/* TimestampTz */
+	uint64		clock_ms;		/* the same by the monotonic clock; 0: garbage
+								 * collection has not seen it yet.  Not in
+								 * manifests */
 	bool		damaged;
 	char		reason[CKPX_GAP_REASON_MAX];
 } CkpxGap;
@@ -191,12 +194,12 @@ extern uint32 ckpx_entry_store_lose(CkpxEntryStore *store,
 extern void ckpx_entry_store_forget_tail(CkpxEntryStore *store);
 
 /*
- * Forget the gaps that began before 'detected_before' and that nothing in the
- * store needs any more: those before the oldest epoch that has entries.
- * Returns how many.
+ * Forget the gaps that are 'keep_ms' old and that nothing in the store needs
+ * any more: those before the oldest epoch that has entries.  One without a
+ * monotonic time stays.  Returns how many.
  */
 extern uint32 ckpx_entry_store_forget_gaps(CkpxEntryStore *store,
-										   int64 detected_before);
+										   uint64 now_ms, int64 keep_ms);
 
 /*
  * The only way in.  A new entry (PENDING) of the open epoch must pass every

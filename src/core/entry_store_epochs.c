@@ -14,6 +14,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "core/age.h"
 #include "core/entry_store_internal.h"
 
 /* Copy a text, cut off between two characters where it does not fit. */
@@ -115,7 +116,8 @@ ckpx_entry_store_add_damage(CkpxEntryStore *store, uint32 epoch,
 }
 
 uint32
-ckpx_entry_store_forget_gaps(CkpxEntryStore *store, int64 detected_before)
+ckpx_entry_store_forget_gaps(CkpxEntryStore *store, uint64 now_ms,
+							 int64 keep_ms)
 {
 	uint32		oldest_epoch = store->epoch;
 	uint32		kept = 0;
@@ -131,7 +133,8 @@ ckpx_entry_store_forget_gaps(CkpxEntryStore *store, int64 detected_before)
 	for (uint32 i = 0; i < store->ngaps; i++)
 	{
 		if (store->gaps[i].epoch < oldest_epoch &&
-			store->gaps[i].detected_at < detected_before)
+			store->gaps[i].clock_ms != 0 &&
+			ckpx_age_ms(store->gaps[i].clock_ms, now_ms) >= keep_ms)
 			continue;
 		if (kept != i)
 			store->gaps[kept] = store->gaps[i];

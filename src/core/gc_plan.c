@@ -13,6 +13,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "core/age.h"
 #include "core/entry_store_internal.h"
 #include "core/gc_plan.h"
 
@@ -29,7 +30,8 @@ typedef struct Epoch
 	uint32		nentries;
 	Cover	   *covers;
 	uint32		ncovers;
-	int64		closed_at;		/* 0: not known, or the epoch is open */
+	int64		closed_age;		/* in ms; PG_INT64_MAX: not known, or the
+								 * epoch is open */
 } Epoch;
 
 void
@@ -37,8 +39,7 @@ ckpx_gc_describe(CkpxGcEntry *gc, const CkpxEntry *entry)
 {
 	memset(gc, 0, sizeof(CkpxGcEntry));
 	ckpx_store_describe(&gc->span, entry);
-	gc->created_at = entry->created_at;
-	gc->finished_at = entry->finished_at;
+	gc->clock_ms = entry->clock_ms;
 	gc->nparts = entry->nparts;
 	gc->post_pending = entry->post_pending;
 }
@@ -111,54 +112,66 @@ is_covered(const Epoch *epoch, const CkpxEntrySpan *span, uint64 *steps)
 }
 
 static bool
-is_pinned(const CkpxGcHistory *history, const CkpxGcEntry *entry, int64 now)
+is_pinned(const CkpxGcHistory *history, const CkpxGcEntry *entry, uint64 now)
 {
+	const CkpxEntrySpan *span = &entry->span;
+
 	for (uint32 i = 0; i < history->npins; i++)
 	{
 		const CkpxPin *pin = &history->pins[i];
 
-		if (pin->expires_at != 0 && pin->expires_at <= now)
+		if (pin->expires_at != 0 && pin->expires_clock_ms <= now)
 			continue;
-		if (entry->span.end_lsn <= pin->lsn)
+		if (span->end_lsn <= pin->lsn)
 			continue;
-		if (entry->span.kind == CKPX_KIND_GLOBAL &&
-			entry->finished_at > pin->created_at)
+		/* The globals of an epoch finish in the order of their ends. */
+		if (span->kind == CKPX_KIND_GLOBAL &&
+			(span->epoch > pin->epoch ||
+			 (span->epoch == pin->epoch && span->end_lsn > pin->global_lsn)))
 			continue;
 		return true;
 	}
 	return false;
 }
 
+/* How old is a gap, in ms?  Nothing, until a round has seen it. */
+static int64
+gap_age(const CkpxGap *gap, uint64 now)
+{
+	return gap->clock_ms == 0 ? 0 : ckpx_age_ms(gap->clock_ms, now);
+}
+
 /*
- * When did the epoch end?  0 where that is not known any more.
+ * How long ago did the epoch end, in ms?  PG_INT64_MAX where that is not known
+ * any more.
  */
 static int64
-epoch_closed_at(const CkpxEntryStore *head, uint32 epoch)
+closed_age(const CkpxEntryStore *head, uint32 epoch, uint64 now)
 {
 	for (uint32 i = 0; i < head->ngaps; i++)
 	{
 		const CkpxGap *gap = &head->gaps[i];
 
 		if (!gap->damaged && gap->epoch > epoch)
-			return gap->epoch == epoch + 1 ? gap->detected_at : 0;
+			return gap->epoch == epoch + 1 ? gap_age(gap, now) : PG_INT64_MAX;
 	}
-	return 0;
+	return PG_INT64_MAX;
 }
 
 /*
  * No global will ever cover what lies in a closed epoch or before a range that
- * was lost.  Does the entry, and since when?  0 where that is not known any
- * more.
+ * was lost.  Does the entry, and for how long, in ms?  PG_INT64_MAX where that
+ * is not known any more.
  */
 static bool
 is_closed(const CkpxGcHistory *history, const Epoch *epoch,
-		  const CkpxEntrySpan *span, int64 *since)
+		  const CkpxEntrySpan *span, uint64 now, int64 *age)
 {
 	const CkpxEntryStore *head = history->head;
-	int64		at = PG_INT64_MAX;
+	int64		longest = -1;
 
 	if (span->epoch != head->epoch)
-		at = epoch->closed_at;
+		longest = epoch->closed_age;
 	else if (span->end_lsn > history->stretch ||
 			 history->stretch == head->epoch_start)
 		return false;
@@ -168,9 +181,9 @@ is_closed(const CkpxGcHistory *history, const Epoch *epoch,
 
 		if (gap->damaged && gap->epoch == span->epoch &&
 			gap->from_lsn >= span->end_lsn)
-			at = Min(at, gap->detected_at);
+			longest = Max(longest, gap_age(gap, now));
 	}
-	*since = at != PG_INT64_MAX ? at : 0;
+	*age = longest >= 0 ? longest : PG_INT64_MAX;
 	return true;
 }
 
@@ -210,14 +223,14 @@ is_dispensable(const CkpxGcHistory *history, const Epoch *epoch,
 			   CkpxGcEntry *entry, const CkpxGcRules *rules, uint64 *steps)
 {
 	const CkpxEntrySpan *span = &entry->span;
-	int64		since = 0;
-	bool		closed = is_closed(history, epoch, span, &since);
+	int64		age = 0;
+	bool		closed = is_closed(history, epoch, span, rules->now_ms, &age);
 
 	if (!span->finished)
 		return false;
 	if (closed && span->kind == CKPX_KIND_SEGMENT)
 		return span->epoch != history->head->epoch;
-	if (closed && rules->now - since >= rules->keep_time)
+	if (closed && age >= rules->keep_ms)
 		return true;
 	if (closed && span->epoch <= rules->closed_upto)
 	{
@@ -240,7 +253,8 @@ is_dispensable(const CkpxGcHistory *history, const Epoch *epoch,
 			return false;
 	}
 	return rules->ignore_age ||
-		rules->now - entry->created_at >= rules->keep_time;
+		ckpx_age_ms(entry->clock_ms != 0 ? entry->clock_ms :
+					history->loaded_ms, rules->now_ms) >= rules->keep_ms;
 }
 
 static void
@@ -252,7 +266,7 @@ judge(const CkpxGcHistory *history, const Epoch *epoch,
 	entry->goes = (rules->upto == InvalidXLogRecPtr ||
 				   entry->span.end_lsn <= rules->upto) &&
 		is_dispensable(history, epoch, entry, rules, steps) &&
-		!is_pinned(history, entry, rules->now) &&
+		!is_pinned(history, entry, rules->now_ms) &&
 		(!entry->post_pending || rules->ignore_commands);
 	entry->lost = entry->lost && entry->goes;
 }
@@ -307,7 +321,7 @@ ckpx_gc_plan(CkpxGcEntry *entries, uint32 nentries,
 
 		epoch.entries = &entries[begin];
 		epoch.nentries = end - begin;
-		epoch.closed_at = epoch_closed_at(history->head, number);
+		epoch.closed_age = closed_age(history->head, number, rules->now_ms);
 		list_covers(&epoch, more && view.epoch == number ? view.limit : 0);
 		plan_epoch(history, &epoch, rules, &steps);
 		end = begin;

@@ -18,8 +18,7 @@
 typedef struct CkpxGcEntry
 {
 	CkpxEntrySpan span;
-	int64		created_at;
-	int64		finished_at;
+	uint64		clock_ms;		/* of its cut; 0: not known */
 	uint32		nparts;
 	bool		post_pending;
 
@@ -37,8 +36,8 @@ typedef struct CkpxGcRules
 	bool		ignore_commands;
 	uint32		closed_upto;	/* in this epoch and older ones also what lies
 								 * behind a gap; 0: not before its time */
-	int64		now;			/* TimestampTz */
-	int64		keep_time;		/* microseconds */
+	uint64		now_ms;			/* monotonic */
+	int64		keep_ms;
 } CkpxGcRules;
 
 typedef struct CkpxGcHistory
@@ -46,6 +45,8 @@ typedef struct CkpxGcHistory
 	const CkpxEntryStore *head; /* of its entries nothing is used */
 	XLogRecPtr	stretch;		/* ckpx_entry_store_stretch_start() */
 	XLogRecPtr	checkpointed;	/* ckpx_entry_store_checkpointed() */
+	uint64		loaded_ms;		/* when it was loaded: what has no time of its
+								 * own counts from then on */
 	const CkpxPin *pins;
 	uint32		npins;
 } CkpxGcHistory;

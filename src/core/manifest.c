@@ -83,6 +83,8 @@ static const Field gap_fields[] = {
 static const Field pin_fields[] = {
 	PIN("name", FIELD_TEXT, name, CKPX_PIN_NAME_MAX),
 	PIN("lsn", FIELD_LSN, lsn, 0),
+	PIN("epoch", FIELD_U32, epoch, 0),
+	PIN("global_lsn", FIELD_LSN, global_lsn, 0),
 	PIN("created_at", FIELD_TIME, created_at, 0),
 	PIN("expires_at", FIELD_TIME, expires_at, 0)
 };

@@ -82,6 +82,7 @@ gather_tail(CkpxEntry *tail)
 		tail->nxacts += info->nxacts;
 		tail->wal_bytes += info->wal_bytes;
 		tail->created_at = info->created_at;
+		tail->clock_ms = info->clock_ms;
 		for (int b = 0; b < CKPX_RMGR_BITMAP_BYTES; b++)
 			tail->custom_rmgrs[b] |= info->custom_rmgrs[b];
 	}
@@ -143,7 +144,7 @@ write_tail(CkpxEntry *tail, const CkpxOpenXact *open_xacts)
 {
 	CkpxDirtyTree *tree;
 	CkpxEntry  *entry;
-	TimestampTz started_at = GetCurrentTimestamp();
+	uint64		started_ms = ckpx_clock_ms();
 
 	ckpx_progress_begin(CKPX_JOB_BACKUP);
 	CKPX_FAULT("backup-start");
@@ -154,7 +155,7 @@ write_tail(CkpxEntry *tail, const CkpxOpenXact *open_xacts)
 	ckpx_progress_phase(CKPX_JOB_PHASE_PUBLISH, 1);
 	tail->state = CKPX_ENTRY_FINISHED;
 	tail->finished_at = GetCurrentTimestamp();
-	tail->write_ms = (tail->finished_at - started_at) / 1000;
+	tail->write_ms = ckpx_age_ms(started_ms, ckpx_clock_ms());
 	tail->post_pending = ckpx_post_command_is_set();
 	ckpx_job_check(tail);
 	ckpx_publish(tail);

@@ -193,15 +193,13 @@ restore_state(CkpxRunner *runner, const CkpxEntry *last)
 static void
 set_booted(CkpxRunner *runner, XLogRecPtr collected_lsn)
 {
-	TimestampTz now = GetCurrentTimestamp();
-
 	ckpx_set_collected(runner, collected_lsn);
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	CkpxShared->booted = true;
 	CkpxShared->reload_request = false;
 	CkpxShared->undurable_upto = InvalidXLogRecPtr;
 	CkpxShared->released_lsn = ckpx_slot_restart_lsn();
-	CkpxShared->next_tick_at = now;
+	CkpxShared->next_tick_ms = ckpx_clock_ms();
 	LWLockRelease(CkpxShared->lock);
 	ConditionVariableBroadcast(&CkpxShared->progress);
 	ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);

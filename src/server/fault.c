@@ -24,10 +24,10 @@
 #include "miscadmin.h"
 #include "server/compat.h"
 #include "server/fault.h"
+#include "server/shared_state.h"
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
 #include "storage/spin.h"
-#include "utils/timestamp.h"
 
 typedef struct FaultTable
 {
@@ -218,19 +218,17 @@ act_error(const CkpxFault *fault)
 static void
 act_sleep(const CkpxFault *fault)
 {
-	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-												  atol(fault->argument));
+	uint64		end = ckpx_clock_ms() + atol(fault->argument);
 
 	for (;;)
 	{
-		long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-														   end);
+		uint64		now = ckpx_clock_ms();
 
 		CHECK_FOR_INTERRUPTS();
-		if (left <= 0)
+		if (now >= end)
 			break;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 left, PG_WAIT_EXTENSION);
+						 (long) (end - now), PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
 

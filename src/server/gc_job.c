@@ -12,9 +12,13 @@
  * what is left of these goes by time.  A spilled segment of a closed epoch
  * answers nothing and goes at once.
  *
+ * Ages go by the monotonic clock, see core/age.h: a wall clock that is set
+ * neither lets anything go early nor keeps it for ever.  What was loaded with a
+ * date in the future counts from the load.
+ *
  * A pin holds what ends after its LSN: incrementals and backups, and those
  * globals that were there when the pin was made, since somebody may be
- * reading them.  A global that is newer than the pin and was replaced since
+ * reading them; the epoch and its newest global then tell which these are.  A global that is newer than the pin and was replaced since
  * adds nothing to what the incrementals and the newest global answer.
  *
  * An object whose post command has not succeeded stays as well, but only
@@ -43,7 +47,6 @@
 #include "server/request.h"
 #include "server/workers.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 #define CKPX_GC_ROUND_MS		60000
 
@@ -72,6 +75,12 @@ static bool stuck_logged = false;
  *-------------------------------------------------------------------------
  */
 
+static int64
+keep_ms(void)
+{
+	return (int64) ckpx_gc_keep_time * 1000;
+}
+
 /*
  * Copy what the rules look at besides the entries.  If anything may go, no pin
  * can come in from now on.
@@ -87,6 +96,7 @@ copy_history(CkpxGcHistory *history, bool dry_run)
 	memcpy(head, store, offsetof(CkpxEntryStore, pool));
 	history->stretch = ckpx_entry_store_stretch_start(store);
 	history->checkpointed = ckpx_entry_store_checkpointed(store);
+	history->loaded_ms = CkpxShared->loaded_ms;
 	history->npins = CkpxShared->npins;
 	memcpy(pins, CkpxShared->pins, sizeof(CkpxPin) * history->npins);
 	if (!dry_run)
@@ -145,8 +155,8 @@ make_plan(GcPlan *plan, CkpxGcRules *rules, bool dry_run)
 		}
 	}
 
-	rules->now = GetCurrentTimestamp();
-	rules->keep_time = (int64) ckpx_gc_keep_time * USECS_PER_SEC;
+	rules->now_ms = ckpx_clock_ms();
+	rules->keep_ms = keep_ms();
 	(void) ckpx_gc_plan(entries, n, &history, rules);
 	for (uint32 i = 0; i < n; i++)
 	{
@@ -176,9 +186,8 @@ end_removing(void)
 static void
 forget_gaps(void)
 {
-	(void) ckpx_entry_store_forget_gaps(CkpxShared->store,
-										GetCurrentTimestamp() -
-										(int64) ckpx_gc_keep_time * USECS_PER_SEC);
+	(void) ckpx_entry_store_forget_gaps(CkpxShared->store, ckpx_clock_ms(),
+										keep_ms());
 }
 
 static void
@@ -252,20 +261,27 @@ carry_out(const GcPlan *plan)
 
 /*
  * Forget pins that have expired and gaps that explain nothing any more.
- * They are in the next manifest no more, which need not be now.
+ * They are in the next manifest no more, which need not be now.  Gaps that are
+ * new count from here.
  */
 static void
 forget_the_old(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	CkpxEntryStore *store = CkpxShared->store;
+	uint64		now = ckpx_clock_ms();
 	uint32		kept = 0;
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	for (uint32 i = 0; i < store->ngaps; i++)
+	{
+		if (store->gaps[i].clock_ms == 0)
+			store->gaps[i].clock_ms = now;
+	}
 	for (uint32 i = 0; i < CkpxShared->npins; i++)
 	{
 		const CkpxPin *pin = &CkpxShared->pins[i];
 
-		if (pin->expires_at == 0 || pin->expires_at > now)
+		if (pin->expires_at == 0 || pin->expires_clock_ms > now)
 			CkpxShared->pins[kept++] = *pin;
 	}
 	CkpxShared->npins = kept;

@@ -51,6 +51,7 @@ typedef struct CkpxGlobalJob
 	uint64		attempt;
 	CkpxPhase	phase;
 	TimestampTz started_at;
+	uint64		started_ms;		/* the same by the monotonic clock */
 	int64		interval;		/* of recent layers, in microseconds */
 
 	uint32		ninputs;		/* newest first, the previous global last */

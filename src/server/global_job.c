@@ -127,7 +127,7 @@ finish_global(CkpxGlobalJob *job)
 	ckpx_progress_phase(CKPX_JOB_PHASE_PUBLISH, 1);
 	entry->state = CKPX_ENTRY_FINISHED;
 	entry->finished_at = GetCurrentTimestamp();
-	entry->write_ms = (entry->finished_at - job->started_at) / 1000;
+	entry->write_ms = ckpx_age_ms(job->started_ms, ckpx_clock_ms());
 	entry->pending_ms = Max(0, (job->started_at - entry->created_at) / 1000);
 	entry->last_error[0] = '\0';
 	entry->failed_phase = CKPX_PHASE_NONE;
@@ -208,6 +208,7 @@ create_job(const CkpxEntryTicket *ticket)
 	job->context = context;
 	job->ticket = *ticket;
 	job->started_at = GetCurrentTimestamp();
+	job->started_ms = ckpx_clock_ms();
 	job->interval = (int64) ckpx_global_version_interval * 1000;
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);

@@ -123,7 +123,7 @@ run_incremental(CkpxEntry *entry, CkpxPhase *phase)
 	CkpxRelKey *undurable;
 	uint32		nopen;
 	uint32		nundurable;
-	TimestampTz started_at = GetCurrentTimestamp();
+	uint64		started_ms = ckpx_clock_ms();
 	CkpxEntry  *shared_entry;
 	bool		had_segments = false;
 	CkpxWaitTicket release;
@@ -160,8 +160,8 @@ run_incremental(CkpxEntry *entry, CkpxPhase *phase)
 	ckpx_progress_phase(CKPX_JOB_PHASE_PUBLISH, 1);
 	entry->state = CKPX_ENTRY_FINISHED;
 	entry->finished_at = GetCurrentTimestamp();
-	entry->write_ms = (entry->finished_at - started_at) / 1000;
-	entry->pending_ms = Max(0, (started_at - entry->created_at) / 1000);
+	entry->write_ms = ckpx_age_ms(started_ms, ckpx_clock_ms());
+	entry->pending_ms = ckpx_age_ms(entry->clock_ms, started_ms);
 	entry->last_error[0] = '\0';
 	entry->failed_phase = CKPX_PHASE_NONE;
 	entry->waiting_for[0] = '\0';

@@ -6,8 +6,8 @@
  * A finished entry whose 'post_pending' is set waits for its command.  The
  * flag is set when the entry finishes while a command is configured, it is in
  * the manifest, and until it is cleared garbage collection keeps the object
- * (up to the caps).  Commands run one after the other in the order in which
- * the checkpoints finished; one that fails is repeated after a growing pause,
+ * (up to the caps).  Commands run one after the other in the order of the
+ * history, by epoch and end; one that fails is repeated after a growing pause,
  * and those behind it wait, as with archive_command.  The cleared flag gets
  * to disk with the next manifest, so after a crash a command may run again
  * for the same object: it must be able to.
@@ -261,7 +261,7 @@ describe_status(int status)
 }
 
 /*
- * Find the entry whose turn it is: the one that finished first.
+ * Find the entry whose turn it is: the first one in the history.
  */
 static bool
 next_entry(CkpxEntry *entry)
@@ -269,23 +269,21 @@ next_entry(CkpxEntry *entry)
 	CkpxEntryWalk walk = {0};
 	bool		found = false;
 
-	while (ckpx_entry_walk_next(&walk, LW_SHARED))
+	while (!found && ckpx_entry_walk_next(&walk, LW_SHARED))
 	{
-		for (uint32 i = walk.begin; i < walk.end; i++)
+		for (uint32 i = walk.begin; i < walk.end && !found; i++)
 		{
 			const CkpxEntry *candidate = ckpx_entry_store_at(CkpxShared->store,
 															 i);
 
-			if (CkpxShared->booted &&
+			found = CkpxShared->booted &&
 				candidate->state == CKPX_ENTRY_FINISHED &&
-				candidate->post_pending &&
-				(!found || candidate->finished_at < entry->finished_at))
-			{
+				candidate->post_pending;
+			if (found)
 				*entry = *candidate;
-				found = true;
-			}
 		}
 	}
+	ckpx_entry_walk_pause(&walk);
 	return found;
 }
 

@@ -487,10 +487,11 @@ load_segments(CkpxBoot *boot, const CkpxManifest *manifest,
  * Caller holds the lock.
  */
 static void
-load_pins(const CkpxManifest *manifest)
+load_pins(const CkpxManifest *manifest, const CkpxNow *now)
 {
 	if (CkpxShared->pins_loaded)
 		return;
+	CkpxShared->loaded_ms = now->clock_ms;
 	CkpxShared->npins = Min(manifest->npins, CKPX_MAX_PINS);
 	if (CkpxShared->npins > 0)
 		memcpy(CkpxShared->pins, manifest->pins,
@@ -499,25 +500,66 @@ load_pins(const CkpxManifest *manifest)
 }
 
 /*
- * Memory also knows post commands that have succeeded since the manifest was
- * written.  Caller holds the lock.
+ * Only now the wall clock tells how old all this is, see core/age.h.  A gap
+ * that lies in the future counts from the first round of garbage collection.
  */
 static void
-keep_commands_done(CkpxManifest *manifest)
+date_manifest(CkpxManifest *manifest, const CkpxNow *now)
+{
+	for (uint32 i = 0; i < manifest->nentries; i++)
+		manifest->entries[i].clock_ms =
+			ckpx_age_begin(now, manifest->entries[i].created_at);
+	for (uint32 i = 0; i < manifest->ngaps; i++)
+		manifest->gaps[i].clock_ms =
+			ckpx_age_begin(now, manifest->gaps[i].detected_at);
+	for (uint32 i = 0; i < manifest->npins; i++)
+		manifest->pins[i].expires_clock_ms =
+			ckpx_age_end(now, manifest->pins[i].created_at,
+						 manifest->pins[i].expires_at);
+}
+
+/*
+ * Where the runner alone starts anew, memory knows some of it better than the
+ * manifest: which post commands have succeeded since it was written, and
+ * times by the monotonic clock.  Nothing but pending entries leaves the store
+ * while the history is not loaded, so it is looked at entry by entry.
+ */
+static void
+keep_what_memory_knows(CkpxManifest *manifest)
 {
 	for (uint32 i = 0; i < manifest->nentries; i++)
 	{
 		CkpxEntry  *entry = &manifest->entries[i];
 		const CkpxEntry *known;
 
-		if (!entry->post_pending)
-			continue;
+		CHECK_FOR_INTERRUPTS();
+		LWLockAcquire(CkpxShared->lock, LW_SHARED);
 		known = ckpx_entry_store_find(CkpxShared->store, entry->kind,
 									  entry->epoch, entry->start_lsn,
 									  entry->end_lsn);
 		if (known != NULL && known->state == CKPX_ENTRY_FINISHED)
-			entry->post_pending = known->post_pending;
+		{
+			entry->clock_ms = known->clock_ms;
+			entry->post_pending = entry->post_pending && known->post_pending;
+		}
+		LWLockRelease(CkpxShared->lock);
 	}
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	for (uint32 i = 0; i < manifest->ngaps; i++)
+	{
+		for (uint32 k = 0; k < CkpxShared->store->ngaps; k++)
+		{
+			const CkpxGap *known = &CkpxShared->store->gaps[k];
+			CkpxGap    *gap = &manifest->gaps[i];
+
+			if (known->epoch == gap->epoch &&
+				known->from_lsn == gap->from_lsn &&
+				known->to_lsn == gap->to_lsn)
+				gap->clock_ms = known->clock_ms;
+		}
+	}
+	LWLockRelease(CkpxShared->lock);
 }
 
 void
@@ -530,14 +572,16 @@ ckpx_replay_load(CkpxBoot *boot)
 	uint32		nsegments;
 	bool	   *damaged;
 	bool		from_nothing;
+	CkpxNow		now;
 
 	CKPX_FAULT("boot-start");
 	boot->have_history = find_manifest(&manifest, &from_nothing);
+	now = ckpx_now();
+	date_manifest(&manifest, &now);
+	keep_what_memory_knows(&manifest);
 
 	ckpx_logtail_clear();
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	if (boot->have_history)
-		keep_commands_done(&manifest);
 	ckpx_entry_store_init(store, ckpx_max_entries);
 	if (boot->have_history)
 	{
@@ -547,7 +591,7 @@ ckpx_replay_load(CkpxBoot *boot)
 	}
 	else
 		store->epoch = manifest.epoch;	/* the next one has another number */
-	load_pins(&manifest);
+	load_pins(&manifest, &now);
 	LWLockRelease(CkpxShared->lock);
 	if (!boot->have_history)
 		return;

@@ -579,8 +579,7 @@ ckpx_runner_step(void)
 		wait_ms = Min(wait_ms, CKPX_WAITER_POLL_MS);
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	CkpxShared->next_tick_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-														   wait_ms);
+	CkpxShared->next_tick_ms = now + wait_ms;
 	LWLockRelease(CkpxShared->lock);
 	return Max(wait_ms, 1);
 }

@@ -31,7 +31,6 @@
 #include "server/wal_retention.h"
 #include "server/workers.h"
 #include "storage/procarray.h"
-#include "utils/timestamp.h"
 
 #define CKPX_WAIT_LOG_MS	120000
 #define CKPX_STALLED_MS		120000
@@ -84,18 +83,15 @@ gather_range(CkpxEntry *entry, bool *anything_changed)
 }
 
 /*
- * How long ago was the newest incremental's cut?  After a boot only the wall
- * clock can tell, and that may have been set back.
+ * How long ago was the newest incremental's cut?  One whose age is not known
+ * is old: a clock that was ahead must not stop checkpoints until it is caught
+ * up with.
  */
 static int64
 age_of_newest(const CkpxEntry *newest)
 {
-	int64		age;
-
-	if (newest->clock_ms != 0)
-		return (int64) (ckpx_clock_ms() - newest->clock_ms);
-	age = (GetCurrentTimestamp() - newest->created_at) / 1000;
-	return Max(age, 0);
+	return newest->clock_ms == 0 ? PG_INT64_MAX :
+		ckpx_age_ms(newest->clock_ms, ckpx_clock_ms());
 }
 
 static bool

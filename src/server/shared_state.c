@@ -550,3 +550,13 @@ ckpx_clock_ms(void)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64) now.tv_sec * 1000 + now.tv_nsec / 1000000 + 1;
 }
+
+CkpxNow
+ckpx_now(void)
+{
+	CkpxNow		now;
+
+	now.time = GetCurrentTimestamp();
+	now.clock_ms = ckpx_clock_ms();
+	return now;
+}

@@ -39,6 +39,7 @@
 
 #include "postgres.h"
 
+#include "core/age.h"
 #include "core/entry_store.h"
 #include "core/manifest.h"
 #include "core/object_format.h"
@@ -253,7 +254,7 @@ typedef struct CkpxSharedState
 								 * durability.c) */
 	XLogRecPtr	released_lsn;	/* the slot's restart_lsn, saved */
 	uint8		custom_rmgrs[CKPX_RMGR_BITMAP_BYTES];	/* in this epoch */
-	TimestampTz next_tick_at;
+	uint64		next_tick_ms;	/* monotonic; 0: not known */
 
 	/* manifests; under lock */
 	uint64		manifest_sequence;	/* of the newest published */
@@ -272,6 +273,7 @@ typedef struct CkpxSharedState
 								 * removed */
 	bool		removing;		/* GC has chosen what goes: no pin can come in
 								 * before it is gone */
+	uint64		loaded_ms;		/* monotonic time of the first load */
 	uint32		npins;
 	CkpxPin		pins[CKPX_MAX_PINS];
 
@@ -434,7 +436,8 @@ extern bool ckpx_wait_despite_problem(CkpxReached reached, void *arg,
  */
 extern void ckpx_wait_ignoring_problems(CkpxReached reached, void *arg);
 
-/* Monotonic milliseconds, never 0. */
+/* Monotonic milliseconds, never 0; and both clocks. */
 extern uint64 ckpx_clock_ms(void);
+extern CkpxNow ckpx_now(void);
 
 #endif							/* CKPX_SHARED_STATE_H */

@@ -55,14 +55,16 @@ gc_model_is_covered(const CkpxEntryStore *store, const CkpxEntry *entry)
 }
 
 static bool
-is_pinned(const CkpxGcHistory *history, const CkpxEntry *entry, int64 now)
+is_pinned(const CkpxGcHistory *history, const CkpxEntry *entry, uint64 now)
 {
 	for (uint32 i = 0; i < history->npins; i++)
 	{
 		const CkpxPin *pin = &history->pins[i];
-		bool		expired = pin->expires_at != 0 && pin->expires_at <= now;
+		bool		expired = pin->expires_at != 0 &&
+			pin->expires_clock_ms <= now;
 		bool		newer = entry->kind == CKPX_KIND_GLOBAL &&
-			entry->finished_at > pin->created_at;
+			(entry->epoch > pin->epoch ||
+			 (entry->epoch == pin->epoch && entry->end_lsn > pin->global_lsn));
 
 		if (!expired && !newer && entry->end_lsn > pin->lsn)
 			return true;
@@ -70,12 +72,19 @@ is_pinned(const CkpxGcHistory *history, const CkpxEntry *entry, int64 now)
 	return false;
 }
 
-/* Since when no global can cover the entry; -1: one can. */
 static int64
-closed_since(const CkpxEntryStore *store, const CkpxGcHistory *history,
-			 const CkpxEntry *entry)
+age_of(const CkpxGap *gap, uint64 now)
 {
-	int64		since = PG_INT64_MAX;
+	return gap->clock_ms == 0 || gap->clock_ms > now ? 0 :
+		(int64) (now - gap->clock_ms);
+}
+
+/* For how long no global can have covered the entry; -1: one can. */
+static int64
+closed_for(const CkpxEntryStore *store, const CkpxGcHistory *history,
+		   const CkpxEntry *entry, uint64 now)
+{
+	int64		longest = -1;
 
 	if (entry->epoch == store->epoch &&
 		(entry->end_lsn > history->stretch ||
@@ -83,13 +92,14 @@ closed_since(const CkpxEntryStore *store, const CkpxGcHistory *history,
 		return -1;
 	if (entry->epoch != store->epoch)
 	{
-		since = 0;
+		longest = PG_INT64_MAX;
 		for (uint32 i = store->ngaps; i-- > 0;)
 		{
 			const CkpxGap *gap = &store->gaps[i];
 
 			if (!gap->damaged && gap->epoch > entry->epoch)
-				since = gap->epoch == entry->epoch + 1 ? gap->detected_at : 0;
+				longest = gap->epoch == entry->epoch + 1 ?
+					age_of(gap, now) : PG_INT64_MAX;
 		}
 	}
 	for (uint32 i = 0; i < store->ngaps; i++)
@@ -98,9 +108,9 @@ closed_since(const CkpxEntryStore *store, const CkpxGcHistory *history,
 
 		if (gap->damaged && gap->epoch == entry->epoch &&
 			gap->from_lsn >= entry->end_lsn)
-			since = Min(since, gap->detected_at);
+			longest = Max(longest, age_of(gap, now));
 	}
-	return since == PG_INT64_MAX ? 0 : since;
+	return longest < 0 ? PG_INT64_MAX : longest;
 }
 
 /* Do all incrementals that overlap the backup go? */
@@ -129,22 +139,25 @@ may_go(const CkpxEntryStore *store, const CkpxGcHistory *history,
 	   const CkpxEntry *entry, const CkpxGcRules *rules, const bool *goes,
 	   bool *lost)
 {
-	int64		since = closed_since(store, history, entry);
+	int64		closed = closed_for(store, history, entry, rules->now_ms);
+	uint64		since = entry->clock_ms != 0 ? entry->clock_ms :
+		history->loaded_ms;
 
 	if (entry->state != CKPX_ENTRY_FINISHED)
 		return false;
-	if (since >= 0 && entry->kind == CKPX_KIND_SEGMENT)
+	if (closed >= 0 && entry->kind == CKPX_KIND_SEGMENT)
 		return entry->epoch != store->epoch;
-	if (since >= 0 && rules->now - since >= rules->keep_time)
+	if (closed >= 0 && closed >= rules->keep_ms)
 		return true;
-	if (since >= 0 && entry->epoch <= rules->closed_upto)
+	if (closed >= 0 && entry->epoch <= rules->closed_upto)
 		return *lost = true;
 	if (!gc_model_is_covered(store, entry) &&
 		!(entry->kind == CKPX_KIND_BACKUP &&
 		  backup_may_go(store, history, entry, goes)))
 		return false;
-	return rules->ignore_age ||
-		rules->now - entry->created_at >= rules->keep_time;
+	return rules->ignore_age || rules->keep_ms == 0 ||
+		(since < rules->now_ms &&
+		 (int64) (rules->now_ms - since) >= rules->keep_ms);
 }
 
 void
@@ -164,7 +177,7 @@ gc_model_plan(const CkpxEntryStore *store, const CkpxGcHistory *history,
 				(rules->upto != InvalidXLogRecPtr &&
 				 entry->end_lsn > rules->upto) ||
 				!may_go(store, history, entry, rules, goes, &loss) ||
-				is_pinned(history, entry, rules->now) ||
+				is_pinned(history, entry, rules->now_ms) ||
 				(entry->post_pending && !rules->ignore_commands))
 				continue;
 			goes[i] = true;

@@ -188,7 +188,7 @@ goes(uint32 index)
 	CkpxGcRules rules = {0};
 
 	rules.ignore_age = true;
-	rules.keep_time = PG_INT64_MAX;
+	rules.keep_ms = PG_INT64_MAX;
 	plan(entries, &rules, NULL, 0);
 	return entries[index].goes;
 }
@@ -775,11 +775,20 @@ test_forget_gaps(void **arg)
 	chain(200);
 	ckpx_entry_store_begin_epoch(store, 1, 250, 300, 10, "second");
 	ckpx_entry_store_begin_epoch(store, 1, 350, 400, 20, "third");
-	assert_int_equal(ckpx_entry_store_forget_gaps(store, 100), 0);
+	for (uint32 i = 0; i < store->ngaps; i++)
+		store->gaps[i].clock_ms = 100 + 10 * i;
+	assert_int_equal(ckpx_entry_store_forget_gaps(store, 200, 0), 0);
 	drop(I, 1, 100, 200);
-	assert_int_equal(ckpx_entry_store_forget_gaps(store, 10), 1);
-	assert_int_equal(ckpx_entry_store_forget_gaps(store, 11), 1);
-	assert_int_equal(ckpx_entry_store_forget_gaps(store, 100), 0);
+	assert_int_equal(ckpx_entry_store_forget_gaps(store, 150, 51), 0);
+	assert_int_equal(ckpx_entry_store_forget_gaps(store, 150, 50), 1);
+	assert_int_equal(ckpx_entry_store_forget_gaps(store, 150, 41), 0);
+
+	/* Nothing tells how old it is, whatever its date. */
+	store->gaps[0].clock_ms = 0;
+	assert_int_equal(ckpx_entry_store_forget_gaps(store, 150, 0), 0);
+	store->gaps[0].clock_ms = 110;
+	assert_int_equal(ckpx_entry_store_forget_gaps(store, 150, 40), 1);
+	assert_int_equal(ckpx_entry_store_forget_gaps(store, 200, 0), 0);
 	assert_int_equal(store->ngaps, 1);
 	assert_int_equal(store->gaps[0].epoch, 3);
 	check();
@@ -2180,20 +2189,21 @@ random_plan(uint64 *ngone)
 
 	for (uint32 i = 0; i < store->nentries; i++)
 	{
-		at(i)->created_at = next_random() % 100;
-		at(i)->finished_at = next_random() % 100;
+		at(i)->clock_ms = next_random() % 100;
 		at(i)->post_pending = next_random() % 10 == 0;
 	}
 	for (uint32 i = 0; i < store->ngaps; i++)
-		store->gaps[i].detected_at = next_random() % 100;
+		store->gaps[i].clock_ms = next_random() % 100;
 	for (int i = 0; i < 3; i++)
 	{
 		pins[i].lsn = next_random() % WORLD;
-		pins[i].created_at = next_random() % 100;
-		pins[i].expires_at = next_random() % 2 ? next_random() % 200 : 0;
+		pins[i].epoch = next_random() % (store->epoch + 1);
+		pins[i].global_lsn = next_random() % WORLD;
+		pins[i].expires_at = next_random() % 2;
+		pins[i].expires_clock_ms = next_random() % 200;
 	}
-	rules.now = 100;
-	rules.keep_time = next_random() % 100;
+	rules.now_ms = 100;
+	rules.keep_ms = next_random() % 100;
 	rules.ignore_age = next_random() % 2;
 	rules.ignore_commands = next_random() % 2;
 	if (next_random() % 4 == 0)

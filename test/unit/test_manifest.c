@@ -129,6 +129,8 @@ any_manifest(uint32 nentries, uint32 ngaps, uint32 npins)
 
 		any_text(pin->name, sizeof(pin->name));
 		pin->lsn = any_number();
+		pin->epoch = (uint32) any_number();
+		pin->global_lsn = any_number();
 		pin->created_at = (int64) any_number();
 		pin->expires_at = (int64) any_number();
 	}
@@ -175,7 +177,9 @@ assert_same(const CkpxManifest *a, const CkpxManifest *b)
 		const CkpxPin *x = &a->pins[i];
 		const CkpxPin *y = &b->pins[i];
 
-		assert_true(x->lsn == y->lsn && x->created_at == y->created_at &&
+		assert_true(x->lsn == y->lsn && x->epoch == y->epoch &&
+					x->global_lsn == y->global_lsn &&
+					x->created_at == y->created_at &&
 					x->expires_at == y->expires_at);
 		assert_string_equal(x->name, y->name);
 	}
@@ -424,6 +428,7 @@ static const char fixed_text[] =
 "],\n"
 "\"pins\": [\n"
 "{ \"name\": \"nightly\", \"lsn\": \"0/1000028\", "
+"\"epoch\": 2, \"global_lsn\": \"0/2000028\", "
 "\"created_at\": 749999999000000, \"expires_at\": 0 }\n"
 "],\n";
 
@@ -468,6 +473,8 @@ fixed_layout(void **state)
 	assert_string_equal(m.gaps[0].reason, "tracking \"began\"\t");
 	assert_int_equal(m.npins, 1);
 	assert_string_equal(m.pins[0].name, "nightly");
+	assert_int_equal(m.pins[0].epoch, 2);
+	assert_true(m.pins[0].global_lsn == UINT64CONST(0x2000028));
 
 	initStringInfo(&again);
 	ckpx_manifest_encode(&again, &m);
