@@ -8,8 +8,8 @@
  * a clone does that copied the settings along; each would take the other's
  * objects for orphans and remove them.  So each has a folder of its own below
  * it, named after a random identifier that is kept in the data directory
- * together with the directory's device and inode: in a copy these do not fit,
- * and the copy gets an identifier of its own.
+ * together with what tells that from a copy, see core/node_record.h: in a copy
+ * it does not fit, and the copy gets an identifier of its own.
  *
  * If we die after the node file was written and before the folder was made,
  * the next start makes it, or takes it over, see adopt_folder().
@@ -23,16 +23,14 @@
 #include <unistd.h>
 
 #include "common/file_perm.h"
+#include "core/node_record.h"
 #include "miscadmin.h"
-#include "port/pg_crc32c.h"
 #include "server/files.h"
 #include "server/node.h"
 #include "server/options.h"
 #include "server/shared_state.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
-
-#define NODE_FILE_MAX_BYTES	1024
 
 /* Make one folder, if it is not there, and its name durable. */
 static void
@@ -192,43 +190,132 @@ ckpx_folder_lock(void)
 	return true;
 }
 
-/* The text of the node file; returns its length. */
-static int
-node_text(char *text, uint64 node_id, uint64 device, uint64 inode)
+/*
+ * What tells the data directory from a copy of it, as it is now.  False, with
+ * errno, where it cannot be looked at.
+ */
+static bool
+look_quietly(CkpxNodeRecord *seen)
 {
-	pg_crc32c	crc;
-	int			length;
+	struct stat st;
+#ifdef STATX_BTIME
+	struct statx stx;
+#endif
 
-	length = snprintf(text, NODE_FILE_MAX_BYTES,
-					  "ckpx node 1\n"
-					  "id %016llX\n"
-					  "device %016llX\n"
-					  "inode %016llX\n",
-					  (unsigned long long) node_id,
-					  (unsigned long long) device,
-					  (unsigned long long) inode);
-	INIT_CRC32C(crc);
-	COMP_CRC32C(crc, text, length);
-	FIN_CRC32C(crc);
-	return length + snprintf(text + length, NODE_FILE_MAX_BYTES - length,
-							 "crc %08X\n", crc);
+	memset(seen, 0, sizeof(*seen));
+	if (stat(DataDir, &st) != 0)
+		return false;
+	seen->inode = (uint64) st.st_ino;
+	seen->device = (uint64) st.st_dev;
+#ifdef STATX_BTIME
+	/* Kernels and file systems that know no time of birth say so. */
+	if (statx(AT_FDCWD, DataDir, 0, STATX_BTIME, &stx) == 0 &&
+		(stx.stx_mask & STATX_BTIME) != 0)
+		seen->birth_ns = stx.stx_btime.tv_sec * INT64CONST(1000000000) +
+			stx.stx_btime.tv_nsec;
+#endif
+	return true;
 }
 
-/* Read what node_text() wrote, and accept nothing else. */
-static bool
-node_parse(const char *text, uint64 *node_id, uint64 *device, uint64 *inode)
+static void
+look_at_data_directory(CkpxNodeRecord *seen)
 {
-	char		rebuilt[NODE_FILE_MAX_BYTES];
-	unsigned long long numbers[3];
+	if (!look_quietly(seen))
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not stat directory \"%s\": %m", DataDir)));
+}
 
-	if (sscanf(text, "ckpx node 1\nid %16llX\ndevice %16llX\ninode %16llX\n",
-			   &numbers[0], &numbers[1], &numbers[2]) != 3)
+static void
+write_record(const char *path, const CkpxNodeRecord *record)
+{
+	char		text[CKPX_NODE_RECORD_MAX];
+	int			length = ckpx_node_record_encode(text, record);
+	CkpxOutput *output = ckpx_output_create_at(path, "identity");
+
+	PG_TRY();
+	{
+		ckpx_output_write(output, text, length);
+		ckpx_output_publish(output);
+	}
+	PG_CATCH();
+	{
+		ckpx_output_abort(output);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
+static void
+node_path(char *path)
+{
+	snprintf(path, MAXPGPATH, "%s/%s", DataDir, CKPX_NODE_FILE);
+}
+
+/* Read the node file; *damaged where it is there and cannot be used. */
+static bool
+read_record(const char *path, CkpxNodeRecord *record, bool *damaged)
+{
+	Size		length;
+	char	   *text = ckpx_read_file_at(path, MaxAllocSize - 1, &length);
+	bool		valid;
+
+	*damaged = false;
+	if (text == NULL)
 		return false;
-	*node_id = numbers[0];
-	*device = numbers[1];
-	*inode = numbers[2];
-	node_text(rebuilt, *node_id, *device, *inode);
-	return strcmp(text, rebuilt) == 0 && *node_id != 0;
+	valid = length < CKPX_NODE_RECORD_MAX && strlen(text) == length &&
+		ckpx_node_record_decode(record, text);
+	pfree(text);
+	*damaged = !valid;
+	return valid;
+}
+
+void
+ckpx_node_confirm(uint64 node_id)
+{
+	CkpxNodeRecord record;
+	char		path[MAXPGPATH];
+
+	look_at_data_directory(&record);
+	record.node_id = node_id;
+	node_path(path);
+	write_record(path, &record);
+}
+
+uint64
+ckpx_node_identity(CkpxNodeKind *kind)
+{
+	CkpxNodeRecord record;
+	CkpxNodeRecord seen;
+	char		path[MAXPGPATH];
+	bool		damaged;
+
+	*kind = CKPX_NODE_KNOWN;
+	look_at_data_directory(&seen);
+	node_path(path);
+	if (read_record(path, &record, &damaged))
+	{
+		if (ckpx_node_record_fits(&record, &seen))
+		{
+			if (record.device != seen.device ||
+				record.birth_ns != seen.birth_ns)
+				*kind = CKPX_NODE_MOVED;
+			return record.node_id;
+		}
+		*kind = CKPX_NODE_COPY;
+		ereport(LOG,
+				(errmsg("data directory is a copy, ckpx gives it a new node identifier"),
+				 errdetail("File \"%s\" is of another directory.", path)));
+	}
+	else if (damaged)
+	{
+		*kind = CKPX_NODE_COPY;
+		ereport(WARNING,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("file \"%s\" is damaged, ckpx gives this data directory a new node identifier",
+						path)));
+	}
+	return ckpx_node_renew();
 }
 
 static uint64
@@ -246,80 +333,12 @@ random_node_id(void)
 	return node_id;
 }
 
-static void
-stat_data_directory(struct stat *st)
-{
-	if (stat(DataDir, st) != 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not stat directory \"%s\": %m", DataDir)));
-}
-
-/* Make 'path' a node file of this data directory; durable when it returns. */
-static void
-write_node_file(const char *path, uint64 node_id, const struct stat *st)
-{
-	char		text[NODE_FILE_MAX_BYTES];
-	int			length;
-	CkpxOutput *output;
-
-	length = node_text(text, node_id, (uint64) st->st_dev,
-					   (uint64) st->st_ino);
-	output = ckpx_output_create_at(path, "identity");
-	PG_TRY();
-	{
-		ckpx_output_write(output, text, length);
-		ckpx_output_publish(output);
-	}
-	PG_CATCH();
-	{
-		ckpx_output_abort(output);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-}
-
 uint64
-ckpx_node_identity(bool *is_copy)
+ckpx_node_renew(void)
 {
-	struct stat st;
-	char		path[MAXPGPATH];
-	char	   *found;
-	Size		length;
-	uint64		node_id;
-	uint64		device;
-	uint64		inode;
+	uint64		node_id = random_node_id();
 
-	*is_copy = false;
-	stat_data_directory(&st);
-	snprintf(path, sizeof(path), "%s/%s", DataDir, CKPX_NODE_FILE);
-
-	found = ckpx_read_file_at(path, MaxAllocSize - 1, &length);
-	if (found != NULL)
-	{
-		bool		valid;
-
-		valid = length < NODE_FILE_MAX_BYTES && strlen(found) == length &&
-			node_parse(found, &node_id, &device, &inode);
-		pfree(found);
-		if (valid && device == (uint64) st.st_dev &&
-			inode == (uint64) st.st_ino)
-			return node_id;
-
-		*is_copy = true;
-		if (valid)
-			ereport(LOG,
-					(errmsg("data directory is a copy, ckpx gives it a new node identifier"),
-					 errdetail("File \"%s\" is of another directory.", path)));
-		else
-			ereport(WARNING,
-					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("file \"%s\" is damaged, ckpx gives this data directory a new node identifier",
-							path)));
-	}
-
-	node_id = random_node_id();
-	write_node_file(path, node_id, &st);
+	ckpx_node_confirm(node_id);
 	return node_id;
 }
 
@@ -330,24 +349,24 @@ ckpx_node_identity(bool *is_copy)
 void
 ckpx_node_stamp(const char *path)
 {
-	struct stat st;
+	CkpxNodeRecord record;
 	char		own_path[MAXPGPATH];
 
-	stat_data_directory(&st);
+	look_at_data_directory(&record);
+	record.node_id = random_node_id();
 	snprintf(own_path, sizeof(own_path), "%s.%d", path, MyProcPid);
-	write_node_file(own_path, random_node_id(), &st);
+	write_record(own_path, &record);
 	(void) durable_rename(own_path, path, ERROR);
 }
 
 /*
- * Read a node file without raising an error, in any process; false where it
- * is missing, unreadable or damaged.
+ * Read a record without raising an error, in any process; false where it is
+ * missing, unreadable or damaged.
  */
 static bool
-read_node_file(const char *path, uint64 *node_id, uint64 *device,
-			   uint64 *inode)
+read_quietly(const char *path, CkpxNodeRecord *record)
 {
-	char		text[NODE_FILE_MAX_BYTES];
+	char		text[CKPX_NODE_RECORD_MAX];
 	ssize_t		length;
 	int			fd = open(path, O_RDONLY | PG_BINARY, 0);
 
@@ -358,34 +377,29 @@ read_node_file(const char *path, uint64 *node_id, uint64 *device,
 	if (length < 0)
 		return false;
 	text[length] = '\0';
-	return strlen(text) == length &&
-		node_parse(text, node_id, device, inode);
+	return strlen(text) == length && ckpx_node_record_decode(record, text);
 }
 
 bool
 ckpx_node_is_foreign_stamp(const char *path)
 {
-	struct stat st;
-	uint64		node_id;
-	uint64		device;
-	uint64		inode;
+	CkpxNodeRecord record;
+	CkpxNodeRecord seen;
 
-	return stat(DataDir, &st) == 0 &&
-		read_node_file(path, &node_id, &device, &inode) &&
-		!(device == (uint64) st.st_dev && inode == (uint64) st.st_ino);
+	return look_quietly(&seen) && read_quietly(path, &record) &&
+		!ckpx_node_record_fits(&record, &seen);
 }
 
 uint64
 ckpx_node_known_id(void)
 {
+	CkpxNodeRecord record;
+	CkpxNodeRecord seen;
 	char		path[MAXPGPATH];
-	uint64		node_id;
-	uint64		device;
-	uint64		inode;
 
-	snprintf(path, sizeof(path), "%s/%s", DataDir, CKPX_NODE_FILE);
-	if (!read_node_file(path, &node_id, &device, &inode) ||
-		ckpx_node_is_foreign_stamp(path))
+	node_path(path);
+	if (!look_quietly(&seen) || !read_quietly(path, &record) ||
+		!ckpx_node_record_fits(&record, &seen))
 		return 0;
-	return node_id;
+	return record.node_id;
 }

@@ -40,13 +40,28 @@ extern bool ckpx_folder_lock(void);
  */
 extern bool ckpx_folder_is_there(void);
 
+typedef enum CkpxNodeKind
+{
+	CKPX_NODE_KNOWN = 0,		/* as before, or the first time */
+	CKPX_NODE_MOVED,			/* it seems so; but the device is another, or a
+								 * time of birth is not known: if its folder is
+								 * locked, this is a copy */
+	CKPX_NODE_COPY				/* certainly, or the file is damaged */
+} CkpxNodeKind;
+
 /*
  * The identifier of this data directory, from CKPX_NODE_FILE in it.  Where
- * there is none, a new one is made; also where the file is damaged or names
- * another directory (device and inode), as it does in a copy: then *is_copy
- * is true.  Durable when it returns.
+ * there is none, a new one is made; also where the file is damaged or is of
+ * another directory, as it is in a copy.  Durable when it returns.
  */
-extern uint64 ckpx_node_identity(bool *is_copy);
+extern uint64 ckpx_node_identity(CkpxNodeKind *kind);
+
+/*
+ * Write CKPX_NODE_FILE with a new identifier and return that; or with the
+ * identifier that it has, and the directory as it is found now.
+ */
+extern uint64 ckpx_node_renew(void);
+extern void ckpx_node_confirm(uint64 node_id);
 
 /* The same where it is known already, else 0.  Raises no error. */
 extern uint64 ckpx_node_known_id(void);

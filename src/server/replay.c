@@ -97,14 +97,35 @@ ckpx_replay_compare_entries(const void *a, const void *b)
 	return (int) left->kind - (int) right->kind;
 }
 
+/*
+ * Make the folder of this identity ours; false while another process has it.
+ */
+static bool
+take_folder(const CkpxIdentity *identity)
+{
+	char		name[CKPX_NAME_MAX];
+	char		folder[MAXPGPATH];
+
+	ckpx_folder_name(name, identity->system_identifier, identity->node_id);
+	snprintf(folder, sizeof(folder), "%s/%s", ckpx_directory, name);
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->identity = *identity;
+	strlcpy(CkpxShared->folder, folder, sizeof(CkpxShared->folder));
+	LWLockRelease(CkpxShared->lock);
+
+	ckpx_folder_create();
+	return ckpx_folder_lock();
+}
+
 void
 ckpx_replay_identify(CkpxBoot *boot)
 {
 	CkpxIdentity identity;
+	CkpxNodeKind kind;
 	ControlFileData *control;
 	bool		crc_ok;
-	char		name[CKPX_NAME_MAX];
-	char		folder[MAXPGPATH];
+	bool		taken;
 
 	memset(&identity, 0, sizeof(identity));
 	identity.system_identifier = GetSystemIdentifier();
@@ -120,22 +141,28 @@ ckpx_replay_identify(CkpxBoot *boot)
 	identity.checksum_version = control->data_checksum_version;
 	pfree(control);
 
-	identity.node_id = ckpx_node_identity(&boot->copied);
 	boot->inside = !is_absolute_path(ckpx_directory);
-
-	ckpx_folder_name(name, identity.system_identifier, identity.node_id);
-	snprintf(folder, sizeof(folder), "%s/%s", ckpx_directory, name);
-
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	CkpxShared->identity = identity;
-	strlcpy(CkpxShared->folder, folder, sizeof(CkpxShared->folder));
-	LWLockRelease(CkpxShared->lock);
-
-	ckpx_folder_create();
-	if (!ckpx_folder_lock())
+	identity.node_id = ckpx_node_identity(&kind);
+	taken = take_folder(&identity);
+	if (kind == CKPX_NODE_MOVED && taken)
+		ckpx_node_confirm(identity.node_id);
+	else if (kind == CKPX_NODE_MOVED)
+	{
+		/* The server that has it runs where the identifier was noted. */
+		ereport(LOG,
+				(errmsg("data directory is a copy, ckpx gives it a new node identifier"),
+				 errdetail("Folder \"%s\" is in use by another server.",
+						   CkpxShared->folder)));
+		kind = CKPX_NODE_COPY;
+		identity.node_id = ckpx_node_renew();
+		taken = take_folder(&identity);
+	}
+	boot->copied = kind == CKPX_NODE_COPY;
+	if (!taken)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("folder \"%s\" is in use by another server", folder),
+				 errmsg("folder \"%s\" is in use by another server",
+						CkpxShared->folder),
 				 errhint("Give each server its own ckpx.directory.")));
 }
 

@@ -153,12 +153,12 @@ static void
 find_folder(void)
 {
 	char		name[CKPX_NAME_MAX];
-	bool		is_copy;
+	CkpxNodeKind kind;
 	uint64		node_id;
 
 	if (CkpxShared->folder[0] != '\0')
 		return;
-	node_id = ckpx_node_identity(&is_copy);
+	node_id = ckpx_node_identity(&kind);
 	ckpx_folder_name(name, GetSystemIdentifier(), node_id);
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	snprintf(CkpxShared->folder, sizeof(CkpxShared->folder), "%s/%s",
