@@ -17,23 +17,30 @@
  */
 #include "server/compat.h"
 
-#include "access/relation.h"
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xlog.h"
 #include "api/api.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "server/flush_shared.h"
 #include "server/options.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "utils/rel.h"
+#include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(ckpx_flush_table);
 PG_FUNCTION_INFO_V1(ckpx_flush);
 PG_FUNCTION_INFO_V1(ckpx_is_flushed);
+
+#define LOCK_POLL_MS	50
 
 /* The files of what is to be flushed. */
 typedef struct FileList
@@ -41,6 +48,7 @@ typedef struct FileList
 	CkpxRelKey *keys;
 	uint32		nkeys;
 	uint32		maxkeys;
+	Oid			locked;			/* see collect_files() */
 } FileList;
 
 typedef enum FlushOutcome
@@ -66,9 +74,8 @@ deadline_after(FunctionCallInfo fcinfo, int argument)
  */
 
 static void
-add_file(FileList *files, Relation rel)
+add_file(FileList *files, Oid relid, Form_pg_class form)
 {
-	RelFileLocator locator = CKPX_RELATION_LOCATOR(rel);
 	CkpxRelKey *key;
 
 	if (files->nkeys == files->maxkeys)
@@ -79,105 +86,155 @@ add_file(FileList *files, Relation rel)
 			repalloc_huge(files->keys, sizeof(CkpxRelKey) * files->maxkeys);
 	}
 	key = &files->keys[files->nkeys++];
-	key->tablespace = CKPX_LOCATOR_TABLESPACE(locator);
-	key->database = CKPX_LOCATOR_DATABASE(locator);
-	key->relation = CKPX_LOCATOR_NUMBER(locator);
+	key->tablespace = OidIsValid(form->reltablespace) ?
+		form->reltablespace : MyDatabaseTableSpace;
+	key->database = form->relisshared ? InvalidOid : MyDatabaseId;
+	key->relation = OidIsValid(form->relfilenode) ? form->relfilenode :
+		ckpx_mapped_file(relid, form->relisshared);
 	key->fork = MAIN_FORKNUM;
 }
 
-/* A relation that belongs to another one; gone meanwhile is no error. */
-static void
-add_part(FileList *files, Oid relid)
+/*
+ * Wait until no transaction can be rewriting the relation; false where the
+ * deadline comes first.  The lock manager has no limit for one wait apart from
+ * lock_timeout, which raises an error, so this polls.  The deadlock detector
+ * does not see that: the lock is given back at once, and no other one of
+ * this function is held meanwhile.
+ */
+static bool
+wait_for_rewrite(Oid relid, uint64 deadline)
 {
-	Relation	rel = try_relation_open(relid, AccessShareLock);
-
-	if (rel == NULL)
-		return;
-	add_file(files, rel);
-	if (rel->rd_rel->relkind == RELKIND_TOASTVALUE)
+	while (!ConditionalLockRelationOid(relid, AccessShareLock))
 	{
-		ListCell   *cell;
+		uint64		now = ckpx_clock_ms();
 
-		foreach(cell, RelationGetIndexList(rel))
-			add_part(files, lfirst_oid(cell));
+		if (now >= deadline)
+			return false;
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 Min((long) (deadline - now), LOCK_POLL_MS),
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
 	}
-	relation_close(rel, AccessShareLock);
+	UnlockRelationOid(relid, AccessShareLock);
+	return true;
 }
 
-/* A relation that has files, with its indexes and its TOAST table. */
-static void
-add_relation(FileList *files, Relation rel)
+static List *
+index_list(Oid relid)
 {
+	List	   *indexes = NIL;
+	Relation	pg_index = table_open(IndexRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_index_indrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(pg_index, IndexIndrelidIndexId, true, NULL, 1,
+							  &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		indexes = lappend_oid(indexes,
+							  ((Form_pg_index) GETSTRUCT(tuple))->indexrelid);
+	systable_endscan(scan);
+	table_close(pg_index, AccessShareLock);
+	return indexes;
+}
+
+/*
+ * Add a relation's file, and those of its indexes and its TOAST table; a
+ * relation that has no file, or is gone meanwhile, adds nothing.  What the
+ * catalogs say is read without a lock, so that the files are known where the
+ * time is up before there is one.
+ */
+static void
+add_relation(FileList *files, Oid relid, uint64 deadline)
+{
+	HeapTuple	tuple;
+	Form_pg_class form;
+	List	   *indexes;
+	Oid			toast;
 	ListCell   *cell;
 
-	add_file(files, rel);
-	if (rel->rd_rel->relkind != RELKIND_RELATION &&
-		rel->rd_rel->relkind != RELKIND_MATVIEW &&
-		rel->rd_rel->relkind != RELKIND_TOASTVALUE)
+	if (!wait_for_rewrite(relid, deadline) && !OidIsValid(files->locked))
+		files->locked = relid;
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	if (!HeapTupleIsValid(tuple))
 		return;
-	foreach(cell, RelationGetIndexList(rel))
-		add_part(files, lfirst_oid(cell));
-	if (OidIsValid(rel->rd_rel->reltoastrelid))
-		add_part(files, rel->rd_rel->reltoastrelid);
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	if (!RELKIND_HAS_STORAGE(form->relkind) ||
+		form->relpersistence != RELPERSISTENCE_PERMANENT)
+	{
+		ReleaseSysCache(tuple);
+		return;
+	}
+	add_file(files, relid, form);
+	indexes = form->relhasindex ? index_list(relid) : NIL;
+	toast = form->reltoastrelid;
+	ReleaseSysCache(tuple);
+
+	foreach(cell, indexes)
+		add_relation(files, lfirst_oid(cell), deadline);
+	if (OidIsValid(toast))
+		add_relation(files, toast, deadline);
 }
 
 /* Raise an error where there is nothing that could be flushed. */
 static void
-check_flushable(Relation rel)
+check_flushable(Form_pg_class form)
 {
-	if (!RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
+	const char *name = NameStr(form->relname);
+
+	if (!RELKIND_HAS_STORAGE(form->relkind))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("cannot flush relation \"%s\"",
-						RelationGetRelationName(rel)),
-				 rel->rd_rel->relkind == RELKIND_FOREIGN_TABLE ?
+				 errmsg("cannot flush relation \"%s\"", name),
+				 form->relkind == RELKIND_FOREIGN_TABLE ?
 				 errdetail("A foreign table has no files here.") :
 				 errdetail("It has no files.")));
-	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+	if (form->relpersistence == RELPERSISTENCE_TEMP)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("cannot flush relation \"%s\"",
-						RelationGetRelationName(rel)),
+				 errmsg("cannot flush relation \"%s\"", name),
 				 errdetail("Temporary relations do not outlive their session.")));
-	if (!RelationIsPermanent(rel))
+	if (form->relpersistence != RELPERSISTENCE_PERMANENT)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("cannot flush relation \"%s\"",
-						RelationGetRelationName(rel)),
+				 errmsg("cannot flush relation \"%s\"", name),
 				 errdetail("Unlogged relations do not outlive a crash, on disk or not.")));
 }
 
+/*
+ * Which files does the relation consist of?  files->locked is one of its
+ * parts that somebody still had locked at the deadline, or invalid.
+ */
 static void
-collect_files(Oid relid, FileList *files)
+collect_files(Oid relid, uint64 deadline, FileList *files)
 {
-	Relation	rel = relation_open(relid, AccessShareLock);
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Form_pg_class form;
+	List	   *relations;
+	ListCell   *cell;
 
-	memset(files, 0, sizeof(*files));
-	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ||
-		rel->rd_rel->relkind == RELKIND_PARTITIONED_INDEX)
-	{
-		List	   *leaves = find_all_inheritors(relid, NoLock, NULL);
-		ListCell   *cell;
-
-		foreach(cell, leaves)
-		{
-			Relation	leaf = try_relation_open(lfirst_oid(cell),
-												 AccessShareLock);
-
-			if (leaf == NULL)
-				continue;
-			if (RELKIND_HAS_STORAGE(leaf->rd_rel->relkind) &&
-				RelationIsPermanent(leaf))
-				add_relation(files, leaf);
-			relation_close(leaf, AccessShareLock);
-		}
-	}
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	if (form->relkind == RELKIND_PARTITIONED_TABLE ||
+		form->relkind == RELKIND_PARTITIONED_INDEX)
+		relations = find_all_inheritors(relid, NoLock, NULL);
 	else
 	{
-		check_flushable(rel);
-		add_relation(files, rel);
+		check_flushable(form);
+		relations = list_make1_oid(relid);
 	}
-	relation_close(rel, AccessShareLock);
+	ReleaseSysCache(tuple);
+
+	memset(files, 0, sizeof(*files));
+	foreach(cell, relations)
+		add_relation(files, lfirst_oid(cell), deadline);
 	files->nkeys = ckpx_sort_keys(files->keys, files->nkeys);
 }
 
@@ -391,8 +448,8 @@ ckpx_flush_table(PG_FUNCTION_ARGS)
 	deadline = deadline_after(fcinfo, 2);
 	upto = upto_argument(fcinfo, 1);
 
-	collect_files(relid, &files);
-	for (;;)
+	collect_files(relid, deadline, &files);
+	while (!OidIsValid(files.locked))
 	{
 		FileList	present;
 		bool		missing;
@@ -403,8 +460,8 @@ ckpx_flush_table(PG_FUNCTION_ARGS)
 
 		/* Are these still the relation's files? */
 		AcceptInvalidationMessages();
-		collect_files(relid, &present);
-		if (same_files(&files, &present))
+		collect_files(relid, deadline, &present);
+		if (!OidIsValid(present.locked) && same_files(&files, &present))
 		{
 			if (missing)
 				ereport(ERROR,
@@ -416,6 +473,9 @@ ckpx_flush_table(PG_FUNCTION_ARGS)
 		files = present;
 	}
 
+	if (OidIsValid(files.locked))
+		snprintf(error, sizeof(error), "relation \"%s\" is locked",
+				 get_rel_name(files.locked));
 	warn_not_flushed(error);
 	return flush_result(fcinfo, false, blocks_written,
 						files.nkeys == 0 ? 0 :

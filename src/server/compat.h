@@ -32,6 +32,7 @@
 #endif
 #include "utils/rangetypes.h"
 #include "utils/rel.h"
+#include "utils/relmapper.h"
 #if PG_VERSION_NUM >= 160000
 #include "utils/relfilenumbermap.h"
 #else
@@ -149,6 +150,17 @@ ckpx_record_wal_level(uint8 info, const char *data)
 #else
 #define CKPX_RELATION_LOCATOR(rel)	((rel)->rd_node)
 #endif
+
+/* The file of a mapped relation; or InvalidOid. */
+static inline Oid
+ckpx_mapped_file(Oid relid, bool shared)
+{
+#if PG_VERSION_NUM >= 160000
+	return RelationMapOidToFilenumber(relid, shared);
+#else
+	return RelationMapOidToFilenode(relid, shared);
+#endif
+}
 
 /* The relation of the present database that has this file; or InvalidOid. */
 static inline Oid

@@ -90,6 +90,31 @@ like($err, qr/Temporary relations/, 'a clear answer for a temporary table');
 	q{SELECT ckpx_flush_table('t', pg_current_wal_insert_lsn() + 1000000)});
 like($err, qr/lies in the future/, 'no flush up to the future');
 
+# ---- a lock is waited for, but not longer than the timeout says
+
+my $locker = session($node);
+foreach my $case (
+	[ 't', 'LOCK TABLE t' ],
+	[ 't', 'REINDEX INDEX t_pkey' ],
+	[ 'p', 'LOCK TABLE p2' ],
+	[ 'p_id', 'REINDEX INDEX p2_id_idx' ])
+{
+	my ($rel, $statement) = @$case;
+
+	# So that there is something dirty of each.
+	sql(q{UPDATE t SET v = 'y'; UPDATE p SET id = id});
+	ask($locker, 'BEGIN');
+	ask($locker, $statement);
+	($ret, $out, $err) = $node->psql('postgres', "SET statement_timeout = '20s';
+		SELECT flushed, blocks_remaining > 0 FROM ckpx_flush_table('$rel', NULL, '200ms')");
+	is($out, 'f|t', "$statement: when the time is up, $rel is not flushed and what remains is told");
+	like($err, qr/could not flush in time: relation "\w+" is locked/, 'and why');
+	ask($locker, 'ROLLBACK');
+	is(sql("SELECT flushed, blocks_remaining FROM ckpx_flush_table('$rel')"), 't|0',
+		'without the lock it is flushed');
+}
+end_session($locker);
+
 # ---- ranges
 
 my $start = wal_position($node);
