@@ -24,6 +24,7 @@
 #include "miscadmin.h"
 #include "server/shared_state.h"
 #include "server/wal_source.h"
+#include "storage/proc.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
@@ -179,6 +180,40 @@ ckpx_report_broken(void)
 			 errmsg("ckpx lost track of changes while the function waited"),
 			 errdetail("A new epoch has begun."),
 			 errhint("See the view ckpx_gaps, and call the function again.")));
+}
+
+static void
+set_waiting_xid(TransactionId xid)
+{
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->waiting_xids[MyProc - ProcGlobal->allProcs] = xid;
+	LWLockRelease(CkpxShared->lock);
+}
+
+bool
+ckpx_wait_for_entry(CkpxReached reached, void *arg, long timeout_ms)
+{
+	TransactionId xid = GetTopTransactionIdIfAny();
+	volatile bool done = false;
+
+	if (!TransactionIdIsValid(xid))
+		return ckpx_wait_until(reached, arg, timeout_ms,
+							   CKPX_WORKER_CHECKPOINTER);
+
+	set_waiting_xid(xid);
+	ckpx_wake_worker(CKPX_WORKER_RUNNER);
+	PG_TRY();
+	{
+		done = ckpx_wait_until(reached, arg, timeout_ms,
+							   CKPX_WORKER_CHECKPOINTER);
+	}
+	PG_FINALLY();
+	{
+		/* The transaction may go on after the error of a subtransaction. */
+		set_waiting_xid(InvalidTransactionId);
+	}
+	PG_END_TRY();
+	return done;
 }
 
 long

@@ -17,6 +17,7 @@
 #include "core/dirty_tree.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "server/shared_state.h"
 #include "utils/pg_lsn.h"
 #include "utils/timestamp.h"
 
@@ -60,6 +61,13 @@ extern void ckpx_lock_history_exclusive(void);
 
 /* Raise 55000: a new epoch began while something of an older one was awaited. */
 extern void ckpx_report_broken(void) pg_attribute_noreturn();
+
+/*
+ * ckpx_wait_until() for what a finished incremental brings.  No entry waits
+ * meanwhile for the caller's own transaction to end.
+ */
+extern bool ckpx_wait_for_entry(CkpxReached reached, void *arg,
+								long timeout_ms);
 
 /*
  * Wait until finished incrementals reach 'target', having asked for one; the

@@ -125,8 +125,7 @@ wait_for_checkpoint(CheckpointWait *wait, long timeout_ms)
 
 			left = now < deadline ? (long) (deadline - now) : 0;
 		}
-		if (!ckpx_wait_until(checkpoint_news, wait, left,
-							 CKPX_WORKER_CHECKPOINTER))
+		if (!ckpx_wait_for_entry(checkpoint_news, wait, left))
 			return false;
 		if (wait->broken)
 			ckpx_report_broken();

@@ -73,55 +73,51 @@ collect_reached(void *arg)
 	return lsn_reached(arg, CkpxShared->collected_lsn);
 }
 
-static bool
-wait_for_lsn(CkpxReached reached, XLogRecPtr lsn, long timeout_ms,
-			 CkpxWorkerId worker)
-{
-	LsnWait		wait = {.lsn = lsn};
-	bool		done = ckpx_wait_until(reached, &wait, timeout_ms, worker);
-
-	if (wait.broken)
-		ckpx_report_broken();
-	return done;
-}
 
 Datum
 ckpx_wait(PG_FUNCTION_ARGS)
 {
-	XLogRecPtr	lsn;
+	LsnWait		wait = {0};
+	bool		done;
 
 	ckpx_require_installed();
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	lsn = ckpx_normalize_lsn(PG_GETARG_LSN(0));
-	PG_RETURN_BOOL(wait_for_lsn(checkpoint_reached, lsn,
-								ckpx_timeout_argument(fcinfo, 1),
-								CKPX_WORKER_CHECKPOINTER));
+	wait.lsn = ckpx_normalize_lsn(PG_GETARG_LSN(0));
+	done = ckpx_wait_for_entry(checkpoint_reached, &wait,
+							   ckpx_timeout_argument(fcinfo, 1));
+	if (wait.broken)
+		ckpx_report_broken();
+	PG_RETURN_BOOL(done);
 }
 
 Datum
 ckpx_wait_collected(PG_FUNCTION_ARGS)
 {
-	XLogRecPtr	lsn;
+	LsnWait		wait = {0};
 	long		timeout_ms;
+	bool		done;
 
 	ckpx_require_installed();
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	lsn = ckpx_normalize_lsn(PG_GETARG_LSN(0));
+	wait.lsn = ckpx_normalize_lsn(PG_GETARG_LSN(0));
 	timeout_ms = ckpx_timeout_argument(fcinfo, 1);
 
 	/*
 	 * What is written already is collected at once; what is not comes with the
 	 * runner's ordinary rounds.
 	 */
-	if (lsn <= ckpx_wal_end())
+	if (wait.lsn <= ckpx_wal_end())
 	{
 		(void) ckpx_flush_wal_end();
-		ckpx_request_collect(lsn);
+		ckpx_request_collect(wait.lsn);
 	}
-	PG_RETURN_BOOL(wait_for_lsn(collect_reached, lsn, timeout_ms,
-								CKPX_WORKER_RUNNER));
+	done = ckpx_wait_until(collect_reached, &wait, timeout_ms,
+						   CKPX_WORKER_RUNNER);
+	if (wait.broken)
+		ckpx_report_broken();
+	PG_RETURN_BOOL(done);
 }
 
 /* The 64-bit xid of a snapshot's xmin, which is never in the future. */

@@ -7,7 +7,8 @@
  * An incremental waits for two things.  Committed: every transaction that
  * wrote WAL before its end has ended, so that its end is a consistent point
  * for whoever reads rows; but at most ckpx.commit_wait, because the block map
- * does not depend on commits.  Durable: the pages that it names are on disk.
+ * does not depend on commits, and not for those that wait for a checkpoint
+ * themselves.  Durable: the pages that it names are on disk.
  *
  * What is durable, durability.c knows.  Unless ckpx.flush is off, an entry that
  * somebody waits for has its own range flushed at once, and any other one when
@@ -31,6 +32,7 @@
 #include "server/wal_retention.h"
 #include "server/workers.h"
 #include "storage/procarray.h"
+#include "storage/standby.h"
 
 #define CKPX_WAIT_LOG_MS	120000
 #define CKPX_STALLED_MS		120000
@@ -186,6 +188,47 @@ maybe_create(CkpxRunner *runner)
 }
 
 /*
+ * The oldest transaction that does not wait for a checkpoint itself, or the
+ * next xid where there is none; on a primary only.  Prepared ones included.
+ */
+static TransactionId
+oldest_not_waiting(void)
+{
+	TransactionId *waiting = palloc(sizeof(TransactionId) * MaxBackends);
+	int			nwaiting = 0;
+	RunningTransactions running;
+	TransactionId oldest;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	for (int i = 0; i < MaxBackends; i++)
+	{
+		if (TransactionIdIsValid(CkpxShared->waiting_xids[i]))
+			waiting[nwaiting++] = CkpxShared->waiting_xids[i];
+	}
+	LWLockRelease(CkpxShared->lock);
+
+	/* It returns with both locks held; what it returns is ours. */
+	running = GetRunningTransactionData();
+	LWLockRelease(ProcArrayLock);
+	LWLockRelease(XidGenLock);
+
+	/* Those of the top level come first. */
+	oldest = running->nextXid;
+	for (int i = 0; i < running->xcnt; i++)
+	{
+		TransactionId xid = running->xids[i];
+		bool		is_waiting = false;
+
+		for (int w = 0; w < nwaiting && !is_waiting; w++)
+			is_waiting = waiting[w] == xid;
+		if (!is_waiting && TransactionIdPrecedes(xid, oldest))
+			oldest = xid;
+	}
+	pfree(waiting);
+	return oldest;
+}
+
+/*
  * Has every transaction that wrote before the entry's end ended?  If not,
  * write the oldest one to 'waiting'.
  */
@@ -200,8 +243,11 @@ is_committed(CkpxRunner *runner, const CkpxEntry *entry, char *waiting,
 
 	if (!RecoveryInProgress())
 	{
-		/* Prepared transactions included. */
-		oldest = GetOldestActiveTransactionId();
+		/* The first is cheap, and most of the time the answer. */
+		if (!TransactionIdPrecedes(GetOldestActiveTransactionId(),
+								   entry->next_xid))
+			return true;
+		oldest = oldest_not_waiting();
 		if (!TransactionIdPrecedes(oldest, entry->next_xid))
 			return true;
 	}

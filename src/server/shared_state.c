@@ -96,6 +96,7 @@ ckpx_shared_state_request(void)
 	RequestAddinShmemSpace(MAXALIGN(ckpx_logtail_shmem_size()));
 	RequestAddinShmemSpace(MAXALIGN(ckpx_fault_shmem_size()));
 	RequestAddinShmemSpace(MAXALIGN(sizeof(CkpxFlushShared)));
+	RequestAddinShmemSpace(MAXALIGN(sizeof(TransactionId) * MaxBackends));
 	RequestNamedLWLockTranche(CKPX_TRANCHE, CKPX_NLOCKS);
 }
 
@@ -113,6 +114,7 @@ ckpx_shared_state_startup(void)
 	CkpxEntryStore *store;
 	CkpxXidLsn *xid_lsn;
 	CkpxFlushShared *flush;
+	TransactionId *waiting_xids;
 	bool		found;
 	bool		logtail_found;
 	bool		fault_found;
@@ -129,6 +131,9 @@ ckpx_shared_state_startup(void)
 	fault = ShmemInitStruct("ckpx faults", ckpx_fault_shmem_size(),
 							&fault_found);
 	flush = ShmemInitStruct("ckpx flush", sizeof(CkpxFlushShared), &found);
+	waiting_xids = ShmemInitStruct("ckpx waiting xids",
+								   sizeof(TransactionId) * MaxBackends,
+								   &found);
 
 	if (!found)
 	{
@@ -143,7 +148,9 @@ ckpx_shared_state_startup(void)
 		shared->store = store;
 		shared->xid_lsn = xid_lsn;
 		shared->flush = flush;
+		shared->waiting_xids = waiting_xids;
 		memset(flush, 0, sizeof(CkpxFlushShared));
+		memset(waiting_xids, 0, sizeof(TransactionId) * MaxBackends);
 		ConditionVariableInit(&shared->progress);
 		for (int i = 0; i < CKPX_NQUEUES; i++)
 		{

@@ -317,6 +317,14 @@ typedef struct CkpxSharedState
 	XLogRecPtr	collect_request;	/* collect at least so far */
 	XLogRecPtr	checkpoint_request; /* finish an incremental that reaches it */
 
+	/*
+	 * Transactions that have written and wait for a checkpoint entry, so that
+	 * they cannot end before it is finished; by the number of their PGPROC,
+	 * MaxBackends of them.  A backend that exits may leave its xid here: that
+	 * transaction does not run any more.
+	 */
+	TransactionId *waiting_xids;
+
 	CkpxRequest requests[CKPX_MAX_REQUESTS];
 	uint64		next_request_id;
 

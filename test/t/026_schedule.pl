@@ -127,6 +127,53 @@ is($node->safe_psql('postgres',
 		"SELECT open_xacts FROM ckpx_checkpoints ORDER BY end_lsn DESC LIMIT 1"),
 	0, 'ended: the entry is transaction-consistent');
 
+# It does not wait for a transaction that waits for it, however many there are;
+# such a one is open nevertheless.
+my @waiters = map { session($node) } 1 .. 2;
+foreach my $i (0, 1)
+{
+	ask($waiters[$i], 'BEGIN');
+	ask($waiters[$i], "INSERT INTO t VALUES ($i, 'waits')");
+	ask($waiters[$i], 'SAVEPOINT a');
+	ask($waiters[$i], "INSERT INTO t VALUES ($i, 'waits, too')");
+}
+my @xids = map { ask($_, 'SELECT pg_current_xact_id()::xid') } @waiters;
+foreach my $i (0, 1)
+{
+	$waiters[$i]->{out} = '';
+	$waiters[$i]->{in} .=
+	  "SET LOCAL statement_timeout = '60s';\n"
+	  . ($i == 0 ? 'SELECT ckpx_checkpoint()' : 'SELECT ckpx_wait(max(end_lsn)) FROM ckpx_checkpoints')
+	  . ";\n\\echo done\n";
+	$waiters[$i]->{handle}->pump_nb;
+	wait_for_sql($node,
+		"SELECT waiting_for FROM ckpx_checkpoints WHERE state = 'pending'", "transaction $xids[1]")
+	  if $i == 0;
+}
+foreach my $i (0, 1)
+{
+	IPC::Run::pump($waiters[$i]->{handle}) until $waiters[$i]->{out} =~ /done\n/;
+}
+is($node->safe_psql('postgres',
+		"SELECT open_xacts FROM ckpx_checkpoints ORDER BY end_lsn DESC LIMIT 1"),
+	4, 'transactions that wait for a checkpoint do not hold it up, and are counted');
+
+# Where the wait was given up, the transaction is waited for like any other.
+ask($waiters[1], 'ROLLBACK');
+ask($waiters[1], 'BEGIN');
+ask($waiters[1], "INSERT INTO t VALUES (2, 'open')");
+ask($waiters[0], 'SAVEPOINT b');
+ask($waiters[0], "SELECT ckpx_checkpoint(timeout => '100ms')");
+ask($waiters[0], 'ROLLBACK TO b');
+ask($waiters[1], 'ROLLBACK');
+ok( wait_for_sql($node,
+		"SELECT waiting_for FROM ckpx_checkpoints WHERE state = 'pending'",
+		"transaction $xids[0]"),
+	'a transaction that does not wait any more holds up the checkpoint');
+ask($waiters[0], 'ROLLBACK');
+$node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
+end_session($_) foreach @waiters;
+
 # commit_wait bounds the wait; the entry then says how many are open.
 set(commit_wait => '100ms');
 ask($writer, 'BEGIN');
