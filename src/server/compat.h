@@ -144,6 +144,20 @@ ckpx_record_wal_level(uint8 info, const char *data)
 	return -1;
 }
 
+/*
+ * Is this record of the XLOG resource manager where a checkpoint's redo begins?
+ * Up to 16 no record marks the redo point of an online checkpoint.
+ */
+static inline bool
+ckpx_record_is_redo(uint8 info)
+{
+#if PG_VERSION_NUM >= 170000
+	if (info == XLOG_CHECKPOINT_REDO)
+		return true;
+#endif
+	return info == XLOG_CHECKPOINT_SHUTDOWN;
+}
+
 /* The physical identity of an open relation; mapped catalogs too. */
 #if PG_VERSION_NUM >= 160000
 #define CKPX_RELATION_LOCATOR(rel)	((rel)->rd_locator)

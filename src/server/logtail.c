@@ -270,6 +270,24 @@ ckpx_logtail_clear(void)
 	LWLockRelease(CkpxShared->logtail_lock);
 }
 
+void
+ckpx_logtail_mark_redo(XLogRecPtr lsn)
+{
+	CkpxLogtail *logtail;
+
+	ckpx_logtail_attach();
+	logtail = CkpxShared->logtail;
+	LWLockAcquire(CkpxShared->logtail_lock, LW_EXCLUSIVE);
+	if (logtail->nsegments > 0)
+	{
+		uint16		last = logtail->order[logtail->nsegments - 1];
+
+		if (logtail->slots[last].info.end_lsn == lsn)
+			logtail->slots[last].info.at_redo = true;
+	}
+	LWLockRelease(CkpxShared->logtail_lock);
+}
+
 bool
 ckpx_logtail_mark_spilling(XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 						   bool spilling)

@@ -131,6 +131,69 @@ lag_limit(void)
 }
 
 /*
+ * Note the redo point of PostgreSQL's newest checkpoint, which may just have
+ * begun; on a standby WAL itself tells, from 17 on.
+ */
+static void
+note_redo(void)
+{
+	XLogRecPtr	redo;
+
+	if (RecoveryInProgress())
+		return;
+	redo = ckpx_wal_normalize_lsn(GetRedoRecPtr());
+	if (redo <= runner->newest_redo)
+		return;
+	runner->newest_redo = redo;
+	if (runner->nredos == CKPX_REDO_POINTS)
+		memmove(&runner->redos[0], &runner->redos[1],
+				sizeof(XLogRecPtr) * --runner->nredos);
+	runner->redos[runner->nredos++] = redo;
+}
+
+/* Forget the redo points before 'lsn'; the first one that is left. */
+static XLogRecPtr
+next_redo(XLogRecPtr lsn)
+{
+	uint32		n = 0;
+
+	while (n < runner->nredos && runner->redos[n] < lsn)
+		n++;
+	runner->nredos -= n;
+	memmove(&runner->redos[0], &runner->redos[n],
+			sizeof(XLogRecPtr) * runner->nredos);
+	return runner->nredos > 0 ? runner->redos[0] : PG_UINT64_MAX;
+}
+
+/*
+ * How far to read, and the next redo point, at which to stop in any case:
+ * the WAL of a base backup begins at one, so what has changed since can be
+ * told exactly where a segment begins there, too.
+ *
+ * A checkpoint sets its redo point while no WAL can be inserted.  So where the
+ * end of flushed WAL is read first, every redo point before it is known, but
+ * for one of a checkpoint that is just about to make it known: then the
+ * answer is a little larger.
+ */
+static XLogRecPtr
+read_upto(XLogRecPtr position, bool wanted, XLogRecPtr *redo)
+{
+	TimeLineID	timeline;
+	XLogRecPtr	upto = ckpx_wal_read_limit(&timeline);
+	XLogRecPtr	lagging = wanted ? InvalidXLogRecPtr : lag_limit();
+
+	/* The end of a timeline is only noticed by reading on from there. */
+	if (RecoveryInProgress())
+		upto = PG_UINT64_MAX;
+	if (lagging != InvalidXLogRecPtr)
+		upto = Min(upto, lagging);
+
+	note_redo();
+	*redo = next_redo(position);
+	return Min(upto, *redo);
+}
+
+/*
  * Ask the checkpointer to write segments to disk.
  */
 static void
@@ -241,10 +304,11 @@ publish_cut(void)
 }
 
 /*
- * Take what has gathered.  Nothing gathered, nothing to do.
+ * Take what has gathered.  Nothing gathered, nothing to do, but that the last
+ * cut may have been 'at_redo', at a redo point of PostgreSQL.
  */
 static bool
-take_cut(void)
+take_cut(bool at_redo)
 {
 	CkpxSegmentInfo *info = &runner->cut_info;
 	CkpxWalCut *cut = &runner->cut;
@@ -252,7 +316,12 @@ take_cut(void)
 	Assert(!runner->held);
 	runner->last_cut_ms = ckpx_clock_ms();
 	if (!ckpx_wal_source_pending(runner->source))
+	{
+		if (at_redo)
+			ckpx_logtail_mark_redo(ckpx_wal_source_position(runner->source,
+															NULL));
 		return true;
+	}
 
 	CKPX_FAULT("cut-before");
 	ckpx_wal_source_cut(runner->source, cut);
@@ -270,6 +339,7 @@ take_cut(void)
 	info->next_xid = XidFromFullTransactionId(ReadNextFullTransactionId());
 	info->created_at = GetCurrentTimestamp();
 	info->clock_ms = runner->last_cut_ms;
+	info->at_redo = at_redo;
 	return publish_cut();
 }
 
@@ -282,15 +352,14 @@ static bool
 break_where_stuck(void)
 {
 	XLogRecPtr	position;
-	TimeLineID	timeline;
 	char		reason[sizeof(runner->reason)];
 
 	(void) ckpx_wal_source_read(runner->source, CkpxShared->stuck_position,
 								CKPX_READ_BUDGET);
-	position = ckpx_wal_source_position(runner->source, &timeline);
+	position = ckpx_wal_source_position(runner->source, NULL);
 	if (position < CkpxShared->stuck_position)
 		return false;
-	if (!take_cut())
+	if (!take_cut(false))
 	{
 		request_spill();
 		return true;
@@ -310,8 +379,10 @@ follow_wal(const CkpxRequests *requests, bool *more)
 	CkpxWalResult result;
 	bool		wanted = requests->collect > requests->collected;
 	bool		due;
+	bool		at_redo;
 	XLogRecPtr	position;
-	TimeLineID	timeline;
+	XLogRecPtr	upto;
+	XLogRecPtr	redo;
 
 	*more = false;
 	if (runner->held)
@@ -328,18 +399,22 @@ follow_wal(const CkpxRequests *requests, bool *more)
 		return;
 	}
 
-	result = ckpx_wal_source_read(runner->source,
-								  wanted ? InvalidXLogRecPtr : lag_limit(),
-								  CKPX_READ_BUDGET);
-	*more = result == CKPX_WAL_MORE || result == CKPX_WAL_SWITCH;
-	position = ckpx_wal_source_position(runner->source, &timeline);
+	position = ckpx_wal_source_position(runner->source, NULL);
+	upto = read_upto(position, wanted, &redo);
+	result = ckpx_wal_source_read(runner->source, upto, CKPX_READ_BUDGET);
+	position = ckpx_wal_source_position(runner->source, NULL);
+	at_redo = result == CKPX_WAL_REDO || position == redo;
+	if (at_redo)
+		(void) next_redo(position + 1);
+	*more = (result == CKPX_WAL_MORE && position < upto) ||
+		result == CKPX_WAL_SWITCH || at_redo;
 
-	due = result == CKPX_WAL_SWITCH || result == CKPX_WAL_BROKEN ||
+	due = at_redo || result == CKPX_WAL_SWITCH || result == CKPX_WAL_BROKEN ||
 		ckpx_clock_ms() - runner->last_cut_ms >= (uint64) ckpx_collect_interval ||
 		(wanted && position >= requests->collect) ||
 		ckpx_wal_source_memory(runner->source) > (Size) ckpx_logtail_memory * 1024 / 8;
 
-	if (due && !take_cut())
+	if (due && !take_cut(at_redo))
 		request_spill();
 
 	if (result == CKPX_WAL_BROKEN)

@@ -21,6 +21,9 @@
 /* Why an epoch ended; see ckpx_gaps. */
 #define CKPX_REASON_RETAINED	"more WAL would have been held than ckpx.max_retained_wal allows"
 
+/* More than one lies ahead only where reading is behind. */
+#define CKPX_REDO_POINTS	16
+
 typedef enum CkpxChainState
 {
 	CKPX_CHAIN_NONE = 0,		/* not booted */
@@ -43,6 +46,11 @@ typedef struct CkpxRunner
 	bool		held;
 	CkpxWalCut	cut;
 	CkpxSegmentInfo cut_info;
+
+	/* redo points of PostgreSQL that reading has not passed, in order */
+	uint32		nredos;
+	XLogRecPtr	redos[CKPX_REDO_POINTS];
+	XLogRecPtr	newest_redo;	/* that was noted */
 
 	uint64		last_cut_ms;	/* monotonic */
 	uint64		last_read_lsn;	/* how far WAL has been counted */

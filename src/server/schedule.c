@@ -38,19 +38,23 @@
 #define CKPX_STALLED_MS		120000
 
 /*
- * Add up what the segments between the newest finished end and the last cut
- * hold.  'entry' gets all that an entry over exactly that range needs.
+ * Add up what the segments hold between the newest finished end and the last
+ * cut that is not behind 'upto'.  'entry' gets all that an entry over exactly
+ * that range needs.  *redo is the first redo point of PostgreSQL within it at
+ * which the entry should end, or Invalid: one that no other one follows within
+ * ckpx.min_incremental_interval, and before which anything changed.
  */
 static void
-gather_range(CkpxEntry *entry, bool *anything_changed)
+gather_range(CkpxEntry *entry, XLogRecPtr upto, XLogRecPtr *redo)
 {
 	CkpxSegmentInfo *infos;
 	uint32		ninfos;
+	uint64		redo_ms = 0;
 	bool		first = true;
 
 	memset(entry, 0, sizeof(*entry));
 	entry->kind = CKPX_KIND_INCREMENTAL;
-	*anything_changed = false;
+	*redo = InvalidXLogRecPtr;
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	entry->epoch = CkpxShared->store->epoch;
@@ -65,6 +69,8 @@ gather_range(CkpxEntry *entry, bool *anything_changed)
 
 		if (info->end_lsn <= entry->start_lsn)
 			continue;
+		if (info->end_lsn > upto)
+			break;
 		entry->end_lsn = info->end_lsn;
 		entry->timeline = info->timeline;
 		entry->last_record = info->last_record;
@@ -77,9 +83,16 @@ gather_range(CkpxEntry *entry, bool *anything_changed)
 		entry->created_at = info->created_at;
 		for (int b = 0; b < CKPX_RMGR_BITMAP_BYTES; b++)
 			entry->custom_rmgrs[b] |= info->custom_rmgrs[b];
+		if (info->at_redo &&
+			entry->last_change_lsn != InvalidXLogRecPtr &&
+			(*redo == InvalidXLogRecPtr || info->clock_ms - redo_ms <
+			 (uint64) ckpx_min_incremental_interval))
+		{
+			*redo = info->end_lsn;
+			redo_ms = info->clock_ms;
+		}
 		first = false;
 	}
-	*anything_changed = entry->last_change_lsn != InvalidXLogRecPtr;
 	if (first)
 		entry->end_lsn = entry->start_lsn;
 }
@@ -103,7 +116,16 @@ is_enabled(void)
 }
 
 /*
- * Create a pending entry up to the last cut, if the time has come.
+ * Create a pending entry, if the time has come.  Policy looks at all that there
+ * is up to the last cut, and decides when.  Where a checkpoint of PostgreSQL
+ * began within that, the entry ends there and the rest is left to the next one.
+ * So what changed since the start of the WAL of a base backup can be told
+ * exactly later on, too, and that very checkpoint makes the entry durable.
+ *
+ * Which redo points are the start of a backup cannot be known in time, so all
+ * are treated alike.  Only of checkpoints in quick succession all but the last
+ * are passed over, lest they make as many entries: what changed since one of
+ * those is answered from the entry's start, which is a superset.
  */
 static void
 maybe_create(CkpxRunner *runner)
@@ -115,10 +137,11 @@ maybe_create(CkpxRunner *runner)
 	CkpxReason	reason;
 	CkpxStoreResult result;
 	XLogRecPtr	request;
+	XLogRecPtr	redo;
 	bool		gc_stuck;
 	char		text[CKPX_ENTRY_TEXT_MAX];
 
-	gather_range(&entry, &input.anything_changed);
+	gather_range(&entry, PG_UINT64_MAX, &redo);
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	newest = ckpx_entry_store_newest(CkpxShared->store,
@@ -143,6 +166,7 @@ maybe_create(CkpxRunner *runner)
 
 	/* A request is served once the cut has reached it. */
 	input.forced = request > entry.start_lsn && entry.end_lsn >= request;
+	input.anything_changed = entry.last_change_lsn != InvalidXLogRecPtr;
 	input.nxacts = entry.nxacts;
 	input.wal_bytes = entry.wal_bytes;
 	input.retained_wal = ckpx_slot_retained(entry.end_lsn);
@@ -150,6 +174,8 @@ maybe_create(CkpxRunner *runner)
 	reason = ckpx_policy_incremental(&policy, &input);
 	if (reason == CKPX_REASON_NONE)
 		return;
+	if (redo != InvalidXLogRecPtr)
+		gather_range(&entry, redo, &redo);
 
 	(void) ckpx_entry_transition(&entry, CKPX_EVENT_CREATE);
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);

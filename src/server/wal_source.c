@@ -205,6 +205,7 @@ set_position(CkpxWalSource *source, XLogRecPtr lsn, TimeLineID timeline)
 	source->cut_start = lsn;
 	source->switch_reported = false;
 	source->at_beginning = false;
+	source->redo_reported = false;
 	source->limit = InvalidXLogRecPtr;
 	memset(&source->last_record, 0, sizeof(source->last_record));
 	memset(&source->problem, 0, sizeof(source->problem));
@@ -381,8 +382,10 @@ read_records(CkpxWalSource *source, XLogRecPtr upto, uint64 max_bytes)
 	while (source->position < stop)
 	{
 		CkpxWalBreak broken;
+		bool		reported = source->redo_reported;
 
-		if (!next_record(source))
+		source->redo_reported = false;
+		if (!reported && !next_record(source))
 		{
 			if (source->status == READ_BROKEN)
 				return CKPX_WAL_BROKEN;
@@ -394,6 +397,13 @@ read_records(CkpxWalSource *source, XLogRecPtr upto, uint64 max_bytes)
 				return CKPX_WAL_SWITCH;
 			}
 			return CKPX_WAL_CAUGHT_UP;
+		}
+
+		if (unlikely(XLogRecGetRmid(reader) == RM_XLOG_ID) && !reported &&
+			ckpx_record_is_redo(XLogRecGetInfo(reader) & ~XLR_INFO_MASK))
+		{
+			source->redo_reported = true;
+			return CKPX_WAL_REDO;
 		}
 
 		broken = ckpx_wal_decoder_apply(source->decoder, reader);

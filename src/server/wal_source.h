@@ -38,6 +38,9 @@ typedef enum CkpxWalResult
 	CKPX_WAL_MORE,				/* the budget is used up, there is more */
 	CKPX_WAL_SWITCH,			/* reached the end of a timeline: cut now; the
 								 * next read goes on with the next timeline */
+	CKPX_WAL_REDO,				/* the next record is a redo point of
+								 * PostgreSQL: cut now; the next read goes on
+								 * with it */
 	CKPX_WAL_BROKEN				/* cannot go on: see ckpx_wal_source_problem */
 } CkpxWalResult;
 

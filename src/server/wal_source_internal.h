@@ -50,6 +50,7 @@ struct CkpxWalSource
 	XLogRecPtr	cut_start;		/* end of the last cut */
 	bool		switch_reported;	/* go on with 'next_timeline' */
 	bool		at_beginning;	/* nothing read since _begin() */
+	bool		redo_reported;	/* the reader holds the record that is next */
 	CkpxWalProblem problem;
 
 	/* How far we may read. */

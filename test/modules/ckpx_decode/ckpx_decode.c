@@ -97,7 +97,9 @@ ckpx_decode(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	source = ckpx_wal_source_create(CurrentMemoryContext, note_first_record);
 	ckpx_wal_source_begin(source, start, timeline);
-	result = ckpx_wal_source_read(source, end, 0);
+	do
+		result = ckpx_wal_source_read(source, end, 0);
+	while (result == CKPX_WAL_REDO);
 	if (result == CKPX_WAL_BROKEN)
 		ereport(ERROR,
 				(errmsg("%s", ckpx_wal_source_problem(source)->text)));
