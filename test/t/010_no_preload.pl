@@ -100,7 +100,8 @@ foreach my $directory ('ckpx', PostgreSQL::Test::Utils::tempdir() . '/store')
 	}
 	my ($call, $remove, $file) = $err =~
 	  /HINT:  Add "ckpx" .* restart the server\.  Or call (pg_drop_replication_slot\('ckpx'\)), and remove the directory "(.*?)" and the file "(.*?)"\./;
-	ok(defined $file, "$directory: it says what to remove") or diag $err;
+	ok(defined $file, "$directory: it says what to remove")
+	  or die "no files are named: $err";
 	is($remove, $directory eq 'ckpx' ? "$data/ckpx" : $folder,
 		"$directory: the whole of it inside, one folder of it outside");
 	$node->safe_psql('postgres', "SELECT $call");
