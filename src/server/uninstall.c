@@ -91,7 +91,7 @@ remove_slot(void)
 }
 
 /*
- * Where our files are, for one who removes them by hand.  Other servers may
+ * Where our files are, if they are to be removed by hand.  Other servers may
  * use a directory outside the data directory, so only our own folder in it is
  * named; empty where that is not known.
  */
