@@ -18,8 +18,9 @@
  *
  * A pin holds what ends after its LSN: incrementals and backups, and those
  * globals that were there when the pin was made, since somebody may be
- * reading them; the epoch and its newest global then tell which these are.  A global that is newer than the pin and was replaced since
- * adds nothing to what the incrementals and the newest global answer.
+ * reading them; the epoch and its newest global at that time tell which these
+ * are.  A global that is newer than the pin and was replaced since adds nothing
+ * to what the incrementals and the newest global answer.
  *
  * An object whose post command has not succeeded stays as well, but only
  * until a cap is reached: otherwise a command that never succeeds would fill

@@ -98,7 +98,7 @@ ckpx_replay_compare_entries(const void *a, const void *b)
 }
 
 /*
- * Make the folder of this identity ours; false while another process has it.
+ * Take the folder of this identity; false while another process has it.
  */
 static bool
 take_folder(const CkpxIdentity *identity)
@@ -148,10 +148,10 @@ ckpx_replay_identify(CkpxBoot *boot)
 		ckpx_node_confirm(identity.node_id);
 	else if (kind == CKPX_NODE_MOVED)
 	{
-		/* The server that has it runs where the identifier was noted. */
+		/* Two servers have this identifier, and it was noted elsewhere. */
 		ereport(LOG,
 				(errmsg("data directory is a copy, ckpx gives it a new node identifier"),
-				 errdetail("Folder \"%s\" is in use by another server.",
+				 errdetail("Directory \"%s\" is in use by another server.",
 						   CkpxShared->folder)));
 		kind = CKPX_NODE_COPY;
 		identity.node_id = ckpx_node_renew();
