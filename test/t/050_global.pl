@@ -217,7 +217,7 @@ is(sql('SELECT ckpx_global_checkpoint()'),
 
 # An incremental does not wait for a merge.
 push @ends, work_and_checkpoint();
-sql("SELECT ckpx_fault_add('global-relation', 'sleep', NULL, '20')");
+sql("SELECT ckpx_fault_add('global-relation', 'sleep', NULL, '300')");
 my $merge = IPC::Run::start(
 	[
 		'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
@@ -261,7 +261,7 @@ foreach my $point ('global-start', 'global-rename', 'global-renamed',
 
 # Disabled in the middle: who waits is told, and it goes on when enabled.
 push @ends, work_and_checkpoint();
-sql("SELECT ckpx_fault_add('global-relation', 'sleep', NULL, '20')");
+sql("SELECT ckpx_fault_add('global-relation', 'sleep', NULL, '300')");
 my $waiter = IPC::Run::start(
 	[
 		'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',

@@ -155,7 +155,7 @@ my $from = sql('SELECT checkpointed_lsn FROM ckpx_runner');
 run_load($node, 40);
 $end = checkpoints(5);
 my $answer = answer($node, $from, $end);
-add_fault($node, 'global-relation', 'sleep', undef, '20');
+add_fault($node, 'global-relation', 'sleep', undef, '500');
 my $force = IPC::Run::start(
 	[
 		'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',

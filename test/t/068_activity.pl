@@ -88,15 +88,15 @@ is(sql($in_history), $dumped, 'read again, they are still there once');
 
 sql('INSERT INTO t VALUES (3); SELECT ckpx_checkpoint()');
 sql('SELECT ckpx_global_checkpoint()');
-sql("SELECT ckpx_fault_add('backup-incremental', 'sleep', NULL, '200')");
+sql("SELECT ckpx_fault_add('backup-incremental', 'wait')");
 my $backup = session($node);
 $backup->{in} .= "SELECT ckpx_backup_checkpoint();\n";
 IPC::Run::pump_nb($backup->{handle});
 wait_for_sql($node,
-	"SELECT passed > 0 FROM ckpx_fault_list() WHERE name = 'backup-incremental'");
+	"SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = 'backup-incremental'");
 sql('INSERT INTO t VALUES (4)');
-end_session($backup);
 sql("SELECT ckpx_fault_remove('backup-incremental')");
+end_session($backup);
 my $own = q{
 	SELECT kind, timeline, epoch, start_lsn, end_lsn, size_bytes, created_at,
 		finished_at
@@ -203,7 +203,7 @@ end_session($gc);
 
 # A global goes on while an incremental is written.
 sql('INSERT INTO t VALUES (8); SELECT ckpx_checkpoint()');
-sql("SELECT ckpx_fault_add('global-relation', 'sleep', NULL, '60')");
+sql("SELECT ckpx_fault_add('global-relation', 'sleep', NULL, '500')");
 my $global = session($node);
 $global->{in} .= "SELECT ckpx_global_checkpoint();\n";
 IPC::Run::pump_nb($global->{handle});
@@ -243,7 +243,8 @@ like(sql($zero), qr/blocks_written .*globals_done .*incrementals_done .*incremen
 	'counters count');
 sql('SELECT ckpx_disable()');
 await_tracking($node);
-is(sql("SELECT ckpx_stat_reset(); $zero"), "\n", 'all are zero after a reset');
+# What the server does by itself may come in between.
+comes_true(sub { sql("SELECT ckpx_stat_reset(); $zero") eq "\n" }, 'all are zero after a reset');
 is(sql('SELECT sum(passes + blocks_written + fsyncs + failures) FROM ckpx_flush_stat'),
 	0, 'those of the flusher, too');
 sql('SELECT ckpx_enable()');
