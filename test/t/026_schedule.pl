@@ -81,15 +81,18 @@ let_the_runner_look();
 is($node->safe_psql('postgres', 'SELECT count(*) FROM ckpx_checkpoints'),
 	1, 'the interval has not passed: no second entry');
 set(min_incremental_interval => '10ms');
-sql_becomes($node, 'SELECT count(*) FROM ckpx_checkpoints', 2,
+sql_becomes($node, 'SELECT count(*) > 1 FROM ckpx_checkpoints', 't',
 	'the interval has passed: a second entry');
+
+# It ends where PostgreSQL's checkpoint began; the rest is due as well.
+wait_for_sql($node, 'SELECT count(*) FROM ckpx_checkpoints', 3);
 $node->safe_psql('postgres', 'CHECKPOINT');
-wait_for_sql($node, "SELECT count(*) FROM ckpx_checkpoints WHERE state = 'finished'", 2);
+wait_for_sql($node, "SELECT count(*) FROM ckpx_checkpoints WHERE state = 'finished'", 3);
 
 # Time: something changed, and max_incremental_interval has passed.
 set(min_count => 1000000, max_incremental_interval => '1s');
 $node->safe_psql('postgres', 'INSERT INTO t VALUES (1)');
-sql_becomes($node, 'SELECT count(*) FROM ckpx_checkpoints', 3,
+sql_becomes($node, 'SELECT count(*) > 3 FROM ckpx_checkpoints', 't',
 	'max_incremental_interval makes an entry');
 set(max_incremental_interval => 0);
 $node->safe_psql('postgres', 'CHECKPOINT');
