@@ -103,7 +103,7 @@ check_argument(CkpxFaultAction action, const char *argument)
 
 	if (strlen(argument) >= CKPX_FAULT_ARGUMENT_MAX)
 		valid = false;
-	else if (action == CKPX_FAULT_SLEEP)
+	else if (action == CKPX_FAULT_SLEEP || action == CKPX_FAULT_VALUE)
 		valid = argument[0] != '\0' && strlen(argument) <= 9 &&
 			strspn(argument, "0123456789") == strlen(argument);
 	else if (action == CKPX_FAULT_ERROR)
@@ -120,7 +120,7 @@ check_argument(CkpxFaultAction action, const char *argument)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid argument \"%s\" of fault action \"%s\"",
 						argument, ckpx_fault_action_name(action)),
-				 errdetail("\"sleep\" takes milliseconds, \"error\" nothing, a SQLSTATE, \"enospc\" or \"eio\", the other actions nothing.")));
+				 errdetail("\"sleep\" takes milliseconds, \"value\" a number, \"error\" nothing, a SQLSTATE, \"enospc\" or \"eio\", the other actions nothing.")));
 }
 
 Datum

@@ -317,7 +317,8 @@ report_stale(XLogRecPtr start_lsn, XLogRecPtr end_lsn, XLogRecPtr oldest)
  * Append an object to the tree, or to the one relation: what it says of
  * changes in [start_lsn, end_lsn).  A global is always the first object, so
  * its layers may go into the tree one before the other, as they are read.
- * *incomplete is set where it has removed tombstones of the range.
+ * *incomplete is set where it has removed tombstones of the range.  False
+ * where the object has gone, before or while it was read.
  */
 static bool
 merge_object(const CkpxEntry *entry, bool missing_ok, XLogRecPtr start_lsn,
@@ -329,6 +330,7 @@ merge_object(const CkpxEntry *entry, bool missing_ok, XLogRecPtr start_lsn,
 	CkpxRelationView view;
 	const char *problem = NULL;
 	uint32		nlayers;
+	bool		gone;
 
 	if (file == NULL)
 		return false;
@@ -366,8 +368,9 @@ merge_object(const CkpxEntry *entry, bool missing_ok, XLogRecPtr start_lsn,
 	}
 	*incomplete = *incomplete ||
 		start_lsn < ckpx_object_file_tombstones_from(file);
+	gone = ckpx_object_file_gone(file);
 	ckpx_object_file_close(file);
-	return true;
+	return !gone;
 }
 
 /* Append a segment that lies in memory. */

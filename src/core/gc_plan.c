@@ -216,6 +216,30 @@ backup_may_go(const CkpxGcHistory *history, const Epoch *epoch,
 }
 
 /*
+ * May the entry be all that is left of its range, since a global that holds
+ * it is in doubt?
+ */
+static bool
+is_doubtful(const CkpxGcHistory *history, const CkpxEntrySpan *span)
+{
+	if (history->all_doubtful)
+		return true;
+	for (uint32 i = 0; i < history->ndoubtful; i++)
+	{
+		const CkpxEntrySpan *doubtful = &history->doubtful[i];
+
+		if (doubtful->kind == CKPX_KIND_GLOBAL &&
+			doubtful->epoch == span->epoch &&
+			doubtful->start_lsn < span->end_lsn &&
+			doubtful->end_lsn > span->start_lsn &&
+			(span->kind != CKPX_KIND_GLOBAL ||
+			 doubtful->end_lsn > span->end_lsn))
+			return true;
+	}
+	return false;
+}
+
+/*
  * May this entry go, its pins and its command aside?
  */
 static bool
@@ -252,6 +276,8 @@ is_dispensable(const CkpxGcHistory *history, const Epoch *epoch,
 		default:
 			return false;
 	}
+	if (is_doubtful(history, span))
+		return false;
 	return rules->ignore_age ||
 		ckpx_age_ms(entry->clock_ms != 0 ? entry->clock_ms :
 					history->loaded_ms, rules->now_ms) >= rules->keep_ms;

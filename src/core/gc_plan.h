@@ -49,6 +49,9 @@ typedef struct CkpxGcHistory
 								 * own counts from then on */
 	const CkpxPin *pins;
 	uint32		npins;
+	const CkpxEntrySpan *doubtful;	/* entries whose objects may be lost */
+	uint32		ndoubtful;
+	bool		all_doubtful;	/* there may be more of them */
 } CkpxGcHistory;
 
 /* What is looked at in 'entry' of the store. */

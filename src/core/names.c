@@ -20,6 +20,7 @@
 #define MANIFEST_PREFIX		"meta_"
 #define MANIFEST_SUFFIX		".json"
 #define TEMPORARY_SUFFIX	".tmp"
+#define DAMAGED_SUFFIX		".damaged"
 
 /* Prefixes of object names by kind, all of one length. */
 #define OBJECT_PREFIX_LENGTH	4
@@ -228,6 +229,15 @@ ckpx_temporary_name(char *name)
 	memcpy(name + length, TEMPORARY_SUFFIX, sizeof(TEMPORARY_SUFFIX));
 }
 
+void
+ckpx_damaged_name(char *name)
+{
+	Size		length = strlen(name);
+
+	Assert(length + sizeof(DAMAGED_SUFFIX) <= CKPX_NAME_MAX);
+	memcpy(name + length, DAMAGED_SUFFIX, sizeof(DAMAGED_SUFFIX));
+}
+
 /*
  * Read the fields of an object's name, and build the name again into
  * 'rebuilt'.
@@ -305,8 +315,20 @@ ckpx_parse_name(const char *name, CkpxName *parsed)
 
 	if (parsed->type != CKPX_NAME_UNKNOWN)
 	{
+		Size		length = strlen(rebuilt);
+
 		if (strcmp(name, rebuilt) == 0)
 			return;
+		if (parsed->type == CKPX_NAME_OBJECT)
+		{
+			ckpx_damaged_name(rebuilt);
+			if (strcmp(name, rebuilt) == 0)
+			{
+				parsed->type = CKPX_NAME_DAMAGED;
+				return;
+			}
+			rebuilt[length] = '\0';
+		}
 		ckpx_temporary_name(rebuilt);
 		if (strcmp(name, rebuilt) == 0)
 		{

@@ -8,6 +8,7 @@
  *	inc_....ckpx.<part>						further parts, from 1 (decimal)
  *	meta_<sequence>_<start>_<end>.json		a manifest
  *	<any of these>.tmp						not published yet
+ *	<object>.damaged						kept to be examined, see damage_job.c
  *	<system identifier>-<node id>			the folder of one data directory
  *
  * epoch and tli are 8 upper-case hex digits; LSNs, sequence, system identifier
@@ -29,7 +30,8 @@ typedef enum CkpxNameType
 	CKPX_NAME_UNKNOWN = 0,		/* not ours: leave it alone */
 	CKPX_NAME_OBJECT,
 	CKPX_NAME_MANIFEST,
-	CKPX_NAME_TEMPORARY			/* an object or manifest that was not published */
+	CKPX_NAME_TEMPORARY,		/* an object or manifest that was not published */
+	CKPX_NAME_DAMAGED			/* what was an object */
 } CkpxNameType;
 
 typedef struct CkpxName
@@ -55,6 +57,9 @@ extern int	ckpx_folder_name(char *name, uint64 system_identifier,
 
 /* Append ".tmp" to a name in a CKPX_NAME_MAX buffer. */
 extern void ckpx_temporary_name(char *name);
+
+/* Append ".damaged" likewise, to the name of an object. */
+extern void ckpx_damaged_name(char *name);
 
 /* Parse a file name; type is CKPX_NAME_UNKNOWN for anything foreign. */
 extern void ckpx_parse_name(const char *name, CkpxName *parsed);

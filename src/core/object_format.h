@@ -167,9 +167,6 @@ extern bool ckpx_object_find_since(CkpxObjectReader *reader,
 extern bool ckpx_object_next(CkpxObjectReader *reader, CkpxRelationView *view,
 							 const char **problem);
 extern bool ckpx_object_peek(CkpxObjectReader *reader, CkpxRelKey *key);
-
-/* Let _next begin again at the first record. */
-extern void ckpx_object_rewind(CkpxObjectReader *reader);
 extern void ckpx_object_close(CkpxObjectReader *reader);
 
 #endif							/* CKPX_OBJECT_FORMAT_H */

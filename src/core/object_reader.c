@@ -632,15 +632,6 @@ ckpx_object_next(CkpxObjectReader *reader, CkpxRelationView *view,
 	return false;
 }
 
-void
-ckpx_object_rewind(CkpxObjectReader *reader)
-{
-	reader->next_section = 0;
-	reader->next_offset = 0;
-	reader->seen_blocks = 0;
-	reader->seen_undurable = 0;
-}
-
 /*
  * Free the reader; it may be half made.
  */

@@ -197,6 +197,7 @@ set_booted(CkpxRunner *runner, XLogRecPtr collected_lsn)
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	CkpxShared->booted = true;
 	CkpxShared->reload_request = false;
+	CkpxShared->absent_since_ms = 0;
 	CkpxShared->undurable_upto = InvalidXLogRecPtr;
 	CkpxShared->released_lsn = ckpx_slot_restart_lsn();
 	CkpxShared->next_tick_ms = ckpx_clock_ms();

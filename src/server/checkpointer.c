@@ -6,7 +6,7 @@
  * It is the only process that writes objects and manifests, and it does one
  * thing at a time, in the order of what waits for it: a manifest that
  * somebody asked for, the spilling that the runner needs to read on,
- * incrementals, backups, a short turn of the global in work, and garbage
+ * incrementals, objects that could not be read, backups, a short turn of the global in work, and garbage
  * collection.
  *
  * What a process that died had in work is nobody's: the first round of a new
@@ -250,12 +250,6 @@ spill_step(long *wait_ms)
 }
 
 static void
-damage_step(long *wait_ms)
-{
-	ckpx_damage_step();
-}
-
-static void
 backup_step(long *wait_ms)
 {
 	ckpx_backup_step();
@@ -273,7 +267,7 @@ static void (*const steps[]) (long *wait_ms) =
 	publish_step,
 	spill_step,
 	ckpx_incremental_step,
-	damage_step,
+	ckpx_damage_step,
 	backup_step,
 	ckpx_global_step,
 	ckpx_gc_step,
@@ -293,6 +287,22 @@ do_steps(int first, long *wait_ms)
 		steps[i] (wait_ms);
 		remove_cancelled();
 	}
+}
+
+/* Objects that are in doubt are seen also between two looks at them. */
+static void
+report_idle(void)
+{
+	char		text[64] = "";
+	uint32		nsuspects;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	nsuspects = CkpxShared->nsuspects;
+	LWLockRelease(CkpxShared->lock);
+	if (nsuspects > 0)
+		snprintf(text, sizeof(text), "will look at unreadable objects again: %u",
+				 nsuspects);
+	ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_IDLE, text);
 }
 
 /*
@@ -326,7 +336,7 @@ ckpx_checkpointer_step(void)
 	}
 	do_steps(0, &wait_ms);
 
-	ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_IDLE, "");
+	report_idle();
 	ckpx_worker_healthy(CKPX_WORKER_CHECKPOINTER);
 	return wait_ms;
 }

@@ -51,6 +51,7 @@ const CkpxFaultPoint ckpx_fault_points[] = {
 static const char *const action_names[] = {
 	[CKPX_FAULT_NONE] = "none",
 	[CKPX_FAULT_ERROR] = "error",
+	[CKPX_FAULT_VALUE] = "value",
 	[CKPX_FAULT_SLEEP] = "sleep",
 	[CKPX_FAULT_WAIT] = "wait",
 	[CKPX_FAULT_CRASH] = "crash",
@@ -193,15 +194,24 @@ ckpx_fault_get(const char *name, CkpxFault *fault)
 	return slot != NULL;
 }
 
+/* The errno that the action "error" stands for; 0: none. */
+static int
+error_number(const CkpxFault *fault)
+{
+	if (fault->action != CKPX_FAULT_ERROR)
+		return 0;
+	return strcmp(fault->argument, "enospc") == 0 ? ENOSPC :
+		strcmp(fault->argument, "eio") == 0 ? EIO : 0;
+}
+
 static void
 act_error(const CkpxFault *fault)
 {
 	int			code = ERRCODE_INTERNAL_ERROR;
 
-	if (strcmp(fault->argument, "enospc") == 0 ||
-		strcmp(fault->argument, "eio") == 0)
+	if (error_number(fault) != 0)
 	{
-		errno = strcmp(fault->argument, "enospc") == 0 ? ENOSPC : EIO;
+		errno = error_number(fault);
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("fault \"%s\" was triggered: %m", fault->name)));
@@ -291,12 +301,12 @@ is_due(const CkpxFault *fault, uint64 n)
 }
 
 /*
- * The place 'name' is passed and faults are set: act if one is set here.
+ * The place 'name' is passed and faults are set: true, with a copy of it, if
+ * one is set here and is due.
  */
-void
-ckpx_fault_fire(const char *name)
+static bool
+take_fault(const char *name, CkpxFault *fault)
 {
-	CkpxFault	fault;
 	CkpxFault  *slot;
 	double		chance = pg_prng_double(&pg_global_prng_state);
 
@@ -308,24 +318,30 @@ ckpx_fault_fire(const char *name)
 		chance >= slot->probability)
 	{
 		SpinLockRelease(&table->mutex);
-		return;
+		return false;
 	}
 	slot->fired++;
-	fault = *slot;
+	*fault = *slot;
 	SpinLockRelease(&table->mutex);
+	return true;
+}
 
-	switch (fault.action)
+static void
+act(const CkpxFault *fault)
+{
+	switch (fault->action)
 	{
 		case CKPX_FAULT_NONE:
+		case CKPX_FAULT_VALUE:
 			break;
 		case CKPX_FAULT_ERROR:
-			act_error(&fault);
+			act_error(fault);
 			break;
 		case CKPX_FAULT_SLEEP:
-			act_sleep(&fault);
+			act_sleep(fault);
 			break;
 		case CKPX_FAULT_WAIT:
-			act_wait(&fault);
+			act_wait(fault);
 			break;
 		case CKPX_FAULT_CRASH:
 			/* no cleanup at all: what a crash or kill -9 leaves behind */
@@ -334,4 +350,42 @@ ckpx_fault_fire(const char *name)
 		case CKPX_FAULT_EXIT:
 			proc_exit(1);
 	}
+}
+
+void
+ckpx_fault_fire(const char *name)
+{
+	CkpxFault	fault;
+
+	if (take_fault(name, &fault))
+		act(&fault);
+}
+
+bool
+ckpx_fault_fails(const char *name)
+{
+	CkpxFault	fault;
+
+	if (!take_fault(name, &fault))
+		return false;
+	if (error_number(&fault) == 0)
+	{
+		act(&fault);
+		return false;
+	}
+	ereport(LOG, (errmsg("fault \"%s\" was triggered", fault.name)));
+	errno = error_number(&fault);
+	return true;
+}
+
+uint64
+ckpx_fault_value(const char *name, uint64 otherwise)
+{
+	CkpxFault	fault;
+
+	if (!take_fault(name, &fault))
+		return otherwise;
+	act(&fault);
+	return fault.action == CKPX_FAULT_VALUE ?
+		strtoull(fault.argument, NULL, 10) : otherwise;
 }

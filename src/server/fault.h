@@ -9,6 +9,7 @@
  *	error	ereport(ERROR), SQLSTATE XX000, or what the argument says: a SQLSTATE
  *			of five characters, or "enospc" or "eio", which behave like a write
  *			that met a full or a broken disk
+ *	value	where the place asks for a number, it gets 'argument'
  *	sleep	waits 'argument' milliseconds, interruptible
  *	wait	waits until ckpx_fault_wakeup() or until the fault is removed
  *	crash	ends the process as a crash would (the postmaster then restarts
@@ -21,6 +22,11 @@
  * NULL means always.  Place names are lower case words joined by hyphens;
  * every name is registered in fault_points.h, so that a test can walk all of
  * them (ckpx_fault_list() shows them, set or not).
+ *
+ * CKPX_FAULT_FAILS("object-read") stands for a system call: with "enospc" or
+ * "eio" it is true with errno set, in place of an error, and the caller goes on
+ * as if the call had failed.  CKPX_FAULT_VALUE_OF("object-patience", number) is
+ * 'number', or that of the action "value": a time for which no test can wait.
  *
  * May be called wherever an error may be raised: never with a spinlock or an
  * LWLock held.  Faults live in shared memory and are gone after a restart.
@@ -37,13 +43,24 @@
 extern pg_atomic_uint32 *ckpx_fault_active;
 
 extern void ckpx_fault_fire(const char *name);
+extern bool ckpx_fault_fails(const char *name);
+extern uint64 ckpx_fault_value(const char *name, uint64 otherwise);
+
+#define CKPX_FAULT_IS_ACTIVE() \
+	unlikely(ckpx_fault_active != NULL && \
+			 pg_atomic_read_u32(ckpx_fault_active) != 0)
 
 #define CKPX_FAULT(name) \
 	do { \
-		if (unlikely(ckpx_fault_active != NULL && \
-					 pg_atomic_read_u32(ckpx_fault_active) != 0)) \
+		if (CKPX_FAULT_IS_ACTIVE()) \
 			ckpx_fault_fire(name); \
 	} while (0)
+
+#define CKPX_FAULT_FAILS(name) \
+	(CKPX_FAULT_IS_ACTIVE() && ckpx_fault_fails(name))
+
+#define CKPX_FAULT_VALUE_OF(name, otherwise) \
+	(CKPX_FAULT_IS_ACTIVE() ? ckpx_fault_value(name, otherwise) : (otherwise))
 
 extern Size ckpx_fault_shmem_size(void);
 extern void ckpx_fault_shmem_init(void *place, bool found);
@@ -56,6 +73,7 @@ typedef enum CkpxFaultAction
 {
 	CKPX_FAULT_NONE = 0,
 	CKPX_FAULT_ERROR,
+	CKPX_FAULT_VALUE,
 	CKPX_FAULT_SLEEP,
 	CKPX_FAULT_WAIT,
 	CKPX_FAULT_CRASH,

@@ -66,6 +66,10 @@ CKPX_FAULT_POINT("slot-created", "the slot exists, reserves WAL and is saved")
 CKPX_FAULT_POINT("slot-advance", "before the slot is moved")
 CKPX_FAULT_POINT("slot-saved", "the slot is moved and saved")
 
+/* reading objects */
+CKPX_FAULT_POINT("object-read", "a piece of an object is read from its file")
+CKPX_FAULT_POINT("object-patience", "how many milliseconds an object may be absent is looked up")
+
 /* reading a map */
 CKPX_FAULT_POINT("map-chosen", "objects and segments of a range are chosen, none is read yet")
 

@@ -245,6 +245,7 @@ merge_object(CkpxDirtyTree *tree, const CkpxSegmentInfo *info)
 	CkpxObjectFile *file;
 	CkpxRelationView view;
 	const char *problem;
+	bool		gone;
 
 	ckpx_segment_entry(&entry, info);
 	file = ckpx_object_file_open(&entry, true);
@@ -259,8 +260,9 @@ merge_object(CkpxDirtyTree *tree, const CkpxSegmentInfo *info)
 					 errdetail("%s", problem)));
 		CHECK_FOR_INTERRUPTS();
 	}
+	gone = ckpx_object_file_gone(file);
 	ckpx_object_file_close(file);
-	return true;
+	return !gone;
 }
 
 /*

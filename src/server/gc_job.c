@@ -22,6 +22,10 @@
  * are.  A global that is newer than the pin and was replaced since adds nothing
  * to what the incrementals and the newest global answer.
  *
+ * A global that is in doubt (damage_job.c) replaces nothing: what it holds
+ * stays until the doubt is settled.  The files that are kept of lost objects go
+ * by time, or first of all where the folder is too large.
+ *
  * An object whose post command has not succeeded stays as well, but only
  * until a cap is reached: otherwise a command that never succeeds would fill
  * the disk.
@@ -36,8 +40,12 @@
  */
 #include "server/compat.h"
 
+#include <sys/stat.h>
+
+#include "core/age.h"
 #include "core/gc_plan.h"
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
 #include "server/entry_walk.h"
 #include "server/fault.h"
 #include "server/files.h"
@@ -92,6 +100,8 @@ copy_history(CkpxGcHistory *history, bool dry_run)
 	const CkpxEntryStore *store = CkpxShared->store;
 	CkpxEntryStore *head = palloc(offsetof(CkpxEntryStore, pool));
 	CkpxPin    *pins = palloc(sizeof(CkpxPin) * CKPX_MAX_PINS);
+	CkpxEntrySpan *doubtful = palloc0(sizeof(CkpxEntrySpan) *
+									  CKPX_MAX_SUSPECTS);
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	memcpy(head, store, offsetof(CkpxEntryStore, pool));
@@ -100,6 +110,16 @@ copy_history(CkpxGcHistory *history, bool dry_run)
 	history->loaded_ms = CkpxShared->loaded_ms;
 	history->npins = CkpxShared->npins;
 	memcpy(pins, CkpxShared->pins, sizeof(CkpxPin) * history->npins);
+	history->ndoubtful = CkpxShared->nsuspects;
+	for (uint32 i = 0; i < history->ndoubtful; i++)
+	{
+		const CkpxEntryTicket *entry = &CkpxShared->suspects[i].entry;
+
+		doubtful[i].kind = (uint16) entry->kind;
+		doubtful[i].epoch = entry->epoch;
+		doubtful[i].start_lsn = entry->start_lsn;
+		doubtful[i].end_lsn = entry->end_lsn;
+	}
 	if (!dry_run)
 		CkpxShared->removing = true;
 	LWLockRelease(CkpxShared->lock);
@@ -107,6 +127,8 @@ copy_history(CkpxGcHistory *history, bool dry_run)
 	head->nentries = head->max_entries = 0;
 	history->head = head;
 	history->pins = pins;
+	history->doubtful = doubtful;
+	history->all_doubtful = history->ndoubtful == CKPX_MAX_SUSPECTS;
 }
 
 static void
@@ -167,6 +189,7 @@ make_plan(GcPlan *plan, CkpxGcRules *rules, bool dry_run)
 	pfree(entries);
 	pfree(unconstify(CkpxEntryStore *, history.head));
 	pfree(unconstify(CkpxPin *, history.pins));
+	pfree(unconstify(CkpxEntrySpan *, history.doubtful));
 }
 
 /*-------------------------------------------------------------------------
@@ -333,6 +356,54 @@ run_round(CkpxGcRules *rules, bool dry_run)
  *-------------------------------------------------------------------------
  */
 
+static bool
+is_directory_full(void)
+{
+	return ckpx_max_directory_size > 0 &&
+		ckpx_directory_bytes() > (uint64) ckpx_max_directory_size * 1024;
+}
+
+/* ckpx_list_files() callback: files kept of lost objects, since when. */
+static void
+list_damaged(const char *file, void *arg)
+{
+	CkpxName	name;
+
+	ckpx_parse_name(file, &name);
+	if (name.type == CKPX_NAME_DAMAGED)
+		*(List **) arg = lappend(*(List **) arg, pstrdup(file));
+}
+
+/*
+ * Remove the files that are kept of lost objects: those whose time is over,
+ * and the others as long as the folder is too large.  A file's last change of
+ * status is when it got or lost a name.
+ */
+static void
+remove_damaged(void)
+{
+	CkpxNow		now = ckpx_now();
+	List	   *files = NIL;
+	ListCell   *cell;
+
+	ckpx_list_files(list_damaged, &files);
+	foreach(cell, files)
+	{
+		struct stat st;
+		char		path[MAXPGPATH];
+		uint64		since;
+
+		CHECK_FOR_INTERRUPTS();
+		ckpx_store_path(path, lfirst(cell));
+		if (stat(path, &st) != 0)
+			continue;
+		since = ckpx_age_begin(&now, time_t_to_timestamptz(st.st_ctime));
+		if ((since != 0 && ckpx_age_ms(since, now.clock_ms) >= keep_ms()) ||
+			is_directory_full())
+			ckpx_remove_file(lfirst(cell));
+	}
+}
+
 /*
  * Is a cap reached?  Entries count as too many while there is room yet for
  * what has to be inserted to get rid of them.
@@ -351,8 +422,7 @@ is_under_pressure(const char **cap)
 	if (nentries + store->max_entries / 10 >= store->max_entries)
 		return true;
 	*cap = "ckpx.max_directory_size";
-	return ckpx_max_directory_size > 0 &&
-		ckpx_directory_bytes() > (uint64) ckpx_max_directory_size * 1024;
+	return is_directory_full();
 }
 
 /* The oldest epoch with entries that is not older than 'epoch'; 0: none. */
@@ -546,6 +616,7 @@ work_round(void *arg)
 	CkpxGcRules rules = {0};
 
 	(void) run_round(&rules, false);
+	remove_damaged();
 	relieve_pressure();
 }
 

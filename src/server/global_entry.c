@@ -5,7 +5,7 @@
  *
  * A global is made when ckpx.global_min_count incrementals are in none, or
  * when somebody asked for it.  It takes as many of them as files can be open
- * at the same time; what does not fit goes to the next one.  It begins where
+ * at the same time, one for each; what does not fit goes to the next one.  It begins where
  * the last stretch of the epoch does: behind what was lost.  Nothing is
  * remembered but the entry itself: a PENDING or RUNNING global found in the
  * store is the one to work on.
@@ -24,11 +24,14 @@
 /* Of the descriptors that are there for transient files, left to others. */
 #define OTHER_FILES				16
 
-/* How many files a global may have open. */
+/*
+ * How many inputs a global may have; one incremental fits always, also behind
+ * a previous global.
+ */
 static uint32
-max_input_files(void)
+max_inputs(void)
 {
-	return (uint32) Max(2, Min(CKPX_GLOBAL_MAX_FILES,
+	return (uint32) Max(2, Min(CKPX_GLOBAL_MAX_INPUTS,
 							   max_safe_fds / 3 - OTHER_FILES));
 }
 
@@ -38,17 +41,11 @@ max_input_files(void)
  */
 static bool
 take_incremental(CkpxEntry *entry, const CkpxEntry *incremental,
-				 uint32 *nfiles)
+				 uint32 *ninputs)
 {
-	uint32		nparts = Max(incremental->nparts, 1);
-
-	if (incremental->start_lsn != entry->end_lsn)
+	if (incremental->start_lsn != entry->end_lsn || *ninputs >= max_inputs())
 		return false;
-
-	/* One always fits, whatever its size, or nothing ever would. */
-	if (entry->timeline != 0 && *nfiles + nparts > max_input_files())
-		return false;
-	*nfiles += nparts;
+	(*ninputs)++;
 	entry->timeline = incremental->timeline;
 	entry->end_lsn = incremental->end_lsn;
 	entry->last_record = incremental->last_record;
@@ -73,12 +70,12 @@ static bool
 create_entry(CkpxEntry *entry)
 {
 	CkpxEntryStore *store = CkpxShared->store;
-	uint32		chosen[CKPX_GLOBAL_MAX_FILES + 1];
+	uint32		chosen[CKPX_GLOBAL_MAX_INPUTS + 1];
 	uint32		nchosen;
 	const CkpxEntry *previous = ckpx_entry_store_previous_global(store);
 	XLogRecPtr	start_lsn = ckpx_entry_store_stretch_start(store);
 	XLogRecPtr	covered = start_lsn;
-	uint32		nfiles = 0;
+	uint32		ninputs = 0;
 
 	if (previous != NULL)
 		covered = previous->end_lsn;
@@ -89,7 +86,7 @@ create_entry(CkpxEntry *entry)
 	memset(entry, 0, sizeof(CkpxEntry));
 	if (previous != NULL)
 	{
-		nfiles = Max(previous->nparts, 1);
+		ninputs = 1;
 		entry->last_change_lsn = previous->last_change_lsn;
 		entry->nxacts = previous->nxacts;
 		entry->wal_bytes = previous->wal_bytes;
@@ -105,7 +102,7 @@ create_entry(CkpxEntry *entry)
 	for (uint32 i = 0; i < nchosen; i++)
 	{
 		if (!take_incremental(entry, ckpx_entry_store_at(store, chosen[i]),
-							  &nfiles))
+							  &ninputs))
 			break;
 	}
 	return entry->end_lsn > covered &&

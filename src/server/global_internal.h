@@ -28,11 +28,11 @@
 #include "server/shared_state.h"
 
 /*
- * Files that are open at the same time: every part of every input.  PostgreSQL
- * leaves a third of its descriptors to transient files.  What does not fit
- * goes to the next global.
+ * Inputs that are merged at the same time, each with one file open.
+ * PostgreSQL leaves a third of its descriptors to transient files.  What does
+ * not fit goes to the next global.
  */
-#define CKPX_GLOBAL_MAX_FILES	100
+#define CKPX_GLOBAL_MAX_INPUTS	100
 
 typedef struct CkpxGlobalInput
 {

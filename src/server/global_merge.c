@@ -42,7 +42,7 @@ choose_inputs(CkpxGlobalJob *job, int64 *begun_at)
 
 	/* The store cannot grow beyond its fixed size, so allocate first. */
 	job->inputs = palloc0(sizeof(CkpxGlobalInput) *
-						  (CKPX_GLOBAL_MAX_FILES + 2));
+						  (CKPX_GLOBAL_MAX_INPUTS + 2));
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	previous = ckpx_entry_store_previous_global(store);
@@ -58,7 +58,7 @@ choose_inputs(CkpxGlobalJob *job, int64 *begun_at)
 		entry = ckpx_entry_store_at(store, i);
 		if (entry->state != CKPX_ENTRY_FINISHED)
 			continue;
-		if (entry->end_lsn <= position || n > CKPX_GLOBAL_MAX_FILES)
+		if (entry->end_lsn <= position || n > CKPX_GLOBAL_MAX_INPUTS)
 			break;
 		job->inputs[n++].entry = *entry;
 	}

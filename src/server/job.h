@@ -81,10 +81,11 @@ extern void ckpx_incremental_step(long *wait_ms);
 extern void ckpx_spill_step(XLogRecPtr upto);
 
 /*
- * damage_job.c: look at the objects in which somebody has found damage, and
- * take what cannot be read out of the history.
+ * damage_job.c: look at an object that could not be read, if one is due, and
+ * take what is lost out of the history.  *wait_ms is lowered to when the next
+ * one is due.
  */
-extern void ckpx_damage_step(void);
+extern void ckpx_damage_step(long *wait_ms);
 
 /*
  * spill_job.c, for the runner: write a cut to disk at once and make it a

@@ -1,16 +1,19 @@
 /*-------------------------------------------------------------------------
  *
  * object_file.c
- *		Checkpoint objects as files: the parts of one, opened together and
- *		read as one.
+ *		Checkpoint objects as files: the parts of one, read as one.
  *
  * core/object_format.h knows the bytes; here are the descriptors, the names,
  * and the question whether a file is the one that its entry means: of this
  * cluster, of this range, and with the same header in all parts, so that
  * parts left by an earlier attempt are not taken for parts of this one.
  *
- * An object keeps the descriptors of all its parts while it is read: it then
- * stays readable when the files are removed meanwhile.
+ * An object has any number of parts and a process few descriptors, so only
+ * one part is open at a time.  Header, footer and table of contents of each
+ * part are read when the object is opened and stay in memory.  A section that
+ * is read later is checked against them, so it does not matter if the file is
+ * another one by then.  Garbage collection may remove the file in between:
+ * a reader that allows for that makes its choice of objects again.
  *
  * Long reads are cut into pieces of a megabyte with a look at interrupts
  * between them.
@@ -24,11 +27,15 @@
 #include <unistd.h>
 
 #include "miscadmin.h"
+#include "server/fault.h"
 #include "server/files.h"
 #include "server/object_file.h"
 #include "server/shared_state.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
+
+#define CKPX_LOOKED_AT_AGAIN \
+	"The ckpx checkpointer looks at the object again before its range counts as lost; see the view ckpx_workers."
 
 /* More parts than any object has; a bound for a damaged one. */
 #define MAX_PARTS			65536
@@ -36,24 +43,118 @@
 /* One file of an object. */
 typedef struct ObjectPart
 {
-	int			fd;				/* -1: not open */
-	int			read_errno;		/* of a read that failed */
+	struct CkpxObjectFile *file;
 	uint64		size;
-	CkpxObjectReader *reader;	/* NULL: not opened */
+	CkpxObjectReader *reader;	/* NULL: not verified */
 	char		name[CKPX_NAME_MAX];
-	char		path[MAXPGPATH];
 } ObjectPart;
 
 struct CkpxObjectFile
 {
 	MemoryContext context;
+	bool		missing_ok;
+	bool		gone;			/* a part was not there, which is all right */
+	bool		judging;		/* an absence goes to: */
+	char	   *absent;			/* the sentence about it, or NULL */
 	uint32		nparts;
 	ObjectPart **parts;
+	int			fd;				/* of 'open_part' */
+	ObjectPart *open_part;		/* NULL: none */
 	uint32		current;		/* the part that _next is in */
 	bool		part_begun;		/* a record of it was returned */
 	bool		any_key;
 	CkpxRelKey	last_key;
 };
+
+/* Fill 'path' with the path of a part, for a message. */
+static const char *
+part_path(const ObjectPart *part, char *path)
+{
+	ckpx_store_path(path, part->name);
+	return path;
+}
+
+/* May what is told by this error be over in a moment, or be a loss? */
+static bool
+is_absence(int error)
+{
+	/* A directory in the place of the file is found by reading it. */
+	return error == ENOENT || error == EIO || error == EISDIR;
+}
+
+/*
+ * A part cannot be opened or read, as errno says.  An absence is left in
+ * file->absent where the caller judges it, and where the object may have been
+ * collected, it is no error at all; the rest is raised.
+ */
+static void
+part_unreadable(const ObjectPart *part, bool opening)
+{
+	CkpxObjectFile *file = part->file;
+	int			save_errno = errno;
+	char		path[MAXPGPATH];
+
+	(void) part_path(part, path);
+	if (save_errno == ENOENT && file->missing_ok)
+	{
+		file->gone = true;
+		return;
+	}
+	if (is_absence(save_errno) && file->judging)
+	{
+		file->absent = opening ?
+			psprintf("Could not open file \"%s\": %s.", path,
+					 strerror(save_errno)) :
+			psprintf("Could not read file \"%s\": %s.", path,
+					 strerror(save_errno));
+		return;
+	}
+
+	if (is_absence(save_errno))
+		ckpx_object_file_suspect(part->name);
+	errno = save_errno;
+	ereport(ERROR,
+			(errcode_for_file_access(),
+			 opening ?
+			 errmsg("could not open file \"%s\": %m", path) :
+			 errmsg("could not read file \"%s\": %m", path),
+			 is_absence(save_errno) ? errhint(CKPX_LOOKED_AT_AGAIN) : 0));
+}
+
+static void
+close_open_part(CkpxObjectFile *file)
+{
+	if (file->open_part == NULL)
+		return;
+	file->open_part = NULL;
+	(void) CloseTransientFile(file->fd);
+}
+
+/* Make 'part' the one that is open; false as part_unreadable() leaves it. */
+static bool
+reach_part(ObjectPart *part)
+{
+	CkpxObjectFile *file = part->file;
+	char		path[MAXPGPATH];
+
+	if (file->open_part == part)
+		return true;
+	close_open_part(file);
+	file->fd = OpenTransientFile(part_path(part, path), O_RDONLY | PG_BINARY);
+	if (file->fd < 0)
+	{
+		part_unreadable(part, true);
+		return false;
+	}
+	file->open_part = part;
+
+#if defined(USE_POSIX_FADVISE) && defined(POSIX_FADV_DONTNEED)
+	/* To read twice means nothing if the kernel has read once. */
+	if (file->judging)
+		(void) posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED);
+#endif
+	return true;
+}
 
 /* CkpxObjectRead callback. */
 static bool
@@ -61,26 +162,24 @@ read_part(void *arg, uint64 offset, char *bytes, Size length)
 {
 	ObjectPart *part = arg;
 
+	if (!reach_part(part))
+		return false;
 	while (length > 0)
 	{
-		ssize_t		done;
+		ssize_t		done = -1;
 
 		CHECK_FOR_INTERRUPTS();
 		pgstat_report_wait_start(PG_WAIT_EXTENSION);
-		done = pg_pread(part->fd, bytes, Min(length, CKPX_IO_PIECE_BYTES),
-						(off_t) offset);
+		if (!CKPX_FAULT_FAILS("object-read"))
+			done = pg_pread(part->file->fd, bytes,
+							Min(length, CKPX_IO_PIECE_BYTES), (off_t) offset);
 		pgstat_report_wait_end();
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done < 0)
 		{
-			/* A bad sector is damage like any other. */
-			part->read_errno = errno;
-			if (errno == EIO)
-				return false;
-			ereport(ERROR,
-					(errcode_for_file_access(),
-					 errmsg("could not read file \"%s\": %m", part->path)));
+			part_unreadable(part, false);
+			return false;
 		}
 		if (done == 0)
 			return false;
@@ -95,26 +194,12 @@ read_part(void *arg, uint64 offset, char *bytes, Size length)
 static char *
 part_problem(const ObjectPart *part, const char *problem)
 {
-	if (part->read_errno != 0)
-		return psprintf("Could not read file \"%s\": %s.", part->path,
-						strerror(part->read_errno));
-	return psprintf("File \"%s\": %s.", part->path,
-					problem != NULL ? problem : "unknown problem");
-}
+	char		path[MAXPGPATH];
 
-/*
- * Close one part.  Its descriptor may have been closed by the end of a
- * transaction, but then nobody gets here any more.
- */
-static void
-part_close(ObjectPart *part)
-{
-	if (part->reader != NULL)
-		ckpx_object_close(part->reader);
-	part->reader = NULL;
-	if (part->fd >= 0)
-		(void) CloseTransientFile(part->fd);
-	part->fd = -1;
+	if (part->file->absent != NULL)
+		return part->file->absent;
+	return psprintf("File \"%s\": %s.", part_path(part, path),
+					problem != NULL ? problem : "unknown problem");
 }
 
 /* Is this a file of our cluster?  NULL, or what is wrong. */
@@ -183,7 +268,7 @@ siblings_problem(const CkpxObjectHeader *a, const CkpxObjectHeader *b)
 
 /*
  * Open part 'number' and verify everything but its sections.  False with
- * *problem set, which is NULL where the file is not there.
+ * *problem set, which is NULL where the object has gone.
  */
 static bool
 part_open(CkpxObjectFile *file, const CkpxEntry *entry, uint32 number,
@@ -194,98 +279,81 @@ part_open(CkpxObjectFile *file, const CkpxEntry *entry, uint32 number,
 	const char *text = NULL;
 
 	part = palloc0(sizeof(ObjectPart));
-	part->fd = -1;
+	part->file = file;
 	ckpx_object_name(part->name, entry->kind, entry->epoch, entry->timeline,
 					 entry->start_lsn, entry->end_lsn, number);
-	ckpx_store_path(part->path, part->name);
 
 	file->parts = file->nparts == 0 ? palloc(sizeof(ObjectPart *)) :
 		repalloc(file->parts, sizeof(ObjectPart *) * (file->nparts + 1));
 	file->parts[file->nparts++] = part;
 
 	*problem = NULL;
-	part->fd = OpenTransientFile(part->path, O_RDONLY | PG_BINARY);
-	if (part->fd < 0)
+	if (reach_part(part))
 	{
-		if (errno == ENOENT)
-			return false;
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not open file \"%s\": %m", part->path)));
-	}
-	if (fstat(part->fd, &st) != 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not stat file \"%s\": %m", part->path)));
-	if (!S_ISREG(st.st_mode))
-		text = "it is not a regular file";
-	else
-	{
+		if (fstat(file->fd, &st) != 0)
+		{
+			char		path[MAXPGPATH];
+
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not stat file \"%s\": %m",
+							part_path(part, path))));
+		}
 		part->size = st.st_size;
 		part->reader = ckpx_object_open(file->context, read_part, part,
 										part->size, &text);
-		if (part->reader != NULL)
-		{
-			const CkpxObjectHeader *header = ckpx_object_header(part->reader);
-
-			text = header_problem(header, entry, number);
-			if (text == NULL && number > 0)
-				text = siblings_problem(ckpx_object_header(file->parts[0]->reader),
-										header);
-			if (text == NULL)
-				return true;
-		}
 	}
-	*problem = part_problem(part, text);
+	if (part->reader != NULL)
+	{
+		const CkpxObjectHeader *header = ckpx_object_header(part->reader);
+
+		text = header_problem(header, entry, number);
+		if (text == NULL && number > 0)
+			text = siblings_problem(ckpx_object_header(file->parts[0]->reader),
+									header);
+		if (text == NULL)
+			return true;
+	}
+	if (!file->gone)
+		*problem = part_problem(part, text);
 	return false;
 }
 
 /*
- * Open all parts.  False with *problem set, NULL where the first part is not
- * there.  Where the entry knows how many parts and bytes there are, both must
- * agree.
+ * Open all parts, one after the other.  False with *problem set, NULL where
+ * the object has gone.  Where the entry knows how many parts and bytes there
+ * are, both must agree.
  */
 static bool
 parts_open(CkpxObjectFile *file, const CkpxEntry *entry, char **problem)
 {
 	uint64		size = 0;
+	ObjectPart *part;
 
 	for (uint32 number = 0;; number++)
 	{
-		ObjectPart *part;
-
 		CHECK_FOR_INTERRUPTS();
 		if (number >= MAX_PARTS)
 		{
-			*problem = psprintf("File \"%s\": there is no last part.",
-								file->parts[0]->path);
+			*problem = part_problem(file->parts[0], "there is no last part");
 			return false;
 		}
 		if (!part_open(file, entry, number, problem))
-		{
-			if (*problem == NULL && number > 0)
-				*problem = psprintf("File \"%s\" is missing.",
-									file->parts[number]->path);
 			return false;
-		}
 		part = file->parts[number];
 		size += part->size;
 		if (ckpx_object_totals(part->reader)->last_part)
 			break;
 	}
 	if (entry->nparts != 0 && entry->nparts != file->nparts)
-	{
-		*problem = psprintf("File \"%s\": the object has %u parts instead of %u.",
-							file->parts[0]->path, file->nparts, entry->nparts);
-		return false;
-	}
-	if (entry->size_bytes != 0 && entry->size_bytes != size)
-	{
-		*problem = psprintf("File \"%s\": the object has " UINT64_FORMAT " bytes instead of " UINT64_FORMAT ".",
-							file->parts[0]->path, size, entry->size_bytes);
-		return false;
-	}
-	return true;
+		*problem = part_problem(file->parts[0],
+								psprintf("the object has %u parts instead of %u",
+										 file->nparts, entry->nparts));
+	else if (entry->size_bytes != 0 && entry->size_bytes != size)
+		*problem = part_problem(file->parts[0],
+								psprintf("the object has " UINT64_FORMAT " bytes instead of " UINT64_FORMAT,
+										 size, entry->size_bytes));
+	return *problem == NULL;
 }
 
 static CkpxObjectFile *
@@ -297,12 +365,18 @@ object_file_create(void)
 	return file;
 }
 
+/*
+ * The descriptor may have been closed by the end of a transaction, but then
+ * nobody gets here any more.
+ */
 void
 ckpx_object_file_close(CkpxObjectFile *file)
 {
+	close_open_part(file);
 	for (uint32 i = 0; i < file->nparts; i++)
 	{
-		part_close(file->parts[i]);
+		if (file->parts[i]->reader != NULL)
+			ckpx_object_close(file->parts[i]->reader);
 		pfree(file->parts[i]);
 	}
 	if (file->parts != NULL)
@@ -341,14 +415,40 @@ ckpx_object_file_loss(char *reason, const CkpxEntry *entry)
 			 name);
 }
 
-static void
-damaged(const char *name, const char *problem)
+void
+ckpx_object_file_keep(const CkpxEntry *entry)
 {
-	ckpx_object_file_suspect(name);
+	for (uint32 part = 0; part < Max(entry->nparts, 1); part++)
+	{
+		char		name[CKPX_NAME_MAX];
+		char		path[MAXPGPATH];
+		char		kept[MAXPGPATH];
+
+		CHECK_FOR_INTERRUPTS();
+		ckpx_object_name(name, entry->kind, entry->epoch, entry->timeline,
+						 entry->start_lsn, entry->end_lsn, part);
+		ckpx_store_path(path, name);
+		ckpx_damaged_name(name);
+		ckpx_store_path(kept, name);
+
+		/* It may be away, or kept already. */
+		if (link(path, kept) != 0 && errno != ENOENT && errno != EEXIST)
+			ereport(LOG,
+					(errcode_for_file_access(),
+					 errmsg("could not link file \"%s\" to \"%s\": %m",
+							path, kept)));
+	}
+}
+
+static void
+damaged(const ObjectPart *part, const char *problem)
+{
+	ckpx_object_file_suspect(part->name);
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("checkpoint object \"%s\" is damaged", name),
-			 errdetail("%s", problem)));
+			 errmsg("checkpoint object \"%s\" is damaged", part->name),
+			 errdetail("%s", problem),
+			 errhint(CKPX_LOOKED_AT_AGAIN)));
 }
 
 CkpxObjectFile *
@@ -357,35 +457,22 @@ ckpx_object_file_open(const CkpxEntry *entry, bool missing_ok)
 	CkpxObjectFile *file = object_file_create();
 	char	   *problem;
 
+	file->missing_ok = missing_ok;
 	if (parts_open(file, entry, &problem))
 		return file;
-
-	if (problem == NULL && missing_ok)
+	if (problem != NULL)
 	{
-		ckpx_object_file_close(file);
-		return NULL;
+		/* What an error leaves open, the end of the transaction closes. */
+		damaged(file->parts[0], problem);
 	}
-	if (problem == NULL)
-	{
-		char		path[MAXPGPATH];
+	ckpx_object_file_close(file);
+	return NULL;
+}
 
-		strlcpy(path, file->parts[0]->path, MAXPGPATH);
-		ckpx_object_file_suspect(file->parts[0]->name);
-		ckpx_object_file_close(file);
-		errno = ENOENT;
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not open file \"%s\": %m", path)));
-	}
-	else
-	{
-		char		name[CKPX_NAME_MAX];
-
-		strlcpy(name, file->parts[0]->name, CKPX_NAME_MAX);
-		ckpx_object_file_close(file);
-		damaged(name, problem);
-	}
-	return NULL;				/* not reached */
+bool
+ckpx_object_file_gone(const CkpxObjectFile *file)
+{
+	return file->gone;
 }
 
 const CkpxObjectHeader *
@@ -407,15 +494,17 @@ ckpx_object_file_next(CkpxObjectFile *file, CkpxRelationView *view)
 			/* Within a part the reader sees to the order. */
 			if (!file->part_begun && file->any_key &&
 				ckpx_rel_key_compare(&file->last_key, &view->key) >= 0)
-				damaged(part->name,
+				damaged(part,
 						part_problem(part, "its relations do not continue those of the part before it"));
 			file->part_begun = true;
 			file->any_key = true;
 			file->last_key = view->key;
 			return true;
 		}
+		if (file->gone)
+			return false;
 		if (problem != NULL)
-			damaged(part->name, part_problem(part, problem));
+			damaged(part, part_problem(part, problem));
 		file->current++;
 		file->part_begun = false;
 	}
@@ -440,7 +529,11 @@ ckpx_object_file_find_since(CkpxObjectFile *file, const CkpxRelKey *key,
 
 		if (!ckpx_object_find_since(part->reader, key, lsn, relation, &here,
 									&problem))
-			damaged(part->name, part_problem(part, problem));
+		{
+			if (file->gone)
+				return false;
+			damaged(part, part_problem(part, problem));
+		}
 		found = found || here;
 	}
 	return found;
@@ -471,8 +564,10 @@ ckpx_object_file_peek(CkpxObjectFile *file, CkpxRelKey *key)
 			return true;
 		if (ckpx_object_next(part->reader, &view, &problem))
 			problem = "a record came from nowhere";
+		if (file->gone)
+			return false;
 		if (problem != NULL)
-			damaged(part->name, part_problem(part, problem));
+			damaged(part, part_problem(part, problem));
 		file->current++;
 		file->part_begun = false;
 	}
@@ -567,13 +662,14 @@ describe(CkpxObjectFile *file, CkpxEntry *entry)
  * Open an object and close it again.  What it says goes to *found and
  * *identity (NULL: not wanted); 'body': it must be readable to its end.
  */
-static bool
-examine(const CkpxEntry *expected, bool body, CkpxEntry *found,
-		CkpxIdentity *identity, char **problem)
+static CkpxObjectState
+examine_once(const CkpxEntry *expected, bool body, CkpxEntry *found,
+			 CkpxIdentity *identity, char **problem)
 {
 	MemoryContext context;
 	MemoryContext oldcontext;
 	CkpxObjectFile *file;
+	CkpxObjectState state = CKPX_OBJECT_GOOD;
 	char	   *text = NULL;
 
 	context = AllocSetContextCreate(CurrentMemoryContext,
@@ -581,6 +677,7 @@ examine(const CkpxEntry *expected, bool body, CkpxEntry *found,
 									ALLOCSET_DEFAULT_SIZES);
 	oldcontext = MemoryContextSwitchTo(context);
 	file = object_file_create();
+	file->judging = true;
 	if (parts_open(file, expected, &text))
 	{
 		if (body)
@@ -590,35 +687,58 @@ examine(const CkpxEntry *expected, bool body, CkpxEntry *found,
 		if (identity != NULL)
 			*identity = ckpx_object_file_header(file)->identity;
 	}
-	else if (text == NULL)
-		text = psprintf("File \"%s\" is missing.", file->parts[0]->path);
+	if (text != NULL)
+		state = file->absent != NULL ? CKPX_OBJECT_ABSENT :
+			CKPX_OBJECT_DAMAGED;
 
 	MemoryContextSwitchTo(oldcontext);
 	if (text != NULL)
 		*problem = pstrdup(text);
 	ckpx_object_file_close(file);
 	MemoryContextDelete(context);
-	return text == NULL;
+	return state;
 }
 
-bool
+/*
+ * The same, and damage is believed only if it is there a second time.
+ */
+static CkpxObjectState
+examine(const CkpxEntry *expected, bool body, CkpxEntry *found,
+		CkpxIdentity *identity, char **problem)
+{
+	CkpxObjectState state;
+	char	   *before;
+
+	state = examine_once(expected, body, found, identity, problem);
+	if (state != CKPX_OBJECT_DAMAGED)
+		return state;
+	before = *problem;
+	state = examine_once(expected, body, found, identity, problem);
+
+	/* What reads differently each time cannot be read now. */
+	if (state == CKPX_OBJECT_DAMAGED && strcmp(before, *problem) != 0)
+		state = CKPX_OBJECT_ABSENT;
+	return state;
+}
+
+CkpxObjectState
 ckpx_object_file_check(CkpxEntry *entry, char **problem)
 {
 	CkpxEntry	found;
+	CkpxObjectState state = examine(entry, false, &found, NULL, problem);
 
-	if (!examine(entry, false, &found, NULL, problem))
-		return false;
-	entry->tombstones_from = found.tombstones_from;
-	return true;
+	if (state == CKPX_OBJECT_GOOD)
+		entry->tombstones_from = found.tombstones_from;
+	return state;
 }
 
-bool
+CkpxObjectState
 ckpx_object_file_verify(const CkpxEntry *entry, char **problem)
 {
 	return examine(entry, true, NULL, NULL, problem);
 }
 
-bool
+CkpxObjectState
 ckpx_object_file_probe(const char *name, CkpxEntry *entry,
 					   CkpxIdentity *identity, char **problem)
 {
@@ -630,7 +750,7 @@ ckpx_object_file_probe(const char *name, CkpxEntry *entry,
 	{
 		*problem = psprintf("\"%s\" is not the name of a checkpoint object.",
 							name);
-		return false;
+		return CKPX_OBJECT_DAMAGED;
 	}
 	memset(&expected, 0, sizeof(expected));
 	expected.kind = parsed.kind;

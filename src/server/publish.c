@@ -254,6 +254,7 @@ sweep_file(const char *file, void *arg)
 	switch (name.type)
 	{
 		case CKPX_NAME_UNKNOWN:
+		case CKPX_NAME_DAMAGED:
 			break;
 		case CKPX_NAME_TEMPORARY:
 			keep = !sweep->objects_too || is_in_work(&name);

@@ -19,22 +19,30 @@
  * incremental is the end of what is known.  Its WAL positions are forgotten:
  * the chain never goes on from a backup, a new epoch begins.
  *
- * Nothing here writes to the store, so a boot can be repeated at will.
+ * An object that is absent, as damage_job.c understands it, may be back in a
+ * moment, and so may the folder of a data directory that has a slot, and thus
+ * had a folder.  Then the boot fails and is tried again, for minutes, before it
+ * goes on without what is absent.
+ *
+ * Nothing here changes the files of the store, so a boot can be repeated at
+ * will.
  *
  *-------------------------------------------------------------------------
  */
 #include "server/compat.h"
+
+#include <sys/stat.h>
 
 #include "access/transam.h"
 #include "access/xlog.h"
 #include "catalog/pg_control.h"
 #include "common/controldata_utils.h"
 #include "miscadmin.h"
+#include "replication/slot.h"
 #include "server/fault.h"
 #include "server/files.h"
 #include "server/logtail.h"
 #include "server/node.h"
-#include "server/object_file.h"
 #include "server/options.h"
 #include "server/publish.h"
 #include "server/replay_internal.h"
@@ -97,11 +105,53 @@ ckpx_replay_compare_entries(const void *a, const void *b)
 	return (int) left->kind - (int) right->kind;
 }
 
+void
+ckpx_replay_await(CkpxObjectState state, const char *problem)
+{
+	uint64		patience_ms = ckpx_patience_ms();
+	uint64		now = ckpx_clock_ms();
+	uint64		since;
+
+	if (state != CKPX_OBJECT_ABSENT)
+		return;
+
+	/* One time for all that is absent; it ends with the boot. */
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	if (CkpxShared->absent_since_ms == 0)
+		CkpxShared->absent_since_ms = now;
+	since = CkpxShared->absent_since_ms;
+	LWLockRelease(CkpxShared->lock);
+	if (now - since < patience_ms)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("ckpx waits up to %d minutes for files that cannot be read now",
+						(int) (patience_ms / 60000)),
+				 errdetail("%s", problem)));
+}
+
+/*
+ * The slot is made after the folder, so a data directory that has a slot had
+ * a folder.  Do not make a new one, and with it a new history, too early.
+ */
+static void
+await_folder(void)
+{
+	const char *folder = CkpxShared->folder;
+	struct stat st;
+
+	if (stat(folder, &st) == 0 || errno != ENOENT ||
+		SearchNamedReplicationSlot(CKPX_SLOT_NAME, true) == NULL)
+		return;
+	ckpx_replay_await(CKPX_OBJECT_ABSENT,
+					  psprintf("Directory \"%s\" is not there.", folder));
+}
+
 /*
  * Take the folder of this identity; false while another process has it.
+ * 'known': there was one before.
  */
 static bool
-take_folder(const CkpxIdentity *identity)
+take_folder(const CkpxIdentity *identity, bool known)
 {
 	char		name[CKPX_NAME_MAX];
 	char		folder[MAXPGPATH];
@@ -114,6 +164,8 @@ take_folder(const CkpxIdentity *identity)
 	strlcpy(CkpxShared->folder, folder, sizeof(CkpxShared->folder));
 	LWLockRelease(CkpxShared->lock);
 
+	if (known)
+		await_folder();
 	ckpx_folder_create();
 	return ckpx_folder_lock();
 }
@@ -124,7 +176,9 @@ ckpx_replay_identify(CkpxBoot *boot)
 	CkpxIdentity identity;
 	CkpxNodeKind kind;
 	ControlFileData *control;
+	struct stat st;
 	bool		crc_ok;
+	bool		known;
 	bool		taken;
 
 	memset(&identity, 0, sizeof(identity));
@@ -142,8 +196,11 @@ ckpx_replay_identify(CkpxBoot *boot)
 	pfree(control);
 
 	boot->inside = !is_absolute_path(ckpx_directory);
+
+	/* With an identifier made just now there is no folder of that name. */
+	known = stat(CKPX_NODE_FILE, &st) == 0;
 	identity.node_id = ckpx_node_identity(&kind);
-	taken = take_folder(&identity);
+	taken = take_folder(&identity, known && kind != CKPX_NODE_COPY);
 	if (kind == CKPX_NODE_MOVED && taken)
 		ckpx_node_confirm(identity.node_id);
 	else if (kind == CKPX_NODE_MOVED)
@@ -155,7 +212,7 @@ ckpx_replay_identify(CkpxBoot *boot)
 						   CkpxShared->folder)));
 		kind = CKPX_NODE_COPY;
 		identity.node_id = ckpx_node_renew();
-		taken = take_folder(&identity);
+		taken = take_folder(&identity, false);
 	}
 	boot->copied = kind == CKPX_NODE_COPY;
 	if (!taken)
@@ -364,6 +421,7 @@ lose(CkpxBoot *boot, const CkpxEntry *entry)
 	CkpxEntry	lost = *entry;
 	char		reason[CKPX_GAP_REASON_MAX];
 
+	ckpx_object_file_keep(entry);
 	if (lost.epoch == store->epoch)
 	{
 		boot->lost_end = boot->lost_end ||
@@ -430,6 +488,7 @@ find_end(CkpxBoot *boot, const CkpxManifest *manifest, bool *damaged)
 	for (;;)
 	{
 		const CkpxEntry *entry;
+		CkpxObjectState state;
 		char	   *problem;
 
 		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
@@ -446,7 +505,9 @@ find_end(CkpxBoot *boot, const CkpxManifest *manifest, bool *damaged)
 		boot->have_entry = entry != NULL;
 		if (entry == NULL)
 			return;
-		if (ckpx_object_file_verify(&boot->last, &problem))
+		state = ckpx_object_file_verify(&boot->last, &problem);
+		ckpx_replay_await(state, problem);
+		if (state == CKPX_OBJECT_GOOD)
 		{
 			boot->timeline = boot->last.timeline;
 			return;
@@ -480,15 +541,19 @@ load_segments(CkpxBoot *boot, const CkpxManifest *manifest,
 	{
 		const CkpxEntry *entry = &manifest->entries[i];
 		CkpxSegmentInfo info;
+		CkpxObjectState state;
 		char	   *problem;
 
 		if (entry->kind != CKPX_KIND_SEGMENT || damaged[i] ||
 			entry->epoch != manifest->epoch ||
 			entry->start_lsn != boot->known_end)
 			continue;
-		if (!ckpx_object_file_verify(entry, &problem))
+		state = ckpx_object_file_verify(entry, &problem);
+		ckpx_replay_await(state, problem);
+		if (state != CKPX_OBJECT_GOOD)
 		{
 			warn_damaged(problem);
+			ckpx_object_file_keep(entry);
 			boot->lost_end = true;
 			break;
 		}
@@ -633,10 +698,13 @@ ckpx_replay_load(CkpxBoot *boot)
 	damaged = palloc0(Max(manifest.nentries, 1));
 	for (uint32 i = 0; i < manifest.nentries; i++)
 	{
+		CkpxObjectState state;
 		char	   *problem;
 
 		CHECK_FOR_INTERRUPTS();
-		damaged[i] = !ckpx_object_file_check(&manifest.entries[i], &problem);
+		state = ckpx_object_file_check(&manifest.entries[i], &problem);
+		ckpx_replay_await(state, problem);
+		damaged[i] = state != CKPX_OBJECT_GOOD;
 		if (damaged[i])
 			warn_damaged(problem);
 	}

@@ -20,7 +20,6 @@
 
 #include "miscadmin.h"
 #include "server/files.h"
-#include "server/object_file.h"
 #include "server/replay_internal.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -71,6 +70,7 @@ find_objects(const CkpxManifest *manifest, CkpxFound **objects, uint32 *epoch)
 	for (uint32 i = 0; i < list.n; i++)
 	{
 		char		name[CKPX_NAME_MAX];
+		CkpxObjectState state;
 		char	   *problem;
 
 		CHECK_FOR_INTERRUPTS();
@@ -85,8 +85,10 @@ find_objects(const CkpxManifest *manifest, CkpxFound **objects, uint32 *epoch)
 						 list.names[i].timeline, list.names[i].start_lsn,
 						 list.names[i].end_lsn, 0);
 		memset(&found[nfound], 0, sizeof(CkpxFound));
-		if (ckpx_object_file_probe(name, &found[nfound].entry,
-								   &found[nfound].identity, &problem))
+		state = ckpx_object_file_probe(name, &found[nfound].entry,
+									   &found[nfound].identity, &problem);
+		ckpx_replay_await(state, problem);
+		if (state == CKPX_OBJECT_GOOD)
 			nfound++;
 		else
 			ereport(WARNING,

@@ -10,6 +10,7 @@
 
 #include "core/manifest.h"
 #include "core/names.h"
+#include "server/object_file.h"
 #include "server/replay.h"
 
 #define CKPX_REASON_NO_MANIFEST	"no manifest could be read"
@@ -24,6 +25,12 @@ typedef struct CkpxNameList
 } CkpxNameList;
 
 extern void ckpx_replay_list_names(CkpxNameList *list, CkpxNameType type);
+
+/*
+ * An object is absent: raise an error, so that the boot is tried again, until
+ * the patience for that is over.  Nothing is done in other states.
+ */
+extern void ckpx_replay_await(CkpxObjectState state, const char *problem);
 
 /* By epoch, range and kind. */
 extern int	ckpx_replay_compare_entries(const void *a, const void *b);

@@ -30,6 +30,7 @@
 
 #define CKPX_TRANCHE		"ckpx"
 #define CKPX_NLOCKS			4
+#define CKPX_PATIENCE_MS	UINT64CONST(300000)
 
 CkpxSharedState *CkpxShared = NULL;
 
@@ -275,24 +276,37 @@ ckpx_dequeue_done(CkpxQueueId queue, uint32 count)
 }
 
 void
-ckpx_suspect(const CkpxEntryTicket *suspect)
+ckpx_suspect(const CkpxEntryTicket *entry)
 {
+	uint64		now = ckpx_clock_ms();
 	bool		known = false;
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	for (uint32 i = 0; i < CkpxShared->nsuspects; i++)
 	{
-		const CkpxEntryTicket *other = &CkpxShared->suspects[i];
+		const CkpxEntryTicket *other = &CkpxShared->suspects[i].entry;
 
-		known = known || (other->kind == suspect->kind &&
-						  other->epoch == suspect->epoch &&
-						  other->start_lsn == suspect->start_lsn &&
-						  other->end_lsn == suspect->end_lsn);
+		known = known || (other->kind == entry->kind &&
+						  other->epoch == entry->epoch &&
+						  other->start_lsn == entry->start_lsn &&
+						  other->end_lsn == entry->end_lsn);
 	}
 	if (!known && CkpxShared->nsuspects < CKPX_MAX_SUSPECTS)
-		CkpxShared->suspects[CkpxShared->nsuspects++] = *suspect;
+	{
+		CkpxSuspect *suspect = &CkpxShared->suspects[CkpxShared->nsuspects++];
+
+		suspect->entry = *entry;
+		suspect->since_ms = suspect->look_ms = now;
+		suspect->looks = 0;
+	}
 	LWLockRelease(CkpxShared->lock);
 	ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
+}
+
+uint64
+ckpx_patience_ms(void)
+{
+	return CKPX_FAULT_VALUE_OF("object-patience", CKPX_PATIENCE_MS);
 }
 
 const char *

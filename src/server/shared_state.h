@@ -115,7 +115,7 @@ typedef struct CkpxWaitTicket
 	XLogRecPtr	release_lsn;	/* WAL before this may go */
 } CkpxWaitTicket;
 
-/* Incremental, global, backup and post queue, suspects: which entry. */
+/* Incremental, global, backup and post queue: which entry. */
 typedef struct CkpxEntryTicket
 {
 	CkpxEntryKind kind;
@@ -203,8 +203,20 @@ typedef struct CkpxRequest
 
 #define CKPX_MAX_REQUESTS	64
 
-/* Objects that wait to be looked at; what does not fit is found again. */
-#define CKPX_MAX_SUSPECTS	16
+/*
+ * An object that could not be read, or seemed to be damaged.  The checkpointer
+ * looks at it until that is settled: damage_job.c.  Clocks are monotonic.
+ */
+typedef struct CkpxSuspect
+{
+	CkpxEntryTicket entry;
+	uint64		since_ms;		/* it may be absent from here on for a while */
+	uint64		look_ms;		/* it is looked at next */
+	uint32		looks;			/* in vain */
+} CkpxSuspect;
+
+/* What does not fit is found again. */
+#define CKPX_MAX_SUSPECTS	64
 
 #define CKPX_PROBLEM_MAX	256
 #define CKPX_MAX_PINS		64
@@ -328,12 +340,10 @@ typedef struct CkpxSharedState
 	CkpxRequest requests[CKPX_MAX_REQUESTS];
 	uint64		next_request_id;
 
-	/*
-	 * Objects in which somebody has found damage.  The checkpointer takes
-	 * them, reads them itself and records what is missing: damage_job.c.
-	 */
-	uint32		nsuspects;
-	CkpxEntryTicket suspects[CKPX_MAX_SUSPECTS];
+	uint32		nsuspects;		/* objects in doubt, under lock */
+	CkpxSuspect suspects[CKPX_MAX_SUSPECTS];
+	uint64		absent_since_ms;	/* a start waits for objects since then; 0:
+									 * for none */
 	bool		reload_request; /* the runner is to load the history anew */
 
 	struct CkpxFlushShared *flush;	/* under lock, see flush_shared.h */
@@ -390,7 +400,10 @@ extern void ckpx_dequeue_done(CkpxQueueId queue, uint32 count);
  * Have the checkpointer look at an object that seems to be damaged.  Takes
  * 'lock' exclusively.
  */
-extern void ckpx_suspect(const CkpxEntryTicket *suspect);
+extern void ckpx_suspect(const CkpxEntryTicket *entry);
+
+/* How long an object may be absent before it is lost. */
+extern uint64 ckpx_patience_ms(void);
 extern const char *ckpx_queue_name(CkpxQueueId queue);
 extern const char *ckpx_worker_name(CkpxWorkerId worker);
 extern const char *ckpx_worker_state_name(CkpxWorkerState state);

@@ -41,7 +41,7 @@ our @EXPORT = qw(
   gap_reasons is_one_epoch has_no_answer finished_range answer
   covers_after_crashes covers_pages_after_crashes
   store_dir store_files store_is_sound manifests read_manifest
-  log_since add_fault remove_fault
+  log_since add_fault remove_fault lose_patience
 );
 
 =head2 history_node($name, %options)
@@ -314,6 +314,23 @@ sub remove_fault
 	my ($node, $name) = @_;
 
 	$node->safe_psql('postgres', "SELECT ckpx_fault_remove('$name')");
+	return;
+}
+
+=head2 lose_patience($node)
+
+What is absent counts as lost from now on, not in minutes; a start that waits
+for it goes on.  Until the next start of the server.
+
+=cut
+
+sub lose_patience
+{
+	my $node = shift;
+
+	# The reload wakes the runner.
+	add_fault($node, 'object-patience', 'value', undef, '0');
+	$node->reload;
 	return;
 }
 
@@ -599,6 +616,7 @@ sub store_problem
 	foreach my $file (store_files($node))
 	{
 		next if $file =~ /^seg_/ && !$strict && !$named{$file};
+		next if $file =~ /\.damaged$/;
 		return "nobody names $file" unless delete $named{$file};
 	}
 	return 'missing: ' . join(' ', sort keys %named) if %named;

@@ -30,7 +30,7 @@ find(
 		wanted => sub {
 			return unless /\.c$/;
 			my $text = slurp($_);
-			$used{$1}++ while $text =~ /CKPX_FAULT\("([^"]+)"\)/g;
+			$used{$1}++ while $text =~ /CKPX_FAULT(?:_FAILS|_VALUE_OF)?\("([^"]+)"/g;
 			$whats{$1}++
 			  while $text =~ /ckpx_output_create(?:_at)?\([^;]*?,\s*"([^"]+)"\)/g;
 		}

@@ -47,6 +47,7 @@ sub restart_with
 	$damage->();
 	my $offset = -s $node->logfile;
 	$node->start;
+	lose_patience($node);
 	await_tracking($node);
 	return log_since($node, $offset);
 }
@@ -215,6 +216,7 @@ like($stderr, qr/ERROR:  XX001: .*\Q$body->[2]\E/,
 	'a damaged body is an error that names the file');
 unlink $path;
 $node->restart;
+lose_patience($node);
 await_tracking($node);
 has_no_answer($node, $middle->[1], $body->[1], 'no answer over a lost object');
 

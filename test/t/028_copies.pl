@@ -90,6 +90,11 @@ my $outside = PostgreSQL::Test::Utils::tempdir();
 $node->stop('fast');
 $node->append_conf('postgresql.conf', "ckpx.directory = '$outside'");
 $node->start;
+like(
+	wait_for_sql($node, 'SELECT problem FROM ckpx_runner', qr/./),
+	qr/^ckpx waits up to 5 minutes .*Directory "\Q$outside\E.*" is not there/,
+	'another directory: perhaps it is away for a moment');
+lose_patience($node);
 await_tracking($node);
 is(newest_gap($node)->{epoch}, 1, 'another directory');
 is(newest_gap($node)->{reason}, 'tracking begins',

@@ -229,6 +229,7 @@ foreach my $directory ($outside, 'ckpx')
 
 	$node->append_conf('postgresql.conf', "ckpx.directory = '$directory'");
 	$node->restart;
+	lose_patience($node);
 	await_tracking($node);
 	$node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
 	my $backup = $directory eq 'ckpx' ? 'inside' : 'outside';

@@ -78,6 +78,7 @@ is(sql("SELECT count(*) FROM ckpx_checkpoints WHERE kind = 'global'"),
 	0, 'it is no checkpoint any more');
 like(sql("SELECT last_error FROM ckpx_workers WHERE name = 'checkpointer'"),
 	qr/\Q$file\E/, 'the worker shows the file');
+ok(-e "$path.damaged", 'the file is kept under another name');
 is(answer($node, $b, $d), $behind, 'what is behind it is answered as before');
 is(has_no_answer($node, $start, $d, 'no answer over it'),
 	$start, 'the first missing LSN is its start');
@@ -99,6 +100,7 @@ is(answer($node, $b, $e), $behind, 'and it answers alone');
 covers_all_oracles($node, $b, wal_position($node), 'behind a lost global');
 wait_until(sub { !-e $path }, 'the file goes when no manifest names it')
   if sql('SELECT ckpx_checkpoint(), ckpx_gc()');
+ok(-e "$path.damaged", 'what was kept stays');
 is_deeply([ epoch(), sql('SELECT ckpx_low_water_mark()') ],
 	[ 1, $b ], 'all in one epoch');
 $node->restart;
@@ -234,10 +236,158 @@ rename $store, "$store.away" or die "could not rename: $!";
 like(error_of("SELECT * FROM ckpx_changed_blocks('$from', '$to')"),
 	qr/ERROR:  58P01: could not open file/, 'folder away: an error');
 wait_for_sql($node,
-	"SELECT last_error ~ 'folder .* is not there' FROM ckpx_workers WHERE name = 'checkpointer'");
+	"SELECT last_error ~ 'Directory .* is not there' FROM ckpx_workers WHERE name = 'checkpointer'");
 rename "$store.away", $store or die "could not rename: $!";
 is(answer($node, $from, $to), $right, 'back again: the same answer');
 is(damage_rows(), $rows, 'no gap');
+
+# ---- an object that cannot be read for a while: nothing is lost
+
+sub is_in_doubt
+{
+	wait_for_sql($node,
+		"SELECT activity = 'will look at unreadable objects again: 1' FROM ckpx_workers WHERE name = 'checkpointer'");
+	return;
+}
+
+sub doubt_is_settled
+{
+	wait_for_sql($node,
+		"SELECT state = 'idle' AND activity IS NULL FROM ckpx_workers WHERE name = 'checkpointer'");
+	return;
+}
+
+# The same, and nothing is known to be missing.
+sub nothing_is_lost
+{
+	my ($what, $offset) = @_;
+
+	is(answer($node, $from, $to), $right, "$what: back again, the same answer");
+	doubt_is_settled();
+	is(damage_rows(), $rows, "$what: no gap");
+	unlike(log_since($node, $offset), qr/missing or damaged/,
+		"$what: no warning of a loss");
+	return;
+}
+
+doubt_is_settled();
+my $question = "SELECT * FROM ckpx_changed_blocks('$from', '$to')";
+$path = path_of('incremental', $to);
+($file) = $path =~ m{([^/]+)$};
+$offset = -s $node->logfile;
+rename $path, "$path.away" or die "could not rename: $!";
+like(error_of($question),
+	qr/ERROR:  58P01: could not open file .*\Q$file\E.*\nHINT:  .*looks at the object again/,
+	'file away: an error that says what happens');
+is_in_doubt();
+like(sql("SELECT last_error FROM ckpx_workers WHERE name = 'checkpointer'"),
+	qr/^Could not open file ".*\Q$file\E": No such file/,
+	'file away: the worker shows it');
+
+# The next process goes on with it.
+end_worker($node, 'checkpointer');
+is_in_doubt();
+like(error_of($question), qr/58P01/, 'file away: still an error');
+rename "$path.away", $path or die "could not rename: $!";
+nothing_is_lost('file away', $offset);
+like(log_since($node, $offset),
+	qr/LOG:  ckpx cannot read a checkpoint object and looks at it again\n.*\Q$file\E.*LOG:  ckpx can read the object of a checkpoint again/s,
+	'file away: the log has the beginning and the end');
+
+$offset = -s $node->logfile;
+rename $path, "$path.away" or die "could not rename: $!";
+mkdir $path;
+like(error_of($question), qr/42809: could not read file .*Is a directory/,
+	'a directory in its place: an error');
+is_in_doubt();
+rmdir $path;
+rename "$path.away", $path or die "could not rename: $!";
+nothing_is_lost('a directory in its place', $offset);
+
+$offset = -s $node->logfile;
+add_fault($node, 'object-read', 'error', undef, 'eio');
+like(error_of($question), qr/58030: could not read file .*\Q$file\E": Input\/output error/,
+	'bad sectors: an error');
+is_in_doubt();
+remove_fault($node, 'object-read');
+nothing_is_lost('bad sectors', $offset);
+
+# A file that reads wrong once, and right then.
+$offset = -s $node->logfile;
+add_fault($node, 'object-read', 'error', '3:3', 'eio');
+like(error_of($question), qr/58030/, 'one bad read: an error');
+nothing_is_lost('one bad read', $offset);
+remove_fault($node, 'object-read');
+
+# Rights say nothing about the object.
+$offset = -s $node->logfile;
+lose_patience($node);
+chmod 0000, $path;
+like(error_of($question), qr/42501: could not open file/, 'no right to read: an error');
+chmod 0600, $path;
+nothing_is_lost('no right to read', $offset);
+
+# ---- a start that does not find it
+
+$node->stop;
+rename $path, "$path.away" or die "could not rename: $!";
+$offset = -s $node->logfile;
+$node->start;
+like(
+	wait_for_sql($node, 'SELECT problem FROM ckpx_runner', qr/./),
+	qr/^ckpx waits up to 5 minutes for files .*Could not open file .*\Q$file\E/,
+	'file away at a start: the runner says what it waits for');
+rename "$path.away", $path or die "could not rename: $!";
+$node->reload;
+await_tracking($node);
+nothing_is_lost('file away at a start', $offset);
+
+$node->stop;
+rename $store, "$store.away" or die "could not rename: $!";
+$offset = -s $node->logfile;
+$node->start;
+like(
+	wait_for_sql($node, 'SELECT problem FROM ckpx_runner', qr/./),
+	qr/^ckpx waits up to 5 minutes for files .*Directory .* is not there/,
+	'folder away at a start: the runner says what it waits for');
+ok(!-e $store, 'folder away at a start: no other one is made');
+rename "$store.away", $store or die "could not rename: $!";
+$node->reload;
+await_tracking($node);
+nothing_is_lost('folder away at a start', $offset);
+is(epoch(), 2, 'all in one epoch');
+
+# ---- garbage collection while a global is in doubt
+
+$now = sql('SELECT ckpx_global_checkpoint()');
+incremental();
+$path = path_of('global', $now);
+my $covered = sql("SELECT ckpx_gc(NULL, true)");
+cmp_ok($covered, '>', 0, 'a global covers incrementals');
+rename $path, "$path.away" or die "could not rename: $!";
+like(error_of("SELECT ckpx_global_checkpoint('1min')"),
+	qr/could not open file/, 'it is away: who needs it is told');
+is_in_doubt();
+is(sql('SELECT ckpx_gc()'), 0, 'what it covers stays');
+rename "$path.away", $path or die "could not rename: $!";
+doubt_is_settled();
+cmp_ok(sql('SELECT ckpx_gc()'), '>=', $covered, 'and goes when it is back');
+wait_for_sql($node,
+	"SELECT count(*) = 0 FROM ckpx_checkpoints WHERE state <> 'finished'");
+
+# ---- an object that stays away is lost
+
+incremental();
+($from, $to) = incremental();
+incremental();
+lose_patience($node);
+$path = path_of('incremental', $to);
+unlink $path or die "could not remove: $!";
+error_of("SELECT * FROM ckpx_changed_blocks('$from', '$to')");
+wait_for_sql($node,
+	"SELECT count(*) = 1 FROM ckpx_gaps WHERE from_lsn = '$from' AND to_lsn = '$to'");
+ok(!-e "$path.damaged", 'an object that stays away is lost');
+sql("SELECT ckpx_fault_remove('object-patience')");
 
 # ---- whatever is lost again and again, the folder does not grow
 
@@ -262,6 +412,9 @@ foreach my $round (1 .. 4)
 is($sizes[3], $sizes[1], 'objects before a gap go with time')
   or diag("@sizes");
 cmp_ok($sizes[3], '<', 5, 'few are left');
+sql('SELECT ckpx_global_checkpoint()') if incremental();
+wait_until(sub { !store_files($node, qr/damaged$/) },
+	'what was kept goes with time');
 is(epoch(), 2, 'in one epoch');
 store_is_sound($node, 'in the end');
 $node->restart;

@@ -130,6 +130,15 @@ $end = checkpoints(20);
 sql("SELECT ckpx_pin('hold', '$start')");
 my $reached = sql('SELECT caps_reached FROM ckpx_stat');
 $offset = -s $node->logfile;
+my $kept = store_dir($node)
+  . '/inc_00000001_00000001_0000000000000001_0000000000000002.ckpx.damaged';
+append_to_file($kept, 'x' x 1000000);
+cmp_ok(sql('SELECT directory_bytes FROM ckpx_runner'),
+	'>', 1000000, 'size: what is kept of damaged objects counts');
+set('ckpx.max_directory_size', '900kB');
+sql('SELECT ckpx_checkpoint()') if run_load($node, 1) || 1;
+wait_until(sub { !-e $kept }, 'size: it goes first');
+is(sql('SELECT caps_reached FROM ckpx_stat'), $reached, 'size: and alone');
 set('ckpx.max_directory_size', '64kB');
 wait_for_sql($node, 'SELECT ckpx_checkpoint() IS NOT NULL');
 wait_for_sql($node, "SELECT caps_reached > $reached FROM ckpx_stat");
@@ -184,8 +193,7 @@ $node->stop;
 system_or_bail('rm', '-rf', $node->data_dir . '/pg_replslot/ckpx');
 $node->start;
 wait_for_sql($node, 'SELECT problem IS NULL AND epoch = 2 FROM ckpx_runner');
-my $kept = entries('epoch = 1');
-cmp_ok($kept, '>=', 60, 'a closed epoch has entries that nothing covers');
+cmp_ok(entries('epoch = 1'), '>=', 60, 'a closed epoch has entries that nothing covers');
 $offset = -s $node->logfile;
 my $begin = sql('SELECT to_lsn FROM ckpx_gaps WHERE epoch = 2');
 

@@ -358,6 +358,7 @@ foreach my $directory ('ckpx', "$absolute/store")
 	$group->append_conf('postgresql.conf', "ckpx.directory = '$directory'");
 	$group->start;
 	create_load($group) if $directory eq 'ckpx';
+	lose_patience($group);
 	await_tracking($group);
 	run_load($group, 5);
 	$group->safe_psql('postgres',

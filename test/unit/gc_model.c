@@ -155,6 +155,18 @@ may_go(const CkpxEntryStore *store, const CkpxGcHistory *history,
 		!(entry->kind == CKPX_KIND_BACKUP &&
 		  backup_may_go(store, history, entry, goes)))
 		return false;
+	for (uint32 i = 0; i < history->ndoubtful; i++)
+	{
+		const CkpxEntrySpan *global = &history->doubtful[i];
+		bool		overlaps = global->epoch == entry->epoch &&
+			global->start_lsn < entry->end_lsn &&
+			global->end_lsn > entry->start_lsn;
+
+		if (global->kind == CKPX_KIND_GLOBAL && overlaps &&
+			!(entry->kind == CKPX_KIND_GLOBAL &&
+			  entry->end_lsn >= global->end_lsn))
+			return false;
+	}
 	return rules->ignore_age || rules->keep_ms == 0 ||
 		(since < rules->now_ms &&
 		 (int64) (rules->now_ms - since) >= rules->keep_ms);

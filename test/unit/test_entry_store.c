@@ -152,6 +152,10 @@ expect_same(const CkpxEntryStore *other)
 	}
 }
 
+/* An object that may be lost, if ndoubtful is 1. */
+static CkpxEntrySpan doubtful;
+static uint32 ndoubtful = 0;
+
 /* Compare a plan with the model. */
 static void
 plan(CkpxGcEntry *entries, const CkpxGcRules *rules, const CkpxPin *pins,
@@ -168,6 +172,8 @@ plan(CkpxGcEntry *entries, const CkpxGcRules *rules, const CkpxPin *pins,
 	history.checkpointed = ckpx_entry_store_checkpointed(store);
 	history.pins = pins;
 	history.npins = npins;
+	history.doubtful = &doubtful;
+	history.ndoubtful = ndoubtful;
 	for (uint32 i = 0; i < store->nentries; i++)
 		ckpx_gc_describe(&entries[i], at(i));
 	(void) ckpx_gc_plan(entries, store->nentries, &history, rules);
@@ -2210,7 +2216,14 @@ random_plan(uint64 *ngone)
 		rules.upto = next_random() % WORLD;
 	if (next_random() % 4 == 0)
 		rules.closed_upto = next_random() % (store->epoch + 1);
+	if (store->nentries > 0 && next_random() % 2)
+	{
+		doubtful = ckpx_entry_store_span(store,
+										 next_random() % store->nentries);
+		ndoubtful = 1;
+	}
 	plan(entries, &rules, pins, next_random() % 4);
+	ndoubtful = 0;
 	for (uint32 i = 0; i < store->nentries; i++)
 		*ngone += entries[i].goes;
 }
