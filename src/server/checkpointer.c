@@ -37,16 +37,14 @@ static bool recovered = false;
  * looked at now and once each of these has been replaced.
  */
 static bool sweep_wanted = false;
-static uint64 sweep_until = 0;	/* sequence of a manifest */
-static uint64 swept_at = 0;
+static int	sweeps_left = 0;	/* manifests after which to look again */
+static uint64 swept_at = 0;		/* sequence of a manifest */
 
 void
 ckpx_job_want_sweep(void)
 {
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	sweep_until = CkpxShared->manifest_sequence + 2;
-	LWLockRelease(CkpxShared->lock);
 	sweep_wanted = true;
+	sweeps_left = 2;
 }
 
 static bool
@@ -57,7 +55,7 @@ is_sweep_due(void)
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	sequence = CkpxShared->manifest_sequence;
 	LWLockRelease(CkpxShared->lock);
-	return sweep_wanted || (swept_at < sweep_until && sequence != swept_at);
+	return sweep_wanted || (sweeps_left > 0 && sequence != swept_at);
 }
 
 /*
@@ -79,6 +77,8 @@ job_sweep(void)
 	{
 		ckpx_sweep();
 		ok = true;
+		if (!sweep_wanted)
+			sweeps_left--;
 		sweep_wanted = false;
 		swept_at = sequence;
 	}

@@ -8,6 +8,10 @@
  * the newest is damaged; for the same reason WAL is released only up to what
  * the older one knows.
  *
+ * Each attempt to write a manifest has a sequence number of its own.  One that
+ * fails after its rename leaves a manifest of that number, and the next
+ * attempt may publish another end.
+ *
  * If we die after the new manifest's rename and before memory has learnt of
  * it, the next start reads it and finds the entry finished.  If we die
  * before the rename, the next start finds the old state and an orphaned
@@ -44,8 +48,8 @@ gather_head(CkpxManifest *manifest)
 	manifest->gaps = palloc(sizeof(CkpxGap) * CKPX_MAX_GAPS);
 	manifest->pins = palloc(sizeof(CkpxPin) * CKPX_MAX_PINS);
 
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	manifest->sequence = CkpxShared->manifest_sequence + 1;
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	manifest->sequence = ++CkpxShared->manifest_used;
 	manifest->identity = CkpxShared->identity;
 	manifest->epoch = store->epoch;
 	manifest->timeline = store->timeline;
@@ -378,6 +382,24 @@ ckpx_remove_object(const CkpxEntrySpan *span, uint32 nparts)
 	}
 }
 
+/* ckpx_list_files() callback: the newest manifest below a sequence. */
+typedef struct CkpxPrevious
+{
+	uint64		below;
+	uint64		sequence;		/* 0: there is none */
+} CkpxPrevious;
+
+static void
+find_previous(const char *file, void *arg)
+{
+	CkpxPrevious *previous = arg;
+	CkpxName	name;
+
+	ckpx_parse_name(file, &name);
+	if (name.type == CKPX_NAME_MANIFEST && name.sequence < previous->below)
+		previous->sequence = Max(previous->sequence, name.sequence);
+}
+
 static void
 publish(const CkpxEntry *added, const CkpxEntrySpan *removed,
 		uint32 nremoved)
@@ -386,6 +408,7 @@ publish(const CkpxEntry *added, const CkpxEntrySpan *removed,
 	CkpxOutput *output;
 	StringInfoData text;
 	CkpxSweep	sweep = {0};
+	CkpxPrevious previous = {0};
 	char		name[CKPX_NAME_MAX];
 	XLogRecPtr	start_lsn;
 	XLogRecPtr	end_lsn;
@@ -433,12 +456,11 @@ publish(const CkpxEntry *added, const CkpxEntrySpan *removed,
 	ConditionVariableBroadcast(&CkpxShared->progress);
 
 	/* Manifests older than the two newest have no use any more. */
-	if (manifest.sequence >= 2)
-	{
-		sweep.oldest_manifest = manifest.sequence - 1;
-		ckpx_list_files(sweep_file, &sweep);
-		remove_victims(&sweep);
-	}
+	previous.below = manifest.sequence;
+	ckpx_list_files(find_previous, &previous);
+	sweep.oldest_manifest = previous.sequence;
+	ckpx_list_files(sweep_file, &sweep);
+	remove_victims(&sweep);
 }
 
 void

@@ -324,6 +324,8 @@ find_manifest(CkpxManifest *manifest, bool *from_nothing)
 	release = found ? ckpx_release_point(manifest) : InvalidXLogRecPtr;
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	CkpxShared->manifest_sequence = Max(newest_sequence, manifest->sequence);
+	CkpxShared->manifest_used = Max(CkpxShared->manifest_used,
+									CkpxShared->manifest_sequence);
 	CkpxShared->keep_sequence = CkpxShared->keep_files ?
 		CkpxShared->manifest_sequence : 0;
 	CkpxShared->manifest_release[0] = release;

@@ -270,6 +270,9 @@ typedef struct CkpxSharedState
 
 	/* manifests; under lock */
 	uint64		manifest_sequence;	/* of the newest published */
+	uint64		manifest_used;	/* highest sequence ever given to a manifest,
+								 * which may have got its name although its
+								 * publishing failed */
 	XLogRecPtr	manifest_release[2];	/* release point named by the newest and
 										 * by the one before it */
 	uint64		publish_requested;	/* a manifest is wanted: bump, wake the */

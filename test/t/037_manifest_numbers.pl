@@ -1,0 +1,75 @@
+# A manifest that got its name although publishing it failed: its number is not
+# used again, however the next attempt ends.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use CkpxHistory;
+use CkpxTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = history_node(
+	'main', conf => <<'EOC');
+ckpx.min_incremental_interval = '1h'
+ckpx.min_count = 1000000
+ckpx.max_incremental_interval = 0
+ckpx.global_min_count = 10000
+EOC
+$node->start;
+create_load($node);
+await_tracking($node);
+
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+
+sub numbers
+{
+	return map { m{/meta_([0-9A-F]{16})_} ? hex($1) : () } manifests($node);
+}
+
+# Each try of a checkpoint gets another end, as it is cancelled in between.
+my $start = sql('SELECT ckpx_checkpoint()');
+my ($newest) = numbers();
+foreach my $point ('manifest-renamed', 'publish-memory')
+{
+	add_fault($node, $point, 'error', undef, 'eio');
+	run_load($node, 3);
+	isnt($node->psql('postgres', "SELECT ckpx_checkpoint(NULL, '500ms')"),
+		0, "error at $point: who waits is told");
+	wait_for_sql($node, "SELECT fired > 0 FROM ckpx_fault_list() WHERE name = '$point'");
+	is(sql('SELECT ckpx_cancel_pending()'), 1, "error at $point: the entry is cancelled");
+	remove_fault($node, $point);
+
+	my @failed = numbers();
+	cmp_ok($failed[0], '>', $newest, "error at $point: the manifest has its name");
+	run_load($node, 3);
+	my $end = sql('SELECT ckpx_checkpoint()');
+	my %seen;
+	$seen{$_}++ foreach numbers();
+	is_deeply([ grep { $seen{$_} > 1 } keys %seen ], [], "error at $point: no two of one number");
+	($newest) = numbers();
+	cmp_ok($newest, '>', $failed[0], "error at $point: the next has a higher one");
+	store_is_sound($node, "error at $point");
+
+	my $answer = answer($node, $start, $end);
+	$node->restart;
+	await_tracking($node);
+	is(sql('SELECT checkpointed_lsn FROM ckpx_runner'), $end, "error at $point: a start finds the last");
+	is(answer($node, $start, $end), $answer, "error at $point: with the same answer");
+}
+
+# An attempt that did not come so far leaves a number out; two are kept.
+add_fault($node, 'manifest-rename', 'error', '1:1', 'eio');
+run_load($node, 3);
+sql('SELECT ckpx_checkpoint()');
+my @numbers = numbers();
+is(scalar @numbers, 2, 'two manifests are kept');
+is($numbers[0] - $numbers[1], 2, 'with a number between them that nobody has');
+store_is_sound($node, 'a number left out');
+
+$node->stop('fast');
+done_testing();
