@@ -74,6 +74,11 @@ object_names(void **state)
 	assert_int_equal(parsed.type, CKPX_NAME_TEMPORARY);
 	assert_int_equal(parsed.kind, CKPX_KIND_GLOBAL);
 	assert_int_equal(parsed.part, 12);
+
+	/* Only what was published is kept. */
+	ckpx_damaged_name(name);
+	ckpx_parse_name(name, &parsed);
+	assert_int_equal(parsed.type, CKPX_NAME_UNKNOWN);
 }
 
 static void
@@ -99,7 +104,7 @@ manifest_names(void **state)
 	assert_true(parsed.sequence == 7);
 }
 
-/* The longest names fit, with ".tmp" and the zero byte. */
+/* The longest names fit, with what is appended and the zero byte. */
 static void
 longest_names(void **state)
 {
@@ -108,10 +113,10 @@ longest_names(void **state)
 
 	ckpx_object_name(name, CKPX_KIND_SEGMENT, PG_UINT32_MAX, PG_UINT32_MAX,
 					 PG_UINT64_MAX, PG_UINT64_MAX, PG_UINT32_MAX);
-	ckpx_temporary_name(name);
+	ckpx_damaged_name(name);
 	assert_true(strlen(name) < CKPX_NAME_MAX);
 	ckpx_parse_name(name, &parsed);
-	assert_int_equal(parsed.type, CKPX_NAME_TEMPORARY);
+	assert_int_equal(parsed.type, CKPX_NAME_DAMAGED);
 	assert_true(parsed.part == PG_UINT32_MAX);
 	assert_true(parsed.end_lsn == PG_UINT64_MAX);
 }
@@ -153,6 +158,11 @@ random_round_trips(void **state)
 			ckpx_temporary_name(name);
 			in.type = CKPX_NAME_TEMPORARY;
 		}
+		else if (in.type == CKPX_NAME_OBJECT && next_random() % 2)
+		{
+			ckpx_damaged_name(name);
+			in.type = CKPX_NAME_DAMAGED;
+		}
 		ckpx_parse_name(name, &out);
 		assert_memory_equal(&in, &out, sizeof(in));
 	}
@@ -180,6 +190,8 @@ expect_canonical(const char *name)
 						 parsed.start_lsn, parsed.end_lsn, parsed.part);
 	if (parsed.type == CKPX_NAME_TEMPORARY)
 		ckpx_temporary_name(again);
+	else if (parsed.type == CKPX_NAME_DAMAGED)
+		ckpx_damaged_name(again);
 	assert_string_equal(name, again);
 	assert_null(strchr(name, '/'));
 }
