@@ -177,29 +177,40 @@ look_at(const CkpxSuspect *suspect, bool patient, bool *absent)
 }
 
 /*
- * Strike a suspect off the list, or, with a reason, note when it is looked at
- * again.  Others only append to the list, so its place is still the same.
+ * Put off the next look before this one: a process that ends in it must not
+ * end in it again at once.
  */
 static void
-settle(uint32 index, const char *reason, bool absent, uint64 patience_ms)
+begin_look(uint32 index)
+{
+	CkpxSuspect *suspect = &CkpxShared->suspects[index];
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	suspect->look_ms = ckpx_clock_ms() +
+		ckpx_entry_backoff_ms(++suspect->looks);
+	LWLockRelease(CkpxShared->lock);
+}
+
+/*
+ * Strike a suspect off the list, unless there is a reason to look again.
+ * Others only append to the list, so its place is still the same.
+ */
+static void
+end_look(uint32 index, const char *reason, bool absent, uint64 patience_ms)
 {
 	CkpxSuspect *suspect = &CkpxShared->suspects[index];
 	uint64		now = ckpx_clock_ms();
 	bool		first;
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	first = suspect->looks == 0;
+	first = suspect->looks == 1;
 	if (reason == NULL)
 		*suspect = CkpxShared->suspects[--CkpxShared->nsuspects];
-	else
-	{
-		suspect->look_ms = now + ckpx_entry_backoff_ms(++suspect->looks);
-		if (!absent)
-			suspect->since_ms = now;
-		else if (now < suspect->since_ms + patience_ms)
-			suspect->look_ms = Min(suspect->look_ms,
-								   suspect->since_ms + patience_ms);
-	}
+	else if (!absent)
+		suspect->since_ms = now;
+	else if (now < suspect->since_ms + patience_ms)
+		suspect->look_ms = Min(suspect->look_ms,
+							   suspect->since_ms + patience_ms);
 	LWLockRelease(CkpxShared->lock);
 
 	if (reason == NULL)
@@ -224,7 +235,8 @@ look_guarded(const CkpxSuspect *suspect, uint32 index, uint64 patience_ms)
 	if (!ckpx_job_begin(false))
 		return;
 	ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_BUSY,
-					   "looking at a damaged object");
+					   "looking at an unreadable object");
+	begin_look(index);
 	PG_TRY();
 	{
 		bool		is_absent = false;
@@ -246,7 +258,7 @@ look_guarded(const CkpxSuspect *suspect, uint32 index, uint64 patience_ms)
 		reason = error->message;
 	}
 	PG_END_TRY();
-	settle(index, reason, absent, patience_ms);
+	end_look(index, reason, absent, patience_ms);
 	ckpx_job_end();
 }
 

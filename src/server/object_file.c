@@ -54,6 +54,7 @@ struct CkpxObjectFile
 	MemoryContext context;
 	bool		missing_ok;
 	bool		gone;			/* a part was not there, which is all right */
+	bool		again;			/* read from the disk, not from a cache */
 	bool		judging;		/* an absence goes to: */
 	char	   *absent;			/* the sentence about it, or NULL */
 	uint32		nparts;
@@ -149,8 +150,8 @@ reach_part(ObjectPart *part)
 	file->open_part = part;
 
 #if defined(USE_POSIX_FADVISE) && defined(POSIX_FADV_DONTNEED)
-	/* To read twice means nothing if the kernel has read once. */
-	if (file->judging)
+	/* To read twice means nothing if the kernel reads once. */
+	if (file->again)
 		(void) posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED);
 #endif
 	return true;
@@ -169,11 +170,13 @@ read_part(void *arg, uint64 offset, char *bytes, Size length)
 		ssize_t		done = -1;
 
 		CHECK_FOR_INTERRUPTS();
-		pgstat_report_wait_start(PG_WAIT_EXTENSION);
 		if (!CKPX_FAULT_FAILS("object-read"))
+		{
+			pgstat_report_wait_start(PG_WAIT_EXTENSION);
 			done = pg_pread(part->file->fd, bytes,
 							Min(length, CKPX_IO_PIECE_BYTES), (off_t) offset);
-		pgstat_report_wait_end();
+			pgstat_report_wait_end();
+		}
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done < 0)
@@ -461,10 +464,7 @@ ckpx_object_file_open(const CkpxEntry *entry, bool missing_ok)
 	if (parts_open(file, entry, &problem))
 		return file;
 	if (problem != NULL)
-	{
-		/* What an error leaves open, the end of the transaction closes. */
 		damaged(file->parts[0], problem);
-	}
 	ckpx_object_file_close(file);
 	return NULL;
 }
@@ -663,8 +663,8 @@ describe(CkpxObjectFile *file, CkpxEntry *entry)
  * *identity (NULL: not wanted); 'body': it must be readable to its end.
  */
 static CkpxObjectState
-examine_once(const CkpxEntry *expected, bool body, CkpxEntry *found,
-			 CkpxIdentity *identity, char **problem)
+examine_once(const CkpxEntry *expected, bool body, bool again,
+			 CkpxEntry *found, CkpxIdentity *identity, char **problem)
 {
 	MemoryContext context;
 	MemoryContext oldcontext;
@@ -678,6 +678,7 @@ examine_once(const CkpxEntry *expected, bool body, CkpxEntry *found,
 	oldcontext = MemoryContextSwitchTo(context);
 	file = object_file_create();
 	file->judging = true;
+	file->again = again;
 	if (parts_open(file, expected, &text))
 	{
 		if (body)
@@ -709,11 +710,11 @@ examine(const CkpxEntry *expected, bool body, CkpxEntry *found,
 	CkpxObjectState state;
 	char	   *before;
 
-	state = examine_once(expected, body, found, identity, problem);
+	state = examine_once(expected, body, false, found, identity, problem);
 	if (state != CKPX_OBJECT_DAMAGED)
 		return state;
 	before = *problem;
-	state = examine_once(expected, body, found, identity, problem);
+	state = examine_once(expected, body, true, found, identity, problem);
 
 	/* What reads differently each time cannot be read now. */
 	if (state == CKPX_OBJECT_DAMAGED && strcmp(before, *problem) != 0)

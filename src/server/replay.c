@@ -144,6 +144,10 @@ await_folder(void)
 		return;
 	ckpx_replay_await(CKPX_OBJECT_ABSENT,
 					  psprintf("Directory \"%s\" is not there.", folder));
+	ereport(WARNING,
+			(errcode(ERRCODE_UNDEFINED_FILE),
+			 errmsg("ckpx begins a new history, because directory \"%s\" is not there",
+					folder)));
 }
 
 /*
@@ -656,6 +660,29 @@ keep_what_memory_knows(CkpxManifest *manifest)
 	LWLockRelease(CkpxShared->lock);
 }
 
+/*
+ * Look at every object's header, size and footer; returns which are lost.
+ */
+static bool *
+check_objects(CkpxManifest *manifest)
+{
+	bool	   *damaged = palloc0(Max(manifest->nentries, 1));
+
+	for (uint32 i = 0; i < manifest->nentries; i++)
+	{
+		CkpxObjectState state;
+		char	   *problem;
+
+		CHECK_FOR_INTERRUPTS();
+		state = ckpx_object_file_check(&manifest->entries[i], &problem);
+		ckpx_replay_await(state, problem);
+		damaged[i] = state != CKPX_OBJECT_GOOD;
+		if (damaged[i])
+			warn_damaged(problem);
+	}
+	return damaged;
+}
+
 void
 ckpx_replay_load(CkpxBoot *boot)
 {
@@ -674,15 +701,19 @@ ckpx_replay_load(CkpxBoot *boot)
 	date_manifest(&manifest, &now);
 	keep_what_memory_knows(&manifest);
 
+	/* Before the store is emptied, which this may not come to. */
+	if (manifest.nentries > 0)
+		qsort(manifest.entries, manifest.nentries, sizeof(CkpxEntry),
+			  ckpx_replay_compare_entries);
+	damaged = check_objects(&manifest);
+
 	ckpx_logtail_clear();
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	ckpx_entry_store_init(store, ckpx_max_entries);
 	if (boot->have_history)
-	{
 		ckpx_entry_store_restore(store, manifest.epoch, manifest.timeline,
 								 manifest.epoch_start, manifest.gaps,
 								 manifest.ngaps);
-	}
 	else
 		store->epoch = manifest.epoch;	/* the next one has another number */
 	load_pins(&manifest, &now);
@@ -692,24 +723,6 @@ ckpx_replay_load(CkpxBoot *boot)
 
 	if (boot->break_reason[0] == '\0')
 		compare_identity(boot, &manifest.identity);
-
-	/* Look at every object's header, size and footer. */
-	if (manifest.nentries > 0)
-		qsort(manifest.entries, manifest.nentries, sizeof(CkpxEntry),
-			  ckpx_replay_compare_entries);
-	damaged = palloc0(Max(manifest.nentries, 1));
-	for (uint32 i = 0; i < manifest.nentries; i++)
-	{
-		CkpxObjectState state;
-		char	   *problem;
-
-		CHECK_FOR_INTERRUPTS();
-		state = ckpx_object_file_check(&manifest.entries[i], &problem);
-		ckpx_replay_await(state, problem);
-		damaged[i] = state != CKPX_OBJECT_GOOD;
-		if (damaged[i])
-			warn_damaged(problem);
-	}
 
 	/* Not in one go: others wait for the lock, if not for the history. */
 	for (uint32 i = 0; i < manifest.nentries; i++)
