@@ -147,8 +147,9 @@ is(sql('SELECT ckpx_checkpoint() IS NOT NULL'), 't', 'and works');
 # Uninstall, from several sessions, while a job runs.
 sql("SELECT ckpx_fault_add('object-write', 'sleep', NULL, '200')");
 $force = in_session('INSERT INTO t VALUES (6); SELECT ckpx_checkpoint()');
+my ($store) = glob($node->data_dir . '/ckpx/*-*');
 append_to_file(
-	store_dir($node) . '/inc_00000001_00000001_0000000000000001_0000000000000002.ckpx.damaged', 'x');
+	"$store/inc_00000001_00000001_0000000000000001_0000000000000002.ckpx.damaged", 'x');
 my @uninstall = map { in_session("SELECT left(ckpx_uninstall(true), 16)") } 1 .. 3;
 is(finish($_), 'ckpx has dropped', 'uninstall returns') foreach @uninstall;
 like(finish($force), qr/uninstalled|cancelled|failed|not loaded/,
