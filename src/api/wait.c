@@ -152,7 +152,7 @@ ckpx_sync_point(PG_FUNCTION_ARGS)
 	xmin = full_xid(snapshot->xmin);
 
 	/* in this order: see the top of the file */
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	ckpx_lock_history();
 	collected = CkpxShared->collected_lsn;
 	LWLockRelease(CkpxShared->lock);
 
@@ -160,7 +160,7 @@ ckpx_sync_point(PG_FUNCTION_ARGS)
 	known = ckpx_xid_lsn_lower_bound(CkpxShared->xid_lsn, xmin, &first);
 	LWLockRelease(CkpxShared->xid_lock);
 
-	if (!known || collected == InvalidXLogRecPtr)
+	if (!known)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("no sync point is known for this snapshot"),

@@ -33,6 +33,7 @@ const Field ckpx_manifest_top[] = {
 	TOP("epoch", FIELD_U32, epoch),
 	TOP("timeline", FIELD_U32, timeline),
 	TOP("epoch_start", FIELD_LSN, epoch_start),
+	TOP("known_xid", FIELD_U64, known_xid),
 	TOP("global_version_interval_s", FIELD_U32, global_version_interval_s),
 	{CHECKSUM_FIELD, FIELD_IGNORED, 0, 0}
 };

@@ -51,6 +51,8 @@ typedef struct CkpxManifest
 	uint32		epoch;			/* the open epoch */
 	TimeLineID	timeline;
 	XLogRecPtr	epoch_start;
+	uint64		known_xid;		/* transactions from this one on are known
+								 * from their first record; 0: none is */
 	uint32		global_version_interval_s;	/* in force when written */
 
 	/* finished entries of every kind, spilled segments among them */

@@ -69,7 +69,7 @@ typedef struct List
 #define NLISTS				3
 
 /* The fields in front of the lists; the first is on the file's first line. */
-#define NTOP_FIELDS			15
+#define NTOP_FIELDS			16
 
 extern const Field ckpx_manifest_top[NTOP_FIELDS];
 

@@ -132,8 +132,10 @@ restore_state(CkpxRunner *runner, const CkpxEntry *last)
 	CkpxObjectFile *file;
 	CkpxRelationView view;
 	const CkpxObjectHeader *header;
+	XLogRecPtr	epoch_start;
+	uint64		known_xid;
+	uint64		next_xid = U64FromFullTransactionId(ReadNextFullTransactionId());
 	bool		complete;
-	bool		told = true;
 
 	file = ckpx_object_file_open(last, false);
 	header = ckpx_object_file_header(file);
@@ -150,30 +152,31 @@ restore_state(CkpxRunner *runner, const CkpxEntry *last)
 										  xact->first_lsn);
 		else
 			complete = false;
-		if (XLogRecPtrIsInvalid(xact->first_lsn))
-			told = false;
 	}
 	if (complete)
 		ckpx_wal_source_set_complete(runner->source);
 
+	/* What a list lacks will be missing in the next objects, too. */
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	if (CkpxShared->known_xid == 0 || !complete)
+		CkpxShared->known_xid = next_xid;
+	known_xid = CkpxShared->known_xid;
+	epoch_start = CkpxShared->store->epoch_start;
+	LWLockRelease(CkpxShared->lock);
+
+	/* Where the server has started anew. */
 	LWLockAcquire(CkpxShared->xid_lock, LW_EXCLUSIVE);
 	if (CkpxShared->xid_lsn->known_from == PG_UINT64_MAX)
-	{
-		/*
-		 * The server has started anew.  A transaction from before that is
-		 * still open only if it is prepared (on a standby: running on the
-		 * primary), and a complete list has those.  One that wrote before
-		 * tracking began is a reason to give no answer.
-		 */
-		ckpx_xid_lsn_reset(CkpxShared->xid_lsn, complete && told ? 0 :
-						   U64FromFullTransactionId(ReadNextFullTransactionId()));
-	}
+		ckpx_xid_lsn_reset(CkpxShared->xid_lsn, known_xid);
 	LWLockRelease(CkpxShared->xid_lock);
+
+	/* Where the first record is not known, it is one of this epoch. */
 	for (uint32 i = 0; i < header->nopen_xacts; i++)
 	{
-		if (!XLogRecPtrIsInvalid(header->open_xacts[i].first_lsn))
-			note_first_record(header->open_xacts[i].xid,
-							  header->open_xacts[i].first_lsn);
+		const CkpxOpenXact *xact = &header->open_xacts[i];
+
+		if (TransactionIdIsValid(xact->xid))
+			note_first_record(xact->xid, Max(xact->first_lsn, epoch_start));
 	}
 
 	while (ckpx_object_file_next(file, &view))
@@ -543,6 +546,7 @@ epoch_step(CkpxRunner *runner)
 								 runner->from_lsn, start_lsn, now,
 								 runner->reason);
 	epoch = CkpxShared->store->epoch;
+	CkpxShared->known_xid = next_xid;
 	CkpxShared->publish_requested++;
 	CkpxShared->collected_max = InvalidXLogRecPtr;
 	CkpxShared->stuck_errors = 0;

@@ -54,6 +54,7 @@ gather_head(CkpxManifest *manifest)
 	manifest->epoch = store->epoch;
 	manifest->timeline = store->timeline;
 	manifest->epoch_start = store->epoch_start;
+	manifest->known_xid = CkpxShared->known_xid;
 	manifest->ngaps = store->ngaps;
 	memcpy(manifest->gaps, store->gaps, sizeof(CkpxGap) * store->ngaps);
 	manifest->npins = CkpxShared->npins;

@@ -716,6 +716,9 @@ ckpx_replay_load(CkpxBoot *boot)
 								 manifest.ngaps);
 	else
 		store->epoch = manifest.epoch;	/* the next one has another number */
+
+	/* Adopted objects may know less than the manifest before them. */
+	CkpxShared->known_xid = CkpxShared->keep_files ? 0 : manifest.known_xid;
 	load_pins(&manifest, &now);
 	LWLockRelease(CkpxShared->lock);
 	if (!boot->have_history)

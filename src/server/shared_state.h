@@ -267,6 +267,8 @@ typedef struct CkpxSharedState
 	XLogRecPtr	released_lsn;	/* the slot's restart_lsn, saved */
 	uint8		custom_rmgrs[CKPX_RMGR_BITMAP_BYTES];	/* in this epoch */
 	uint64		next_tick_ms;	/* monotonic; 0: not known */
+	uint64		known_xid;		/* transactions from here on are known from
+								 * their first record; 0: none is */
 
 	/* manifests; under lock */
 	uint64		manifest_sequence;	/* of the newest published */

@@ -191,10 +191,12 @@ ckpx_wal_xacts_first(CkpxWalXacts *xacts, TransactionId xid, XLogRecPtr lsn)
 	xacts->recent[xid % CKPX_RECENT_XIDS] = xid;
 
 	/*
-	 * What a RUNNING_XACTS record named may not have written before.
+	 * A RUNNING_XACTS record lists transactions that have an xid but no
+	 * record yet.  If it has records from before the first that we read, this
+	 * is not its first; the callback knows by its xid.
 	 */
-	if ((isnew || XLogRecPtrIsInvalid(xact->first_lsn)) &&
-		xacts->callback != NULL)
+	if (xacts->callback != NULL &&
+		(isnew || XLogRecPtrIsInvalid(xact->first_lsn)))
 		xacts->callback(xid, lsn);
 }
 

@@ -99,6 +99,7 @@ any_manifest(uint32 nentries, uint32 ngaps, uint32 npins)
 	m->epoch = 1 + next_random() % 9;
 	m->timeline = (uint32) any_number();
 	m->epoch_start = any_number();
+	m->known_xid = any_number();
 	m->global_version_interval_s = (uint32) any_number();
 
 	m->nentries = nentries;
@@ -154,6 +155,7 @@ assert_same(const CkpxManifest *a, const CkpxManifest *b)
 	assert_int_equal(a->epoch, b->epoch);
 	assert_int_equal(a->timeline, b->timeline);
 	assert_true(a->epoch_start == b->epoch_start);
+	assert_true(a->known_xid == b->known_xid);
 	assert_int_equal(a->global_version_interval_s,
 					 b->global_version_interval_s);
 	assert_int_equal(a->nentries, b->nentries);
@@ -406,6 +408,7 @@ static const char fixed_text[] =
 "\"epoch\": 2,\n"
 "\"timeline\": 1,\n"
 "\"epoch_start\": \"0/1000028\",\n"
+"\"known_xid\": 731,\n"
 "\"global_version_interval_s\": 3600,\n"
 "\"entries\": [\n"
 "{ \"kind\": \"incremental\", \"epoch\": 2, \"timeline\": 1, "
