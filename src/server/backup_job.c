@@ -269,8 +269,6 @@ ckpx_backup_step(void)
 		{
 			ErrorData  *error = ckpx_job_catch(context);
 
-			/* Its object may have its name already. */
-			ckpx_job_want_sweep();
 			if (!ckpx_error_is_external(error) &&
 				error->sqlerrcode != ERRCODE_QUERY_CANCELED)
 				ReThrowError(error);

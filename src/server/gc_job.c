@@ -338,11 +338,7 @@ run_round(CkpxGcRules *rules, bool dry_run)
 	PG_CATCH();
 	{
 		if (!dry_run)
-		{
 			end_removing();
-			/* Memory may have forgotten already what the folder still has. */
-			ckpx_job_want_sweep();
-		}
 		PG_RE_THROW();
 	}
 	PG_END_TRY();

@@ -74,6 +74,19 @@ like(error_of("SELECT ckpx_pin('x', '$first')"),
 sql("SELECT ckpx_unpin('p' || i) FROM generate_series(1, 62) i");
 sql("SELECT ckpx_unpin(name) FROM ckpx_pins WHERE name <> 'a'");
 
+# A manifest that cannot be removed when it is replaced goes later, although
+# no other one is written.
+sub manifests { return scalar(my @f = glob($node->data_dir . '/ckpx/*/meta_*.json')); }
+
+sql("SELECT ckpx_fault_add('remove-file', 'error', '1:1', 'eio')");
+sql("SELECT ckpx_pin('b', '$first')");
+wait_for_sql($node, "SELECT fired = 1 FROM ckpx_fault_list() WHERE name = 'remove-file'");
+ok(eval { wait_until(sub { manifests() == 2 }, 'two manifests', 20) },
+	'a manifest that could not be removed goes later')
+  or diag(manifests() . ' manifests are there');
+sql("SELECT ckpx_fault_remove('remove-file')");
+sql("SELECT ckpx_unpin('b')");
+
 # What no global covers stays, whatever is asked.
 is(sql('SELECT ckpx_gc()'), 0, 'nothing is covered');
 
