@@ -248,14 +248,23 @@ sub worker_pid
 =head2 end_worker($node, $worker), crash_worker($node, $worker)
 
 SIGTERM to one worker: it comes back by itself.  SIGKILL: the server starts
-all its processes anew.  Both return when the signal had its effect.
+all its processes anew.  Both wait for a worker that is just starting again,
+and return when the signal had its effect.
 
 =cut
+
+sub running_worker
+{
+	my ($node, $worker) = @_;
+
+	return wait_for_sql($node,
+		"SELECT pid FROM ckpx_workers WHERE name = '$worker'", qr/^\d+$/);
+}
 
 sub end_worker
 {
 	my ($node, $worker) = @_;
-	my $pid = worker_pid($node, $worker) || croak "no $worker runs";
+	my $pid = running_worker($node, $worker);
 
 	kill('TERM', $pid) or croak "could not signal $worker: $!";
 	wait_until(sub { !kill(0, $pid) }, "$worker has ended");
@@ -265,7 +274,7 @@ sub end_worker
 sub crash_worker
 {
 	my ($node, $worker) = @_;
-	my $pid = worker_pid($node, $worker) || croak "no $worker runs";
+	my $pid = running_worker($node, $worker);
 	my $before = started_at($node);
 
 	kill('KILL', $pid) or croak "could not signal $worker: $!";
@@ -489,9 +498,10 @@ sub covers_after_crashes
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my $map = changed_blocks($node, $start, $end);
 
-	covers_pages_after_crashes($node, $start, $end, $name, $map);
+	my $pages = covers_pages_after_crashes($node, $start, $end, $name, $map);
 	return is_covered(missing_by_waldump($node, $start, $end, $map),
-		"$name: every block reference of pg_waldump is in the map");
+		"$name: every block reference of pg_waldump is in the map")
+	  && $pages;
 }
 
 # ---------------------------------------------------------------------------
@@ -593,9 +603,10 @@ sub store_is_sound
 		wait_until(sub { !defined($problem = store_problem($node, $strict)) }, '', 20);
 	};
 	$problem //= $@ if $@;
-	Test::More::ok(!defined $problem, "$name: files and manifests agree")
-	  or Test::More::diag($problem);
-	return;
+	my $ok = Test::More::ok(!defined $problem, "$name: files and manifests agree");
+	Test::More::diag("$problem; in the folder: " . join(' ', store_files($node)))
+	  if !$ok;
+	return $ok;
 }
 
 sub store_problem
@@ -604,7 +615,7 @@ sub store_problem
 	my @manifests = manifests($node);
 	my %named = (lock => 1);
 
-	return 'manifests: ' . join(' ', @manifests) if @manifests > 2;
+	return @manifests . ' manifests, of which two should be left' if @manifests > 2;
 	foreach my $path (@manifests)
 	{
 		# It may just have been replaced.

@@ -38,7 +38,7 @@ sub new
 		entries => {},         # finished ones, by name, as they were first seen
 		present => {},         # those of them that are there
 		ends => {},            # where incrementals have ended, ever
-		pins => {},            # name => { lsn, sure }
+		pins => {},            # name => was it there at the last look?
 		checkpointed => 0
 	}, $class;
 }
@@ -158,26 +158,33 @@ sub newest_global
 =head2 pinned($name, $sure), unpinned($name, $sure)
 
 A call has made a pin or taken it away; not $sure: its answer was lost, so it
-may have.
+may have.  In which order the calls of several sessions took effect is not
+known, and need not be: a pin can be made only where there is none, and taken
+away only where there is one.
 
 =cut
 
 sub pinned
 {
 	my ($self, $name, $sure) = @_;
-	$self->{pins}{$name} = $sure ? 'there' : 'unknown';
+	push @{ $self->{pin_calls}{$name} }, $sure ? 1 : undef;
 	return;
 }
 
 sub unpinned
 {
 	my ($self, $name, $sure) = @_;
-	return $self->{pins}{$name} = 'unknown' if !$sure;
-	delete $self->{pins}{$name};
+	push @{ $self->{pin_calls}{$name} }, $sure ? -1 : undef;
 	return;
 }
 
-sub has_pin { return defined $_[0]{pins}{ $_[1] }; }
+=head2 pin_names()
+
+The pins that were there at the last look.
+
+=cut
+
+sub pin_names { return sort grep { $_[0]{pins}{$_} } keys %{ $_[0]{pins} }; }
 
 # ---------------------------------------------------------------------------
 # What may go
@@ -307,7 +314,7 @@ sub range_problems
 		# Something may just have finished by itself.
 		foreach (1 .. 5)
 		{
-			$problem = $self->range_problem($start, $end) // last;
+			last if !defined($problem = $self->range_problem($start, $end));
 			$self->read_state;
 		}
 		push @problems, $problem if defined $problem;
@@ -464,22 +471,26 @@ sub memory_problems
 sub pin_problems
 {
 	my ($self, $state) = @_;
-	my $pins = $self->{pins};
+	my %calls = %{ delete $self->{pin_calls} // {} };
+	my %names = map { $_ => 1 } keys %{ $self->{pins} }, keys %calls, keys %{ $state->{pins} };
 	my @problems;
 
-	foreach my $name (sort keys %$pins)
+	foreach my $name (sort keys %names)
 	{
-		next if defined $state->{pins}{$name};
+		my @calls = @{ $calls{$name} // [] };
+		my $was = $self->{pins}{$name} // 0;
+		my $is = $self->{pins}{$name} = defined $state->{pins}{$name} ? 1 : 0;
 
-		# With a time to live that may be over.
-		push @problems, "pin $name is gone"
-		  if $pins->{$name} eq 'there' && $name !~ /ttl/;
-		delete $pins->{$name};
-	}
-	foreach my $name (sort keys %{ $state->{pins} })
-	{
-		push @problems, "pin $name is there" if !defined $pins->{$name};
-		$pins->{$name} = 'there';
+		next if grep { !defined } @calls;
+		my $made = grep { $_ > 0 } @calls;
+		my $removed = grep { $_ < 0 } @calls;
+		my $expected = $was + $made - $removed;
+
+		# A time to live may be over, and then the name is free again.
+		next if $is == $expected || ($name =~ /ttl/ && $is < $expected);
+		push @problems, sprintf(
+			'pin %s is %s; it was %s at the last look, and since then calls made it %d times and removed it %d times',
+			$name, $is ? 'there' : 'gone', $was ? 'there' : 'not there', $made, $removed);
 	}
 	return @problems;
 }

@@ -3,8 +3,9 @@
 # there is compared with a model, and now and then the map with the oracles.
 #
 # CKPX_RANDOM_SEED repeats a run, CKPX_RANDOM_SECONDS (45) makes it longer.
-# The same seed makes the same plan; how far each session has come when another
-# one strikes is the machine's choice.
+# The same seed makes the same plan: each step has a seed of its own, so what
+# one step finds does not change the next.  How far each session has come when
+# another one strikes is the machine's choice.
 
 use strict;
 use warnings;
@@ -23,7 +24,6 @@ use Time::HiRes qw(time);
 
 my $seed = $ENV{CKPX_RANDOM_SEED} // (time() * 1000) % 1000000;
 my $seconds = $ENV{CKPX_RANDOM_SECONDS} // 45;
-srand($seed);
 note("CKPX_RANDOM_SEED=$seed CKPX_RANDOM_SECONDS=$seconds");
 
 my $node = history_node('main', conf => <<'EOC');
@@ -48,7 +48,7 @@ my %setting = (
 my $disabled = 0;                     # as the model knows it
 my $nsteps = 0;
 my $nproblems = 0;
-my @log;                              # what was done, for the report
+my @log;                              # what was done and came of it
 my %done;                             # how often an operation has succeeded
 
 # Right behind a switch of WAL the position is the start of a segment, with
@@ -174,7 +174,7 @@ sub op_pin
 
 sub op_unpin
 {
-	my @names = sort keys %{ $model->{pins} };
+	my @names = $model->pin_names;
 	my $name = @names && chance(0.9) ? pick(@names) : 'none';
 
 	return {
@@ -283,11 +283,19 @@ sub operation
 
 my $nfiles = 0;
 
+# What was done, for the report; what came of it is appended later.
+sub note_done
+{
+	push @log, "step $nsteps: $_[0]";
+	shift @log if @log > 40;
+	return \$log[-1];
+}
+
 sub start_operation
 {
 	my $op = shift;
 
-	push @log, "$op->{name}: $op->{sql}";
+	$op->{log} = note_done("$op->{name}: $op->{sql}");
 
 	# A pipe would break where there is no connection.
 	my $file = $node->basedir . '/operation' . ++$nfiles % 20 . '.sql';
@@ -335,13 +343,16 @@ sub finish_operations
 		my $ok = eval { $op->{handle}->finish; 1 };
 		if (!$ok)
 		{
-			push @problems, "$op->{name} hangs: $@";
+			push @problems, "$op->{name} hangs: $@\n  $op->{sql}";
+			${ $op->{log} } .= ' -> hangs';
 			eval { $op->{handle}->kill_kill };
 			next;
 		}
 		my $status = $op->{handle}->result(0);
 		my $lost = $op->{err} =~ /server closed the connection|connection to server|terminating connection|57P0/;
 
+		(my $error = $op->{err}) =~ s/.*?(?=ERROR|FATAL|PANIC)|\n.*//sg;
+		${ $op->{log} } .= $status == 0 ? ' -> ok' : " -> $error";
 		if ($status == 0)
 		{
 			$done{ $op->{name} }++;
@@ -349,7 +360,7 @@ sub finish_operations
 		}
 		else
 		{
-			push @problems, "$op->{name}: $op->{err}" if !is_expected($op, %step);
+			push @problems, "$op->{sql}\n  failed: $op->{err}" if !is_expected($op, %step);
 			$op->{after}->(undef) if $op->{after} && $lost;
 		}
 	}
@@ -456,7 +467,7 @@ sub step_fault
 	my $last = 1 + int rand 2;
 	my $argument = $action eq 'error' ? pick(qw(enospc enospc eio)) : $action eq 'sleep' ? '100' : undef;
 
-	push @log, "fault $point $action";
+	note_done("fault $point $action");
 	add_fault($node, $point, $action, "1:$last", $argument);
 	my @ops = map { start_operation(operation()) } 1 .. 1 + int rand 3;
 	return finish_operations(\@ops,
@@ -469,7 +480,7 @@ sub step_kill
 	my $how = pick(qw(TERM TERM TERM KILL restart immediate kill9));
 	my $worker = pick(qw(runner flusher checkpointer observer));
 
-	push @log, "kill $how $worker";
+	my $log = note_done("kill $how $worker");
 	eval {
 		if ($how eq 'TERM') { end_worker($node, $worker); }
 		elsif ($how eq 'KILL') { crash_worker($node, $worker); }
@@ -477,7 +488,7 @@ sub step_kill
 		elsif ($how eq 'immediate') { $node->stop('immediate'); $node->start; }
 		else { crash_and_restart($node); }
 		1;
-	} or diag("kill $how $worker: $@");
+	} or $$log .= " -> $@";
 	return finish_operations(\@ops,
 		violent => 1, may_be_disabled => 1, concurrent => 1, cancels => 1);
 }
@@ -508,10 +519,20 @@ sub report
 	my ($what, @problems) = @_;
 
 	return if !@problems;
-	$nproblems++;
 	fail("step $nsteps: $what");
 	diag($_) foreach @problems;
-	diag("CKPX_RANDOM_SEED=$seed; the last operations:");
+	judge(0);
+	return;
+}
+
+# A test has passed or not; where not, what was done before it is of interest.
+sub judge
+{
+	my $ok = shift;
+
+	return if $ok;
+	$nproblems++;
+	diag("CKPX_RANDOM_SEED=$seed CKPX_RANDOM_SECONDS=$seconds; the last operations:");
 	diag("  $_") foreach @log > 25 ? @log[ -25 .. -1 ] : @log;
 	return;
 }
@@ -522,16 +543,19 @@ sub check_map
 	my $to = position();
 
 	await_tracking($node);
-	covers_after_crashes($node, $from, $to, "step $nsteps: $from - $to");
+	judge(covers_after_crashes($node, $from, $to, "step $nsteps: $from - $to"));
 	return;
 }
 
 my $log_offset = -s $node->logfile;
 my $end_time = time() + $seconds;
 my $next_map = $end_time - $seconds * 0.6;
+my $step_seed = $seed;
 $model->look;
 while (time() < $end_time && $nproblems < 3)
 {
+	srand($step_seed);
+	$step_seed = int rand 2**32;
 	my $kind = rand();
 	my $before = $setting{gc_keep_time};
 	my @problems;
@@ -552,7 +576,7 @@ while (time() < $end_time && $nproblems < 3)
 	push @saved, wal_position($node) if chance(0.25);
 	if (chance(0.1) || time() > $next_map)
 	{
-		store_is_sound($node, "step $nsteps");
+		judge(store_is_sound($node, "step $nsteps"));
 		check_map() if time() > $next_map;
 		$next_map = time() + $seconds * 0.6 if time() > $next_map;
 	}
@@ -570,13 +594,13 @@ sql('SELECT ckpx_enable(); SELECT ckpx_checkpoint()');
 report('settling', settle());
 @collected = (undef);
 report('the model', look(ageless => 1));
-covers_after_crashes($node, $saved[0], position(), 'in the end');
-store_is_sound($node, 'in the end');
+judge(covers_after_crashes($node, $saved[0], position(), 'in the end'));
+judge(store_is_sound($node, 'in the end'));
 wait_for_sql($node, 'SELECT sum(depth) = 0 FROM ckpx_queues');
 $node->restart;
 await_tracking($node);
 report('the model', look(ageless => 1));
-store_is_sound($node, 'after a restart', 1);
+judge(store_is_sound($node, 'after a restart', 1));
 
 my $text = log_since($node, $log_offset);
 my @bad = grep { /PANIC|TRAP|signal (6|11)|logtail (segment|ends)|inputs of a global|could not insert|could not keep|still has pins|leak/ } split /\n/, $text;
