@@ -351,8 +351,8 @@ sub finish_operations
 		my $status = $op->{handle}->result(0);
 		my $lost = $op->{err} =~ /server closed the connection|connection to server|terminating connection|57P0/;
 
-		(my $error = $op->{err}) =~ s/.*?(?=ERROR|FATAL|PANIC)|\n.*//sg;
-		${ $op->{log} } .= $status == 0 ? ' -> ok' : " -> $error";
+		${ $op->{log} } .= ' -> '
+		  . ($status == 0 ? 'ok' : $op->{err} =~ /((?:ERROR|FATAL|PANIC): .*)/ ? $1 : $op->{err});
 		if ($status == 0)
 		{
 			$done{ $op->{name} }++;
