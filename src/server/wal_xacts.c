@@ -191,9 +191,9 @@ ckpx_wal_xacts_first(CkpxWalXacts *xacts, TransactionId xid, XLogRecPtr lsn)
 	xacts->recent[xid % CKPX_RECENT_XIDS] = xid;
 
 	/*
-	 * A RUNNING_XACTS record lists transactions that have an xid but no
-	 * record yet.  If it has records from before the first that we read, this
-	 * is not its first; the callback knows by its xid.
+	 * A RUNNING_XACTS record also lists transactions that have an xid but no
+	 * record yet.  Where this is not the first record after all, the callback
+	 * has been called for an earlier one, or answers nothing for the xid.
 	 */
 	if (xacts->callback != NULL &&
 		(isnew || XLogRecPtrIsInvalid(xact->first_lsn)))
