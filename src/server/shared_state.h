@@ -12,9 +12,11 @@
  *	3. CkpxShared->xid_lock		the map from xid to first LSN
  *	4. DSA's own locks
  *
- * All are held for memory operations only: never across I/O, an ereport()
- * or a wait.  Who waits for a change sleeps on 'progress', which everybody
- * broadcasts after a change that somebody may wait for.
+ * All are held for memory operations only: never across I/O, an ereport(), a
+ * large palloc() or a wait, and never for a walk over all entries (see
+ * entry_walk.h).  Builds with assertions look at that: lock_check.c.  Who
+ * waits for a change sleeps on 'progress', which everybody broadcasts after a
+ * change that somebody may wait for.
  *
  * How an incremental checkpoint goes through the processes:
  *
@@ -372,6 +374,14 @@ typedef struct CkpxSharedState
 } CkpxSharedState;
 
 extern CkpxSharedState *CkpxShared; /* NULL when not preloaded */
+
+#ifdef USE_ASSERT_CHECKING
+extern bool ckpx_lock_acquire(LWLock *lock, LWLockMode mode);
+extern void ckpx_lock_release(LWLock *lock);
+
+#define LWLockAcquire(lock, mode)	ckpx_lock_acquire(lock, mode)
+#define LWLockRelease(lock)			ckpx_lock_release(lock)
+#endif
 
 /* Ask for the memory and the locks; set everything up. Hooks of _PG_init. */
 extern void ckpx_shared_state_request(void);
