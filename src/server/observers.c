@@ -126,6 +126,7 @@ handle_ticket(const CkpxEntryTicket *ticket)
 	CkpxEvent	event;
 	char		name[CKPX_NAME_MAX];
 	char		folder[MAXPGPATH];
+	char	   *path;
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	strlcpy(folder, CkpxShared->folder, sizeof(folder));
@@ -140,14 +141,16 @@ handle_ticket(const CkpxEntryTicket *ticket)
 	event.end_lsn = ticket->end_lsn;
 	ckpx_object_name(name, ticket->kind, ticket->epoch, ticket->timeline,
 					 ticket->start_lsn, ticket->end_lsn, 0);
-	event.path = is_absolute_path(folder) ?
+	path = is_absolute_path(folder) ?
 		psprintf("%s/%s", folder, name) :
 		psprintf("%s/%s/%s", DataDir, folder, name);
+	event.path = path;
 
 	ereport(DEBUG1,
 			(errmsg_internal("ckpx announces: %s %s", name,
 							 event_name(event.type))));
 	call_observers(&event);
+	pfree(path);				/* tickets may come for as long as we work */
 }
 
 long
