@@ -14,6 +14,8 @@
 #	make fuzz SECONDS=60    libFuzzer on every decoder of src/core
 #	make test-cassert       the tests on a server with assertions
 #	make test-core          PostgreSQL's own regression tests as the workload
+#	make test-soak MINUTES=60
+#	                        load of every kind for that long, memory watched
 #	make test-major PGMAJOR=17
 #	                        the server tests with another major, in a chroot
 
@@ -100,7 +102,7 @@ ifneq ($(filter command line environment,$(origin PG_CONFIG)),)
 export PG_CONFIG
 endif
 
-.PHONY: setup test unit demo bench fuzz test-major test-cassert test-core
+.PHONY: setup test unit demo bench fuzz test-major test-cassert test-core test-soak
 
 setup:
 	@test/setup.sh
@@ -129,6 +131,10 @@ test-cassert: setup
 
 test-core:
 	@test/core.sh
+
+MINUTES ?= 60
+test-soak: setup
+	@CKPX_SOAK_MINUTES=$(MINUTES) test/private.sh test/run.sh test/t/088_soak.pl
 
 SECONDS ?= 60
 fuzz: setup
