@@ -4,8 +4,8 @@
  *		The rows of ckpx_checkpoints, and ckpx_checkpoints_after.
  *
  * Entries are copied under the lock, a turn at a time, rows are made of the
- * copies.  A spilled segment is an entry only in manifests; it is part of the logtail and not
- * shown.
+ * copies.  A spilled segment is an entry only in manifests; it is part of the
+ * logtail and not shown.
  *
  *-------------------------------------------------------------------------
  */

@@ -31,11 +31,11 @@
  * the next insertion or removal, at most as long as the lock is held.  All
  * times are arguments.
  *
- * A walk over a long history that must not hold the lock for its time goes on
- * behind the last entry that it saw, with ckpx_entry_store_behind().  What
- * comes in between it sees or not, as if it had been there or not; and where
- * an entry is gone, what replaced it came before it went, and ends where it
- * does or later, so the walk has that still before it.
+ * A walk over a long history releases the lock from time to time and goes on
+ * behind the last entry that it saw, with ckpx_entry_store_behind().  It may
+ * miss an entry that is inserted meanwhile, but no part of the history: an
+ * entry is removed only after the one that replaces it was finished, and that
+ * one ends at the same place or later, where the walk has not been yet.
  *
  *-------------------------------------------------------------------------
  */
@@ -110,8 +110,8 @@ typedef struct CkpxEntryStore
 	 * nentries are in order: by epoch, end_lsn, kind with globals behind
 	 * incrementals, start_lsn; and as many numbers that say in the same order
 	 * where in the pool each entry is, and then where the free places are.  So
-	 * an entry stays where it is when others come and go: of the 60 MB that
-	 * 100,000 entries are, nothing is moved while the lock is held.
+	 * an entry stays where it is when others come and go: 100,000 entries are
+	 * 50 MB, too much to be moved while the lock is held.
 	 */
 } CkpxEntryStore;
 

@@ -7,8 +7,8 @@
  * The idea: the spans of all entries lie in one array, sorted by epoch, end,
  * kind and start, so that an epoch is a stretch of the array, "what ends after
  * this LSN" is a binary search, and the incrementals of an epoch are read in
- * LSN order by skipping the other kinds.  The entries themselves, twenty times
- * as large, lie in a pool in no order and never move; a second array, in the
+ * LSN order by skipping the other kinds.  The entries themselves, fifteen
+ * times as large, lie in a pool in no order and never move; a second array, in the
  * order of the first, has their places.  The open epoch is one of many:
  * every question that may reach back goes through a CkpxEpochView, which
  * knows how much of an epoch later ones have left true.
@@ -20,10 +20,9 @@
  *	gc_plan.c				what may go
  *
  * Only these five include this header, and in test/unit what looks at the
- * invariants.  What entry_store.h says of locks, of
- * memory and of how long indexes are good holds here as well.  Nothing here
- * fails: what is not there is NULL, false, or the index behind the last
- * entry.
+ * invariants.  What entry_store.h says of locks, of memory and of how long
+ * indexes are good holds here as well.  Nothing here fails: what is not there
+ * is NULL, false, or the index behind the last entry.
  *
  *-------------------------------------------------------------------------
  */

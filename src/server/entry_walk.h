@@ -34,8 +34,8 @@ typedef struct CkpxEntryWalk
 #define CKPX_ENTRIES_PER_TURN	1000
 
 /*
- * Take the lock for the next turn; or let it go and return false.  Any process;
- * handles interrupts between turns.
+ * Take the lock for the next turn; false, and no lock, where no entry is left.
+ * Any process; handles interrupts between turns.
  */
 extern bool ckpx_entry_walk_next(CkpxEntryWalk *walk, LWLockMode mode);
 extern void ckpx_entry_walk_pause(CkpxEntryWalk *walk);

@@ -31,10 +31,11 @@
  * the disk.
  *
  * Removal: 'removing' keeps new pins out while what goes is chosen, and until
- * it has gone; a manifest without it is published; then it leaves memory.  The manifest before that one still names the files,
- * so a second one is written at once, and then the files are removed.  If we
- * die anywhere in here, the next start sees a manifest with or without the
- * entries, and sweeps the files that neither kept manifest names.
+ * it has gone; a manifest without it is published; then it leaves memory.  The
+ * manifest before that one still names the files, so a second one is written
+ * at once, and then the files are removed.  If we die anywhere in here, the
+ * next start sees a manifest with or without the entries, and sweeps the files
+ * that neither kept manifest names.
  *
  *-------------------------------------------------------------------------
  */

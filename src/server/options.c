@@ -71,7 +71,7 @@
 #define MIN_BLOCK_ROWS			1
 #define MAX_BLOCK_ROWS			1000000
 #define MIN_ENTRIES				100
-#define MAX_ENTRIES				1000000
+#define MAX_ENTRIES				100000
 
 /* Longest folder setting: the folder's and a file's name must still fit. */
 #define MAX_DIRECTORY_LENGTH	(MAXPGPATH - 2 * CKPX_NAME_MAX)
@@ -474,7 +474,9 @@ define_memory(void)
 							PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("ckpx.max_entries",
 							"Sets how many checkpoints can be known at a time.",
-							NULL,
+							"Each takes half a kilobyte of shared memory, and as much "
+							"in each manifest: one is written with every checkpoint, "
+							"and with every pin.",
 							&ckpx_max_entries, 10000, MIN_ENTRIES, MAX_ENTRIES,
 							PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("ckpx.dirty_queue_size",
