@@ -23,10 +23,11 @@ my $seconds = $minutes ? 30 : 4;
 my $rounds = $minutes ? int($minutes * 60 / $seconds) : 5;
 my $warm = $minutes ? int($rounds / 4) + 1 : 2;
 
-# A leak that is found must be more than this: what is held depends a little on
-# what came last.
+# A leak must be more than this to be found.  What contexts hold is the same
+# after each round, nearly.  What the process has besides is what malloc keeps of
+# its largest moment, which may come late; the observer has no such moments.
 my $slack_kb = 16;
-my $slack_rss_kb = 1024;
+my %slack_rss_kb = (runner => 8192, flusher => 8192, checkpointer => 8192, observer => 1024);
 
 my $node = history_node('main', conf => <<'EOC');
 fsync = on
@@ -196,7 +197,7 @@ foreach my $worker (@workers)
 	is(worker_pid($node, $worker), $pid{$worker}, "the $worker has not changed");
 	cmp_ok(grown($worker, 'used'), '<=', $slack_kb, "memory contexts of the $worker do not grow")
 	  if $worker ne 'observer';
-	cmp_ok(grown($worker, 'rss'), '<=', $slack_rss_kb, "the $worker does not grow");
+	cmp_ok(grown($worker, 'rss'), '<=', $slack_rss_kb{$worker}, "the $worker does not grow");
 }
 
 # One session that asks again and again keeps nothing.
