@@ -27,7 +27,8 @@
  *						is removed, since an error is reported once; unless the
  *						text begins with an asterisk: then all of them fail
  *	POWERLOSS_DO		what a process that does nothing else does, as in
- *						"LD_PRELOAD=... POWERLOSS_DO=sync true":
+ *						"LD_PRELOAD=... POWERLOSS_DO=sync false", which succeeds
+ *						only if the library is there:
  *						sync		everything is on the platter
  *						lose		make the folders anew
  *						lose SEED	the same, with survivors by chance
@@ -39,6 +40,7 @@
 #define _GNU_SOURCE
 #endif
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -451,6 +453,9 @@ sync_descriptor(int fd)
 	return 0;
 }
 
+/* PGXS hides symbols since 16. */
+#pragma GCC visibility push(default)
+
 int
 fsync(int fd)
 {
@@ -461,6 +466,22 @@ int
 fdatasync(int fd)
 {
 	return sync_descriptor(fd);
+}
+
+#pragma GCC visibility pop
+
+/* Where another fsync() is the one that is called we would see nothing. */
+static void
+check_calls(void)
+{
+	Dl_info		called;
+	Dl_info		ours;
+	void	   *function = dlsym(RTLD_DEFAULT, "fsync");
+
+	errno = 0;
+	if (function == NULL || dladdr(function, &called) == 0 ||
+		dladdr(&nroots, &ours) == 0 || called.dli_fbase != ours.dli_fbase)
+		die("fsync() of another library is called");
 }
 
 /* ------------------------------------------------------------
@@ -745,6 +766,7 @@ command(void)
 {
 	const char *what = getenv("POWERLOSS_DO");
 
+	check_calls();
 	if (what == NULL)
 		return;
 	read_environment();
