@@ -115,6 +115,19 @@ adopt_folder(const char *directory)
 					found)));
 }
 
+bool
+ckpx_folder_find(void)
+{
+	char		directory[MAXPGPATH];
+	struct stat st;
+
+	strlcpy(directory, ckpx_directory, MAXPGPATH);
+	canonicalize_path(directory);
+	if (!is_absolute_path(directory) && stat(directory, &st) == 0)
+		adopt_folder(directory);
+	return stat(CkpxShared->folder, &st) == 0 || errno != ENOENT;
+}
+
 void
 ckpx_folder_create(void)
 {
@@ -123,8 +136,6 @@ ckpx_folder_create(void)
 	strlcpy(directory, ckpx_directory, MAXPGPATH);
 	canonicalize_path(directory);
 	make_folder(directory);
-	if (!is_absolute_path(directory))
-		adopt_folder(directory);
 	make_folder(CkpxShared->folder);
 }
 

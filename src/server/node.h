@@ -21,11 +21,14 @@
 #define CKPX_LOCK_FILE		"lock"
 
 /*
- * Make ckpx.directory and CkpxShared->folder, which must be set and lie in it,
- * where they are not there yet.  Where ckpx.directory lies in the data
- * directory and holds the folder of the data directory that this one is a
- * copy of, that folder is taken over: its history is ours as well.
+ * Is CkpxShared->folder, which must be set and lie in ckpx.directory, there?
+ * Where ckpx.directory lies in the data directory and holds the folder of the
+ * data directory that this one is a copy of, that folder is taken over: its
+ * history is ours as well.
  */
+extern bool ckpx_folder_find(void);
+
+/* Make ckpx.directory and the folder, where they are not there yet. */
 extern void ckpx_folder_create(void);
 
 /*

@@ -137,10 +137,8 @@ static void
 await_folder(void)
 {
 	const char *folder = CkpxShared->folder;
-	struct stat st;
 
-	if (stat(folder, &st) == 0 || errno != ENOENT ||
-		SearchNamedReplicationSlot(CKPX_SLOT_NAME, true) == NULL)
+	if (SearchNamedReplicationSlot(CKPX_SLOT_NAME, true) == NULL)
 		return;
 	ckpx_replay_await(CKPX_OBJECT_ABSENT,
 					  psprintf("Directory \"%s\" is not there.", folder));
@@ -168,7 +166,7 @@ take_folder(const CkpxIdentity *identity, bool known)
 	strlcpy(CkpxShared->folder, folder, sizeof(CkpxShared->folder));
 	LWLockRelease(CkpxShared->lock);
 
-	if (known)
+	if (!ckpx_folder_find() && known)
 		await_folder();
 	ckpx_folder_create();
 	return ckpx_folder_lock();
