@@ -5,10 +5,10 @@
  *
  * A global is made when ckpx.global_min_count incrementals are in none, or
  * when somebody asked for it.  It takes as many of them as files can be open
- * at the same time, one for each; what does not fit goes to the next one.  It begins where
- * the last stretch of the epoch does: behind what was lost.  Nothing is
- * remembered but the entry itself: a PENDING or RUNNING global found in the
- * store is the one to work on.
+ * at the same time, one for each; what does not fit goes to the next one.  It
+ * begins where the last stretch of the epoch does: behind what was lost.
+ * Nothing is remembered but the entry itself: a PENDING or RUNNING global found
+ * in the store is the one to work on.
  *
  *-------------------------------------------------------------------------
  */
