@@ -6,8 +6,8 @@
  * It is the only process that writes objects and manifests, and it does one
  * thing at a time, in the order of what waits for it: a manifest that
  * somebody asked for, the spilling that the runner needs to read on,
- * incrementals, objects that could not be read, backups, a short turn of the global in work, and garbage
- * collection.
+ * incrementals, objects that could not be read, backups, a short turn of the
+ * global in work, and garbage collection.
  *
  * What a process that died had in work is nobody's: the first round of a new
  * one takes it over, and sweeps away the files that no manifest names.

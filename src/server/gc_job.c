@@ -23,8 +23,8 @@
  * to what the incrementals and the newest global answer.
  *
  * A global that is in doubt (damage_job.c) replaces nothing: what it holds
- * stays until the doubt is settled.  The files that are kept of lost objects go
- * by time, or first of all where the folder is too large.
+ * stays until the doubt is settled.  The files that are kept of lost objects
+ * go by time, or first of all where the folder is too large.
  *
  * An object whose post command has not succeeded stays as well, but only
  * until a cap is reached: otherwise a command that never succeeds would fill

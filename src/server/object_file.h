@@ -28,10 +28,10 @@
  * where they are not 0, version, nparts and size_bytes must be those of the
  * entry; system identifier, major and block sizes those of this cluster.  All
  * parts of an object must have the same header but for the part's number.
- * All lives in the memory context of _open, with one descriptor, that
- * of the part in use.  _find leaves 'relation' as it is where the key is not there; _find_since
- * leaves out a global's layers that end at or before 'lsn'.  _peek tells the
- * key of the record that _next will visit, see object_format.h.
+ * All lives in the memory context of _open, with one descriptor, that of the
+ * part in use.  _find leaves 'relation' as it is where the key is not there;
+ * _find_since leaves out a global's layers that end at or before 'lsn'.  _peek
+ * tells the key of the record that _next will visit, see object_format.h.
  */
 typedef struct CkpxObjectFile CkpxObjectFile;
 

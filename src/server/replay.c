@@ -21,8 +21,8 @@
  *
  * An object that is absent, as damage_job.c understands it, may be back in a
  * moment, and so may the folder of a data directory that has a slot, and thus
- * had a folder.  Then the boot fails and is tried again, for minutes, before it
- * goes on without what is absent.
+ * had a folder.  Then the boot fails and is tried again, for minutes, before
+ * it goes on without what is absent.
  *
  * Nothing here changes the files of the store, so a boot can be repeated at
  * will.
