@@ -31,6 +31,10 @@ as_root() {
 	if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
+# A 'make' that called this must not pass for the caller of PostgreSQL's own,
+# which makes its generated headers only where nothing called it.
+unset MAKEFLAGS MAKELEVEL MFLAGS
+
 if [ ! -e "$dir/.ready" ]; then
 	rm -rf --one-file-system "${dir:?}"
 	mkdir -p "$dir"

@@ -60,7 +60,7 @@ extern void ckpx_lock_history(void);
 extern void ckpx_lock_history_exclusive(void);
 
 /* Raise 55000: a new epoch began while something of an older one was awaited. */
-extern void ckpx_report_broken(void) pg_attribute_noreturn();
+extern void ckpx_report_broken(void);
 
 /*
  * ckpx_wait_until() for what a finished incremental brings.  No entry waits
