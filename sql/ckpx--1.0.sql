@@ -6,7 +6,7 @@
 -- Nobody but superusers may do anything at first.  What reads goes to
 -- pg_monitor, what acts to pg_checkpoint.  What shows the state of ckpx goes to
 -- both: a role that acts must see what its call waits for.  A view's functions
--- are called with the rights of the user who reads it, so both are granted.
+-- are called with the rights of the reading user, so both are granted.
 
 --
 -- Ranges: which finished checkpoints answer them

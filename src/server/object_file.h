@@ -23,9 +23,8 @@
  * Damage raises ERRCODE_DATA_CORRUPTED naming the file.  'missing_ok': the
  * object may be removed at any time, so _open returns NULL, and _next and
  * _find return false with _gone being true from then on, when a part is not
- * there; who opens an object like that must ask _gone before it believes a
- * false.  Kind, epoch, timeline, range and,
- * where they are not 0, version, nparts and size_bytes must be those of the
+ * there; ask _gone before believing a false then.  Kind, epoch, timeline, range
+ * and, where they are not 0, version, nparts and size_bytes must be those of the
  * entry; system identifier, major and block sizes those of this cluster.  All
  * parts of an object must have the same header but for the part's number.
  * All lives in the memory context of _open, with one descriptor, that of the

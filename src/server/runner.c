@@ -581,12 +581,36 @@ forget_old_xids(void)
 	LWLockRelease(CkpxShared->xid_lock);
 }
 
+/*
+ * In how many ms is the next step due?  At the next tick, or soon where
+ * something waits for it.
+ */
+static long
+time_to_next_step(void)
+{
+	CkpxRequests requests;
+	uint64		now = ckpx_clock_ms();
+	long		wait_ms = ckpx_collect_interval;
+
+	look_at_requests(&requests);
+	if (now >= runner->last_cut_ms &&
+		now - runner->last_cut_ms < (uint64) ckpx_collect_interval)
+		wait_ms = ckpx_collect_interval - (long) (now - runner->last_cut_ms);
+	if (requests.checkpoint || requests.collect > requests.collected ||
+		runner->held)
+		wait_ms = Min(wait_ms, CKPX_WAITER_POLL_MS);
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->next_tick_ms = now + wait_ms;
+	LWLockRelease(CkpxShared->lock);
+	return Max(wait_ms, 1);
+}
+
 long
 ckpx_runner_step(void)
 {
 	CkpxRequests requests;
 	bool		more = false;
-	uint64		now;
 	long		wait_ms;
 
 	if (runner == NULL)
@@ -641,20 +665,5 @@ ckpx_runner_step(void)
 	}
 	forget_old_xids();
 	ckpx_worker_report(CKPX_WORKER_RUNNER, CKPX_WORKER_IDLE, "");
-
-	/* When is the next step due? */
-	look_at_requests(&requests);
-	now = ckpx_clock_ms();
-	wait_ms = ckpx_collect_interval;
-	if (now >= runner->last_cut_ms &&
-		now - runner->last_cut_ms < (uint64) ckpx_collect_interval)
-		wait_ms = ckpx_collect_interval - (long) (now - runner->last_cut_ms);
-	if (requests.checkpoint || requests.collect > requests.collected ||
-		runner->held)
-		wait_ms = Min(wait_ms, CKPX_WAITER_POLL_MS);
-
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	CkpxShared->next_tick_ms = now + wait_ms;
-	LWLockRelease(CkpxShared->lock);
-	return Max(wait_ms, 1);
+	return time_to_next_step();
 }

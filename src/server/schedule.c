@@ -116,6 +116,28 @@ is_enabled(void)
 }
 
 /*
+ * Ask policy about an entry over all that there is; 'input' has what does not
+ * follow from the entry and the settings.
+ */
+static CkpxReason
+reason_to_create(const CkpxEntry *entry, CkpxCheckpointInput *input)
+{
+	CkpxCheckpointPolicy policy;
+
+	policy.min_incremental_interval_ms = ckpx_min_incremental_interval;
+	policy.min_count = ckpx_min_count;
+	policy.max_incremental_interval_ms = ckpx_max_incremental_interval;
+	policy.max_incremental_wal = (uint64) ckpx_max_incremental_wal * 1024;
+	policy.max_retained_wal = ckpx_slot_cap();
+
+	input->anything_changed = entry->last_change_lsn != InvalidXLogRecPtr;
+	input->nxacts = entry->nxacts;
+	input->wal_bytes = entry->wal_bytes;
+	input->retained_wal = ckpx_slot_retained(entry->end_lsn);
+	return ckpx_policy_incremental(&policy, input);
+}
+
+/*
  * Create a pending entry, if the time has come.  Policy looks at all that there
  * is up to the last cut, and decides when.  Where a checkpoint of PostgreSQL
  * began within that, the entry ends there and the rest is left to the next one.
@@ -130,7 +152,6 @@ is_enabled(void)
 static void
 maybe_create(CkpxRunner *runner)
 {
-	CkpxCheckpointPolicy policy;
 	CkpxCheckpointInput input;
 	CkpxEntry	entry;
 	CkpxEntry  *newest;
@@ -158,20 +179,9 @@ maybe_create(CkpxRunner *runner)
 	if (entry.end_lsn <= entry.start_lsn)
 		return;
 
-	policy.min_incremental_interval_ms = ckpx_min_incremental_interval;
-	policy.min_count = ckpx_min_count;
-	policy.max_incremental_interval_ms = ckpx_max_incremental_interval;
-	policy.max_incremental_wal = (uint64) ckpx_max_incremental_wal * 1024;
-	policy.max_retained_wal = ckpx_slot_cap();
-
 	/* A request is served once the cut has reached it. */
 	input.forced = request > entry.start_lsn && entry.end_lsn >= request;
-	input.anything_changed = entry.last_change_lsn != InvalidXLogRecPtr;
-	input.nxacts = entry.nxacts;
-	input.wal_bytes = entry.wal_bytes;
-	input.retained_wal = ckpx_slot_retained(entry.end_lsn);
-
-	reason = ckpx_policy_incremental(&policy, &input);
+	reason = reason_to_create(&entry, &input);
 	if (reason == CKPX_REASON_NONE)
 		return;
 	if (redo != InvalidXLogRecPtr)

@@ -14,9 +14,9 @@
  *
  * All are held for memory operations only: never across I/O, an ereport(), a
  * large palloc() or a wait, and never for a walk over all entries (see
- * entry_walk.h).  Builds with assertions look at that: lock_check.c.  Who
- * waits for a change sleeps on 'progress', which everybody broadcasts after a
- * change that somebody may wait for.
+ * entry_walk.h).  Builds with assertions look at that: lock_check.c.  A
+ * process that waits for a change sleeps on 'progress', which is broadcast
+ * after each change that may be waited for.
  *
  * How an incremental checkpoint goes through the processes:
  *
