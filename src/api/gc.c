@@ -310,6 +310,7 @@ ckpx_pin(PG_FUNCTION_ARGS)
 			CkpxShared->publish_requested++;
 		}
 		LWLockRelease(CkpxShared->lock);
+		ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
@@ -355,6 +356,7 @@ ckpx_unpin(PG_FUNCTION_ARGS)
 			CkpxShared->publish_requested++;
 		}
 		LWLockRelease(CkpxShared->lock);
+		ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();

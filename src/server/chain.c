@@ -140,8 +140,8 @@ restore_state(CkpxRunner *runner, const CkpxEntry *last)
 	file = ckpx_object_file_open(last, false);
 	header = ckpx_object_file_header(file);
 
-	/* A segment has no list, and an incremental's may be cut off. */
-	complete = last->kind == CKPX_KIND_INCREMENTAL &&
+	/* A segment has no list, and that of others may be cut off. */
+	complete = last->kind != CKPX_KIND_SEGMENT &&
 		header->nopen_xacts == last->open_xacts;
 	for (uint32 i = 0; i < header->nopen_xacts; i++)
 	{
