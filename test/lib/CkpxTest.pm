@@ -485,24 +485,34 @@ sub missing_by_page_lsn
 	return page_lsn_oracle($node->data_dir, $start, $end, $map);
 }
 
-=head2 waldump_command($node, $start, $timeline, @options)
+=head2 waldump_command($node, $start, $end, $timeline, @options)
 
-A pg_waldump that reads from an LSN on, as a list; with no end among the options,
-to the end of that segment.  It is told the segment's name: left to itself it
-takes the size of segments from any file, which may be one that is still empty.
+A pg_waldump of a range, as a list; with no $end, to the end of the segment that
+$start lies in.  It is told the segments' names: left to itself it takes the size
+of segments from any file, which may be one that is still empty.
 
 =cut
 
 sub waldump_command
 {
-	my ($node, $start, $timeline, @options) = @_;
+	my ($node, $start, $end, $timeline, @options) = @_;
 	my $folder = $node->data_dir . '/pg_wal';
 	my ($any) = grep { /^[0-9A-F]{24}$/ } slurp_dir($folder);
 	my $size = -s "$folder/$any";
-	my ($high, $low) = map { hex } split m{/}, $start;
-	my $segment = sprintf '%08X%08X%08X', $timeline, $high, int($low / $size);
+	my $segment_of = sub {
+		my $byte = shift;
+		return sprintf '%08X%08X%08X', $timeline, $byte >> 32,
+		  int(($byte & 0xFFFFFFFF) / $size);
+	};
+	my @segments = $segment_of->(lsn_to_int($start));
 
-	return ('pg_waldump', @options, '-p', $folder, '-s', $start, $segment);
+	# The segment that begins at the end need not be there.
+	if (defined $end)
+	{
+		push @segments, $segment_of->(lsn_to_int($end) - 1);
+		push @options, '-e', $end;
+	}
+	return ('pg_waldump', @options, '-p', $folder, '-s', $start, @segments);
 }
 
 =head2 missing_by_waldump($node, $start, $end, $map, %options)
@@ -516,8 +526,8 @@ waldump_oracle takes.
 sub missing_by_waldump
 {
 	my ($node, $start, $end, $map, %options) = @_;
-	my @command = waldump_command($node, $options{from} // $start,
-		$options{timeline} // 1, '-e', $end);
+	my @command = waldump_command($node, $options{from} // $start, $end,
+		$options{timeline} // 1);
 
 	# The map may cost seconds to make; the dump is read as it comes.
 	open(my $pipe, '-|', @command) or croak "could not run @command: $!";

@@ -38,7 +38,7 @@ sub replace
 sub wal_from
 {
 	my ($lsn, @options) = @_;
-	my ($out, $err) = run_command([ waldump_command($node, $lsn, 1, @options) ]);
+	my ($out, $err) = run_command([ waldump_command($node, $lsn, undef, 1, @options) ]);
 
 	die $err if $err ne '';
 	return $out;

@@ -30,7 +30,7 @@ sub dumped_checkpoints
 	my ($stdout, $stderr);
 
 	run_command_ok(
-		[ waldump_command($node, $start, 1, '-e', $end, '-r', 'XLOG') ],
+		[ waldump_command($node, $start, $end, 1, '-r', 'XLOG') ],
 		\$stdout, \$stderr);
 	return join "\n",
 	  map {

@@ -36,6 +36,9 @@ create_load($node);
 $node->safe_psql('postgres', q{
 	CREATE TABLE t (id int PRIMARY KEY, n int) WITH (fillfactor = 50);
 	INSERT INTO t SELECT g, 0 FROM generate_series(1, 1000) g});
+
+# Its record of running transactions tells that no other one is open.
+$node->safe_psql('postgres', 'CHECKPOINT');
 await_tracking($node);
 my $gaps = gap_reasons($node);
 
