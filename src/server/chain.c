@@ -135,14 +135,20 @@ restore_state(CkpxRunner *runner, const CkpxEntry *last)
 	XLogRecPtr	epoch_start;
 	uint64		known_xid;
 	uint64		next_xid = U64FromFullTransactionId(ReadNextFullTransactionId());
+	bool		listed;
 	bool		complete;
 
 	file = ckpx_object_file_open(last, false);
 	header = ckpx_object_file_header(file);
 
-	/* A segment has no list, and that of others may be cut off. */
-	complete = last->kind != CKPX_KIND_SEGMENT &&
+	/*
+	 * A segment has no list, and that of others may be cut off.  Otherwise it
+	 * has all open transactions with records of this epoch; one without an
+	 * xid stands for older ones that nothing had told of.
+	 */
+	listed = last->kind != CKPX_KIND_SEGMENT &&
 		header->nopen_xacts == last->open_xacts;
+	complete = listed;
 	for (uint32 i = 0; i < header->nopen_xacts; i++)
 	{
 		const CkpxOpenXact *xact = &header->open_xacts[i];
@@ -158,7 +164,7 @@ restore_state(CkpxRunner *runner, const CkpxEntry *last)
 
 	/* What a list lacks will be missing in the next objects, too. */
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	if (CkpxShared->known_xid == 0 || !complete)
+	if (CkpxShared->known_xid == 0 || !listed)
 		CkpxShared->known_xid = next_xid;
 	known_xid = CkpxShared->known_xid;
 	epoch_start = CkpxShared->store->epoch_start;
