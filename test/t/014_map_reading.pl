@@ -6,6 +6,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
+use CkpxHistory;
 use CkpxTest;
 use IPC::Run;
 use PostgreSQL::Test::Utils;
@@ -114,6 +115,7 @@ my ($status, $stdout, $stderr) =
   $node->psql('postgres', "\\set VERBOSITY verbose\n" . main_blocks($start));
 like($stderr, qr/ERROR:  (58P01|XX001|55000): .*/, 'a missing object is an error');
 like($stderr, qr/\Q$name\E/, 'that names it');
+lose_patience($node);
 wait_for_sql($node,
 	"SELECT count(*) = 1 FROM ckpx_gaps WHERE reason = 'object $name is missing or damaged'");
 ($status, $stdout, $stderr) =
