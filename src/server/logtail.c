@@ -271,7 +271,7 @@ ckpx_logtail_clear(void)
 }
 
 void
-ckpx_logtail_mark_redo(XLogRecPtr lsn)
+ckpx_logtail_mark_redo(XLogRecPtr lsn, uint64 redo_ms)
 {
 	CkpxLogtail *logtail;
 
@@ -283,7 +283,7 @@ ckpx_logtail_mark_redo(XLogRecPtr lsn)
 		uint16		last = logtail->order[logtail->nsegments - 1];
 
 		if (logtail->slots[last].info.end_lsn == lsn)
-			logtail->slots[last].info.at_redo = true;
+			logtail->slots[last].info.redo_ms = redo_ms;
 	}
 	LWLockRelease(CkpxShared->logtail_lock);
 }

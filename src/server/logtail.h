@@ -54,7 +54,8 @@ typedef struct CkpxSegmentInfo
 	uint64		clock_ms;		/* monotonic */
 	Size		bytes;			/* length of its byte form */
 	Size		thinned_bytes;	/* length of what is behind that */
-	bool		at_redo;		/* end_lsn is a redo point of PostgreSQL */
+	uint64		redo_ms;		/* end_lsn is a redo point of PostgreSQL, known
+								 * since then (monotonic); 0: it is none */
 	bool		spilled;		/* in an object file, not in memory */
 	bool		spilling;		/* its object is being written */
 	uint32		nparts;			/* spilled: files of its object */
@@ -92,7 +93,7 @@ extern bool ckpx_logtail_add(const CkpxSegmentInfo *info,
 							 XLogRecPtr boundary);
 
 /* Runner: the end of the last segment, if that is 'lsn', is a redo point. */
-extern void ckpx_logtail_mark_redo(XLogRecPtr lsn);
+extern void ckpx_logtail_mark_redo(XLogRecPtr lsn, uint64 redo_ms);
 
 /* Runner: append a segment whose object is on disk (at boot). */
 extern bool ckpx_logtail_add_spilled(const CkpxSegmentInfo *info);

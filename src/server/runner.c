@@ -147,8 +147,9 @@ note_redo(void)
 	runner->newest_redo = redo;
 	if (runner->nredos == CKPX_REDO_POINTS)
 		memmove(&runner->redos[0], &runner->redos[1],
-				sizeof(XLogRecPtr) * --runner->nredos);
-	runner->redos[runner->nredos++] = redo;
+				sizeof(CkpxRedoPoint) * --runner->nredos);
+	runner->redos[runner->nredos].lsn = redo;
+	runner->redos[runner->nredos++].known_ms = ckpx_clock_ms();
 }
 
 /* Forget the redo points before 'lsn'; the first one that is left. */
@@ -157,12 +158,12 @@ next_redo(XLogRecPtr lsn)
 {
 	uint32		n = 0;
 
-	while (n < runner->nredos && runner->redos[n] < lsn)
+	while (n < runner->nredos && runner->redos[n].lsn < lsn)
 		n++;
 	runner->nredos -= n;
 	memmove(&runner->redos[0], &runner->redos[n],
-			sizeof(XLogRecPtr) * runner->nredos);
-	return runner->nredos > 0 ? runner->redos[0] : PG_UINT64_MAX;
+			sizeof(CkpxRedoPoint) * runner->nredos);
+	return runner->nredos > 0 ? runner->redos[0].lsn : PG_UINT64_MAX;
 }
 
 /*
@@ -305,10 +306,11 @@ publish_cut(void)
 
 /*
  * Take what has gathered.  Nothing gathered, nothing to do, but that the last
- * cut may have been 'at_redo', at a redo point of PostgreSQL.
+ * cut may have been at a redo point of PostgreSQL, which is known since
+ * 'redo_ms'; 0: it was not.
  */
 static bool
-take_cut(bool at_redo)
+take_cut(uint64 redo_ms)
 {
 	CkpxSegmentInfo *info = &runner->cut_info;
 	CkpxWalCut *cut = &runner->cut;
@@ -317,9 +319,9 @@ take_cut(bool at_redo)
 	runner->last_cut_ms = ckpx_clock_ms();
 	if (!ckpx_wal_source_pending(runner->source))
 	{
-		if (at_redo)
+		if (redo_ms != 0)
 			ckpx_logtail_mark_redo(ckpx_wal_source_position(runner->source,
-															NULL));
+															NULL), redo_ms);
 		return true;
 	}
 
@@ -339,7 +341,7 @@ take_cut(bool at_redo)
 	info->next_xid = XidFromFullTransactionId(ReadNextFullTransactionId());
 	info->created_at = GetCurrentTimestamp();
 	info->clock_ms = runner->last_cut_ms;
-	info->at_redo = at_redo;
+	info->redo_ms = redo_ms;
 	return publish_cut();
 }
 
@@ -359,7 +361,7 @@ break_where_stuck(void)
 	position = ckpx_wal_source_position(runner->source, NULL);
 	if (position < CkpxShared->stuck_position)
 		return false;
-	if (!take_cut(false))
+	if (!take_cut(0))
 	{
 		request_spill();
 		return true;
@@ -379,7 +381,7 @@ follow_wal(const CkpxRequests *requests, bool *more)
 	CkpxWalResult result;
 	bool		wanted = requests->collect > requests->collected;
 	bool		due;
-	bool		at_redo;
+	uint64		redo_ms = 0;
 	XLogRecPtr	position;
 	XLogRecPtr	upto;
 	XLogRecPtr	redo;
@@ -403,18 +405,23 @@ follow_wal(const CkpxRequests *requests, bool *more)
 	upto = read_upto(position, wanted, &redo);
 	result = ckpx_wal_source_read(runner->source, upto, CKPX_READ_BUDGET);
 	position = ckpx_wal_source_position(runner->source, NULL);
-	at_redo = result == CKPX_WAL_REDO || position == redo;
-	if (at_redo)
+	if (position == redo)
+	{
+		redo_ms = runner->redos[0].known_ms;
 		(void) next_redo(position + 1);
+	}
+	else if (result == CKPX_WAL_REDO)
+		redo_ms = ckpx_clock_ms();
 	*more = (result == CKPX_WAL_MORE && position < upto) ||
-		result == CKPX_WAL_SWITCH || at_redo;
+		result == CKPX_WAL_SWITCH || redo_ms != 0;
 
-	due = at_redo || result == CKPX_WAL_SWITCH || result == CKPX_WAL_BROKEN ||
+	due = redo_ms != 0 || result == CKPX_WAL_SWITCH ||
+		result == CKPX_WAL_BROKEN ||
 		ckpx_clock_ms() - runner->last_cut_ms >= (uint64) ckpx_collect_interval ||
 		(wanted && position >= requests->collect) ||
 		ckpx_wal_source_memory(runner->source) > (Size) ckpx_logtail_memory * 1024 / 8;
 
-	if (due && !take_cut(at_redo))
+	if (due && !take_cut(redo_ms))
 		request_spill();
 
 	if (result == CKPX_WAL_BROKEN)

@@ -24,6 +24,12 @@
 /* More than one lies ahead only where reading is behind. */
 #define CKPX_REDO_POINTS	16
 
+typedef struct CkpxRedoPoint
+{
+	XLogRecPtr	lsn;
+	uint64		known_ms;		/* monotonic time at which it became known */
+} CkpxRedoPoint;
+
 typedef enum CkpxChainState
 {
 	CKPX_CHAIN_NONE = 0,		/* not booted */
@@ -49,7 +55,7 @@ typedef struct CkpxRunner
 
 	/* redo points of PostgreSQL that reading has not passed, in order */
 	uint32		nredos;
-	XLogRecPtr	redos[CKPX_REDO_POINTS];
+	CkpxRedoPoint redos[CKPX_REDO_POINTS];
 	XLogRecPtr	newest_redo;	/* that was noted */
 
 	uint64		last_cut_ms;	/* monotonic */

@@ -83,13 +83,13 @@ gather_range(CkpxEntry *entry, XLogRecPtr upto, XLogRecPtr *redo)
 		entry->created_at = info->created_at;
 		for (int b = 0; b < CKPX_RMGR_BITMAP_BYTES; b++)
 			entry->custom_rmgrs[b] |= info->custom_rmgrs[b];
-		if (info->at_redo &&
+		if (info->redo_ms != 0 &&
 			entry->last_change_lsn != InvalidXLogRecPtr &&
-			(*redo == InvalidXLogRecPtr || info->clock_ms - redo_ms <
+			(*redo == InvalidXLogRecPtr || info->redo_ms - redo_ms <
 			 (uint64) ckpx_min_incremental_interval))
 		{
 			*redo = info->end_lsn;
-			redo_ms = info->clock_ms;
+			redo_ms = info->redo_ms;
 		}
 		first = false;
 	}

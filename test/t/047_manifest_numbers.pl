@@ -24,7 +24,6 @@ $node->start;
 create_load($node);
 await_tracking($node);
 
-sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 sub numbers
 {
