@@ -529,7 +529,9 @@ sub map_from_wal
 	return ($map, $stats);
 }
 
-my $node = new_node('server', preload => '', conf => "autovacuum = off\nmax_prepared_transactions = 5\n");
+# Without a slot of ckpx nothing else keeps the WAL that pg_waldump reads.
+my $node = new_node('server', preload => '',
+	conf => "autovacuum = off\nmax_prepared_transactions = 5\nwal_keep_size = '1GB'\n");
 $node->start;
 
 my $spcdir = PostgreSQL::Test::Utils::tempdir();
