@@ -30,7 +30,6 @@ $node->start;
 create_load($node);
 await_tracking($node);
 
-sub sql { return $node->safe_psql('postgres', $_[0]); }
 
 # Each TRUNCATE of a table leaves rows of files that are gone: the objects
 # become large without much data.
