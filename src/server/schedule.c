@@ -315,6 +315,23 @@ is_committed(CkpxRunner *runner, const CkpxEntry *entry, char *waiting,
 }
 
 /*
+ * Take those out of the list that have ended: the record that says so may not
+ * be decoded yet.  Returns how many are left.
+ */
+static uint32
+forget_ended(CkpxOpenXact *xacts, uint32 nxacts)
+{
+	uint32		kept = 0;
+
+	for (uint32 i = 0; i < nxacts; i++)
+	{
+		if (TransactionIdIsInProgress(xacts[i].xid))
+			xacts[kept++] = xacts[i];
+	}
+	return kept;
+}
+
+/*
  * Give the job what only the runner knows.  Caller holds the lock.
  */
 static void
@@ -441,6 +458,8 @@ maybe_start(CkpxRunner *runner, const CkpxEntry *pending)
 		goto wait;
 
 	nxacts = ckpx_wal_source_open_xacts(runner->source, &xacts, &complete);
+	if (committed && !RecoveryInProgress())
+		nxacts = forget_ended(xacts, nxacts);
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	synced_lsn = CkpxShared->flush->synced_lsn;
 	LWLockRelease(CkpxShared->lock);
