@@ -59,7 +59,7 @@ extern void ckpx_wait_for_boot(void);
 extern void ckpx_lock_history(void);
 extern void ckpx_lock_history_exclusive(void);
 
-/* Raise 55000: a new epoch began while something of an older one was awaited. */
+/* Raise 55000: a new epoch began while one of the old was waited for. */
 extern void ckpx_report_broken(void);
 
 /*

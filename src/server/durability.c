@@ -5,7 +5,8 @@
  *
  * durable_lsn says: every change of the present epoch whose record starts
  * before it is on disk; a change without a record, as a sequence's page has
- * them, counts as one at the position that WAL had then.  It moves for one of these reasons, and never back:
+ * them, counts as one at the position that WAL had then.  It moves for one of
+ * these reasons, and never back:
  *
  *	- PostgreSQL completed a checkpoint, on a standby a restartpoint: its redo
  *	  point.  pg_control tells, and is written after all pages were synced.
