@@ -29,7 +29,7 @@ DATA = $(wildcard sql/ckpx--*.sql)
 PGFILEDESC = "ckpx - incremental maps of changed blocks"
 
 MODULE_big = ckpx
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/core/*.c src/server/*.c src/api/*.c)))
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/api/*.c src/core/*/*.c src/server/*/*.c)))
 HEADERS_ckpx = src/ckpx.h
 PG_CPPFLAGS = -Isrc
 PG_CFLAGS = -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-clobbered
@@ -71,7 +71,7 @@ endif
 include $(PGXS)
 
 # PGXS knows no header dependencies.
-$(OBJS): $(wildcard src/*.h src/*/*.h)
+$(OBJS): $(wildcard src/*.h src/*/*.h src/*/*/*.h)
 
 ifeq ($(CKPX_WITH_ZSTD), yes)
 $(OBJS): | zstd-header

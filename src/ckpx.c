@@ -11,9 +11,9 @@
 #include "api/extension.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "server/options.h"
-#include "server/shared_state.h"
-#include "server/workers.h"
+#include "server/base/options.h"
+#include "server/base/shared_state.h"
+#include "server/process/workers.h"
 #include "storage/ipc.h"
 
 PG_MODULE_MAGIC;

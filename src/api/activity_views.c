@@ -6,12 +6,12 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "server/compat.h"
+#include "server/base/compat.h"
 
 #include "api/api.h"
 #include "miscadmin.h"
-#include "server/flush_shared.h"
-#include "server/shared_state.h"
+#include "server/base/shared_state.h"
+#include "server/flush/shared.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(ckpx_get_progress);

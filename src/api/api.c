@@ -12,7 +12,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "server/compat.h"
+#include "server/base/compat.h"
 
 #include "access/htup_details.h"
 #include "access/xlog.h"
@@ -22,8 +22,8 @@
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "server/shared_state.h"
-#include "server/wal_source.h"
+#include "server/base/shared_state.h"
+#include "server/wal/source.h"
 #include "storage/proc.h"
 #include "utils/array.h"
 #include "utils/builtins.h"

@@ -14,10 +14,10 @@
 #include "postgres.h"
 
 #include "access/xlogdefs.h"
-#include "core/dirty_tree.h"
+#include "core/map/dirty_tree.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "server/shared_state.h"
+#include "server/base/shared_state.h"
 #include "utils/pg_lsn.h"
 #include "utils/timestamp.h"
 

@@ -9,7 +9,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "server/compat.h"
+#include "server/base/compat.h"
 
 #include "api/block_ranges.h"
 #include "catalog/pg_type.h"

@@ -10,7 +10,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "server/compat.h"
+#include "server/base/compat.h"
 
 #include "access/relation.h"
 #include "access/table.h"
@@ -19,7 +19,7 @@
 #include "api/map_reader.h"
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
-#include "server/shared_state.h"
+#include "server/base/shared_state.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(ckpx_changed_blocks);

@@ -7,14 +7,14 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "server/compat.h"
+#include "server/base/compat.h"
 
 #include "api/api.h"
 #include "api/c_api.h"
 #include "api/map_reader.h"
 #include "ckpx.h"
 #include "miscadmin.h"
-#include "server/shared_state.h"
+#include "server/base/shared_state.h"
 #include "utils/memutils.h"
 
 static void

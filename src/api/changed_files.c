@@ -18,7 +18,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "server/compat.h"
+#include "server/base/compat.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -33,7 +33,7 @@
 #include "catalog/pg_database.h"
 #include "catalog/pg_tablespace_d.h"
 #include "miscadmin.h"
-#include "server/shared_state.h"
+#include "server/base/shared_state.h"
 #include "storage/fd.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"

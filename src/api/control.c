@@ -11,7 +11,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "server/compat.h"
+#include "server/base/compat.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -19,15 +19,15 @@
 
 #include "access/xlog.h"
 #include "api/api.h"
-#include "core/names.h"
+#include "core/format/names.h"
 #include "miscadmin.h"
 #include "postmaster/bgwriter.h"
-#include "server/fault.h"
-#include "server/files.h"
-#include "server/flush_shared.h"
-#include "server/options.h"
-#include "server/request.h"
-#include "server/uninstall.h"
+#include "server/base/fault.h"
+#include "server/base/options.h"
+#include "server/base/request.h"
+#include "server/flush/shared.h"
+#include "server/process/uninstall.h"
+#include "server/store/files.h"
 #include "storage/fd.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"

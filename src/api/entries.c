@@ -9,12 +9,12 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "server/compat.h"
+#include "server/base/compat.h"
 
 #include "api/api.h"
-#include "core/names.h"
+#include "core/format/names.h"
 #include "miscadmin.h"
-#include "server/entry_walk.h"
+#include "server/base/entry_walk.h"
 
 PG_FUNCTION_INFO_V1(ckpx_get_checkpoints);
 PG_FUNCTION_INFO_V1(ckpx_checkpoints_after);

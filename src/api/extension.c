@@ -10,7 +10,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "server/compat.h"
+#include "server/base/compat.h"
 
 #include "api/extension.h"
 #include "catalog/objectaccess.h"
@@ -18,8 +18,8 @@
 #include "commands/extension.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "server/shared_state.h"
-#include "server/uninstall.h"
+#include "server/base/shared_state.h"
+#include "server/process/uninstall.h"
 
 PG_FUNCTION_INFO_V1(ckpx_check_preload);
 

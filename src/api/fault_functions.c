@@ -5,13 +5,13 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "server/compat.h"
+#include "server/base/compat.h"
 
 #include <math.h>
 
 #include "api/api.h"
-#include "server/fault.h"
-#include "server/shared_state.h"
+#include "server/base/fault.h"
+#include "server/base/shared_state.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(ckpx_fault_add);

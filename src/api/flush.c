@@ -15,7 +15,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "server/compat.h"
+#include "server/base/compat.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -27,8 +27,8 @@
 #include "catalog/pg_inherits.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
-#include "server/flush_shared.h"
-#include "server/options.h"
+#include "server/base/options.h"
+#include "server/flush/shared.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"

@@ -5,11 +5,11 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "server/compat.h"
+#include "server/base/compat.h"
 
 #include "api/api.h"
 #include "miscadmin.h"
-#include "server/flush_shared.h"
+#include "server/flush/shared.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(ckpx_get_dirty_tables);

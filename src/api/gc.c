@@ -10,11 +10,11 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "server/compat.h"
+#include "server/base/compat.h"
 
 #include "api/api.h"
 #include "miscadmin.h"
-#include "server/request.h"
+#include "server/base/request.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 

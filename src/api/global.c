@@ -10,13 +10,13 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "server/compat.h"
+#include "server/base/compat.h"
 
 #include "api/api.h"
 #include "miscadmin.h"
-#include "server/logtail.h"
-#include "server/options.h"
-#include "server/shared_state.h"
+#include "server/base/options.h"
+#include "server/base/shared_state.h"
+#include "server/logtail/logtail.h"
 
 PG_FUNCTION_INFO_V1(ckpx_global_checkpoint);
 

@@ -26,15 +26,15 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "server/compat.h"
+#include "server/base/compat.h"
 
 #include "api/api.h"
 #include "api/map_reader.h"
 #include "miscadmin.h"
-#include "server/fault.h"
-#include "server/logtail.h"
-#include "server/object_file.h"
-#include "server/shared_state.h"
+#include "server/base/fault.h"
+#include "server/base/shared_state.h"
+#include "server/logtail/logtail.h"
+#include "server/store/object_file.h"
 
 /* How often the choice is made anew when an object has gone. */
 #define MAX_CHOICES			10

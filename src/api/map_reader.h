@@ -19,7 +19,7 @@
 
 #include "postgres.h"
 
-#include "core/dirty_tree.h"
+#include "core/map/dirty_tree.h"
 
 typedef struct CkpxMap
 {

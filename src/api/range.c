@@ -11,12 +11,12 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "server/compat.h"
+#include "server/base/compat.h"
 
 #include "api/api.h"
-#include "core/names.h"
+#include "core/format/names.h"
 #include "miscadmin.h"
-#include "server/shared_state.h"
+#include "server/base/shared_state.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(ckpx_collect_range);

@@ -9,18 +9,18 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "server/compat.h"
+#include "server/base/compat.h"
 
 #include "access/xlog.h"
 #include "access/xlogrecovery.h"
 #include "api/api.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "server/files.h"
-#include "server/flush_shared.h"
-#include "server/logtail.h"
-#include "server/options.h"
-#include "server/shared_state.h"
+#include "server/base/options.h"
+#include "server/base/shared_state.h"
+#include "server/flush/shared.h"
+#include "server/logtail/logtail.h"
+#include "server/store/files.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 

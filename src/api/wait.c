@@ -21,13 +21,13 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "server/compat.h"
+#include "server/base/compat.h"
 
 #include "access/transam.h"
 #include "access/xlog.h"
 #include "api/api.h"
 #include "miscadmin.h"
-#include "server/shared_state.h"
+#include "server/base/shared_state.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 

@@ -95,6 +95,6 @@ build_program() {
 	include=$("$CKPX_BUILD_PG_CONFIG" --includedir-server)
 	lib=$("$CKPX_BUILD_PG_CONFIG" --pkglibdir)
 	gcc -std=gnu99 -O2 -DFRONTEND -fno-strict-aliasing -fwrapv -Isrc "-I$include" \
-		-o "$TMPDIR/$1" "test/bench/$1.c" src/core/*.c \
+		-o "$TMPDIR/$1" "test/bench/$1.c" src/core/*/*.c \
 		"-L$lib" "-L$("$CKPX_BUILD_PG_CONFIG" --libdir)" -lpgcommon -lpgport -lzstd -lm -lpthread
 }

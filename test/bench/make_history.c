@@ -16,9 +16,9 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "core/manifest.h"
-#include "core/names.h"
-#include "core/object_format.h"
+#include "core/format/manifest.h"
+#include "core/format/names.h"
+#include "core/format/object_format.h"
 
 #include <dirent.h>
 

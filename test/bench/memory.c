@@ -13,7 +13,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "core/dirty_tree.h"
+#include "core/map/dirty_tree.h"
 
 #include <sys/resource.h>
 #include <time.h>

@@ -11,7 +11,7 @@
  * at random places; with 0 for BLOCKS every block of the database (but a few
  * at its end) is named by exactly one of them.
  *
- * 'run' merges them the way server/global_merge.c does: all files open, one
+ * 'run' merges them the way server/jobs/global_merge.c does: all files open, one
  * section of each in memory, the relations in the order of their keys.  Prints
  *
  *	blocks		listed in the inputs
@@ -26,8 +26,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "core/layers.h"
-#include "core/object_format.h"
+#include "core/map/layers.h"
+#include "core/format/object_format.h"
 
 #include <fcntl.h>
 #include <sys/resource.h>

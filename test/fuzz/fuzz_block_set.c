@@ -2,7 +2,7 @@
  * Any bytes as a block set: rejected, or a set that serializes to the same
  * blocks again, whatever is done to it in between.
  */
-#include "core/block_set.h"
+#include "core/map/block_set.h"
 
 int			LLVMFuzzerTestOneInput(const uint8 *data, size_t size);
 

@@ -2,7 +2,7 @@
  * Any bytes as a manifest: rejected with a reason, or written again and read
  * to the same.
  */
-#include "core/manifest.h"
+#include "core/format/manifest.h"
 
 int			LLVMFuzzerTestOneInput(const uint8 *data, size_t size);
 

@@ -2,7 +2,7 @@
  * Any bytes as a file name, a folder name, an LSN or a location: whatever
  * parses is built again to the same bytes, and leads nowhere else.
  */
-#include "core/names.h"
+#include "core/format/names.h"
 
 int			LLVMFuzzerTestOneInput(const uint8 *data, size_t size);
 

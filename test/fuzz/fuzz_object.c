@@ -2,7 +2,7 @@
  * Any bytes as an object file: rejected, or read to its end, and then every
  * key that was seen is found again.
  */
-#include "core/object_format.h"
+#include "core/format/object_format.h"
 
 int			LLVMFuzzerTestOneInput(const uint8 *data, size_t size);
 

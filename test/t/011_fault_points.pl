@@ -19,7 +19,7 @@ sub slurp
 	return scalar <$handle>;
 }
 
-my $registry = slurp("$src/server/fault_points.h");
+my $registry = slurp("$src/server/base/fault_points.h");
 $registered{$1}++ while $registry =~ /CKPX_FAULT_POINT\("([^"]+)"/g;
 push @outputs, $1 while $registry =~ /^CKPX_OUTPUT_POINTS\("([^"]+)"\)/mg;
 my @steps = $registry =~ /CKPX_FAULT_POINT\(what "-([a-z]+)"/g;
@@ -55,7 +55,7 @@ for my $what (sort keys %whats)
 }
 for my $step (@steps)
 {
-	like(slurp("$src/server/files.c"), qr/"\Q$step\E"/,
+	like(slurp("$src/server/store/files.c"), qr/"\Q$step\E"/,
 		"step $step is in the file layer");
 }
 

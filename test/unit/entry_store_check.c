@@ -10,7 +10,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "core/entry_store_internal.h"
+#include "core/history/entry_store_internal.h"
 #include "entry_store_check.h"
 
 static const char *

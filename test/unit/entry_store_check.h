@@ -8,7 +8,7 @@
 #ifndef ENTRY_STORE_CHECK_H
 #define ENTRY_STORE_CHECK_H
 
-#include "core/entry_store.h"
+#include "core/history/entry_store.h"
 
 /*
  * Check every invariant; NULL, or what is wrong (a static text).  Holes

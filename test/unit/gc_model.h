@@ -9,7 +9,7 @@
 #ifndef GC_MODEL_H
 #define GC_MODEL_H
 
-#include "core/gc_plan.h"
+#include "core/history/gc_plan.h"
 
 /* Does a finished global of its epoch make a finished entry superfluous? */
 extern bool gc_model_is_covered(const CkpxEntryStore *store,

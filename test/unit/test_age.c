@@ -5,7 +5,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "core/age.h"
+#include "core/history/age.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "core/block_set.h"
+#include "core/map/block_set.h"
 #include "test_random.h"
 
 #define LAST_BLOCK		((BlockNumber) 0xfffffffe)

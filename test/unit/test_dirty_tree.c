@@ -17,7 +17,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "core/dirty_tree.h"
+#include "core/map/dirty_tree.h"
 #include "test_random.h"
 
 static CkpxRelKey

@@ -6,7 +6,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "core/entry.h"
+#include "core/history/entry.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

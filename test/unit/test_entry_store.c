@@ -11,7 +11,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "core/entry_store.h"
+#include "core/history/entry_store.h"
 #include "entry_store_check.h"
 #include "gc_model.h"
 

@@ -5,7 +5,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "core/flush_policy.h"
+#include "core/history/flush_policy.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

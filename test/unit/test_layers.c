@@ -19,8 +19,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "core/layers.h"
-#include "core/object_format.h"
+#include "core/map/layers.h"
+#include "core/format/object_format.h"
 #include "test_random.h"
 
 #define NDATABASES		2

@@ -5,7 +5,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "core/manifest.h"
+#include "core/format/manifest.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

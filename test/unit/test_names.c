@@ -5,7 +5,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "core/names.h"
+#include "core/format/names.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

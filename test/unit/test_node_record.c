@@ -5,7 +5,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "core/node_record.h"
+#include "core/format/node_record.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -5,7 +5,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "core/object_format.h"
+#include "core/format/object_format.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -5,7 +5,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "core/policy.h"
+#include "core/history/policy.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

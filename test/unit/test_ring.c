@@ -5,7 +5,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "core/ring.h"
+#include "core/history/ring.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "core/block_set.h"
+#include "core/map/block_set.h"
 #include "test_random.h"
 
 #include <roaring/roaring.h>

@@ -10,7 +10,7 @@
 #include "postgres.h"
 
 #include "access/transam.h"
-#include "server/wal_xacts.h"
+#include "server/wal/xacts.h"
 #include "test_random.h"
 
 #include <setjmp.h>

@@ -6,7 +6,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "core/xid_lsn.h"
+#include "core/map/xid_lsn.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -9,11 +9,11 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "server/compat.h"
+#include "server/base/compat.h"
 
 #include "fmgr.h"
-#include "server/flush_buffers.h"
-#include "server/flush_shared.h"
+#include "server/flush/buffers.h"
+#include "server/flush/shared.h"
 
 PG_MODULE_MAGIC;
 

@@ -1,0 +1,150 @@
+/*-------------------------------------------------------------------------
+ *
+ * manifest.c
+ *		The fields of the metadata file.
+ *
+ * A field that is added here is written and read; a mask of 64 bits bounds
+ * how many an object may have.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "core/format/manifest_internal.h"
+
+#define TOP(name, type, member) \
+	{name, type, offsetof(CkpxManifest, member), 0}
+#define ENTRY(name, type, member) \
+	{name, type, offsetof(CkpxEntry, member), 0}
+#define GAP(name, type, member, room) \
+	{name, type, offsetof(CkpxGap, member), room}
+#define PIN(name, type, member, room) \
+	{name, type, offsetof(CkpxPin, member), room}
+
+const Field ckpx_manifest_top[] = {
+	TOP("ckpx_manifest_version", FIELD_U32, version),
+	TOP("sequence", FIELD_U64, sequence),
+	TOP("written_at", FIELD_TIME, written_at),
+	TOP("system_identifier", FIELD_DECIMAL, identity.system_identifier),
+	TOP("node_id", FIELD_HEX, identity.node_id),
+	TOP("pg_major", FIELD_U32, identity.pg_major),
+	TOP("block_size", FIELD_U32, identity.block_size),
+	TOP("segment_blocks", FIELD_U32, identity.segment_blocks),
+	TOP("wal_segment_size", FIELD_U32, identity.wal_segment_size),
+	TOP("checksum_version", FIELD_U32, identity.checksum_version),
+	TOP("epoch", FIELD_U32, epoch),
+	TOP("timeline", FIELD_U32, timeline),
+	TOP("epoch_start", FIELD_LSN, epoch_start),
+	TOP("known_xid", FIELD_U64, known_xid),
+	TOP("global_version_interval_s", FIELD_U32, global_version_interval_s),
+	{CHECKSUM_FIELD, FIELD_IGNORED, 0, 0}
+};
+
+StaticAssertDecl(lengthof(ckpx_manifest_top) == NTOP_FIELDS,
+				 "all fields of the file's object");
+
+static const Field entry_fields[] = {
+	ENTRY("kind", FIELD_KIND, kind),
+	ENTRY("epoch", FIELD_U32, epoch),
+	ENTRY("timeline", FIELD_U32, timeline),
+	ENTRY("start_lsn", FIELD_LSN, start_lsn),
+	ENTRY("end_lsn", FIELD_LSN, end_lsn),
+	ENTRY("last_record_start", FIELD_LSN, last_record.start),
+	ENTRY("last_record_length", FIELD_U32, last_record.length),
+	ENTRY("last_record_crc", FIELD_U32, last_record.crc),
+	ENTRY("run_start", FIELD_LSN, last_record.run_start),
+	ENTRY("run_hash", FIELD_U32, last_record.run_hash),
+	ENTRY("nrelations", FIELD_U32, nrelations),
+	ENTRY("nblocks", FIELD_U64, nblocks),
+	ENTRY("nxacts", FIELD_U64, nxacts),
+	ENTRY("wal_bytes", FIELD_U64, wal_bytes),
+	ENTRY("last_change_lsn", FIELD_LSN, last_change_lsn),
+	ENTRY("custom_rmgrs", FIELD_RMGRS, custom_rmgrs),
+	ENTRY("version", FIELD_U32, version),
+	ENTRY("nparts", FIELD_U32, nparts),
+	ENTRY("size_bytes", FIELD_U64, size_bytes),
+	ENTRY("open_xacts", FIELD_U32, open_xacts),
+	ENTRY("undurable", FIELD_U32, undurable),
+	ENTRY("truncate_lsn", FIELD_LSN, truncate_lsn),
+	ENTRY("created_at", FIELD_TIME, created_at),
+	ENTRY("finished_at", FIELD_TIME, finished_at),
+	ENTRY("pending_ms", FIELD_TIME, pending_ms),
+	ENTRY("write_ms", FIELD_TIME, write_ms),
+	ENTRY("post_pending", FIELD_BOOL, post_pending)
+};
+
+static const Field gap_fields[] = {
+	GAP("epoch", FIELD_U32, epoch, 0),
+	GAP("timeline", FIELD_U32, timeline, 0),
+	GAP("from_lsn", FIELD_LSN, from_lsn, 0),
+	GAP("to_lsn", FIELD_LSN, to_lsn, 0),
+	GAP("detected_at", FIELD_TIME, detected_at, 0),
+	GAP("damaged", FIELD_BOOL, damaged, 0),
+	GAP("reason", FIELD_TEXT, reason, CKPX_GAP_REASON_MAX)
+};
+
+static const Field pin_fields[] = {
+	PIN("name", FIELD_TEXT, name, CKPX_PIN_NAME_MAX),
+	PIN("lsn", FIELD_LSN, lsn, 0),
+	PIN("epoch", FIELD_U32, epoch, 0),
+	PIN("global_lsn", FIELD_LSN, global_lsn, 0),
+	PIN("created_at", FIELD_TIME, created_at, 0),
+	PIN("expires_at", FIELD_TIME, expires_at, 0)
+};
+
+const List ckpx_manifest_lists[NLISTS] = {
+	{"entries", entry_fields, lengthof(entry_fields), sizeof(CkpxEntry),
+		CKPX_MANIFEST_MAX_ENTRIES, offsetof(CkpxManifest, entries),
+	offsetof(CkpxManifest, nentries)},
+	{"gaps", gap_fields, lengthof(gap_fields), sizeof(CkpxGap),
+		CKPX_MAX_GAPS, offsetof(CkpxManifest, gaps),
+	offsetof(CkpxManifest, ngaps)},
+	{"pins", pin_fields, lengthof(pin_fields), sizeof(CkpxPin),
+		CKPX_MANIFEST_MAX_PINS, offsetof(CkpxManifest, pins),
+	offsetof(CkpxManifest, npins)}
+};
+
+const char *const ckpx_manifest_kinds[CKPX_KIND_SEGMENT + 1] = {
+	[CKPX_KIND_NONE] = NULL,
+	[CKPX_KIND_INCREMENTAL] = "incremental",
+	[CKPX_KIND_GLOBAL] = "global",
+	[CKPX_KIND_BACKUP] = "backup",
+	[CKPX_KIND_SEGMENT] = "segment"
+};
+
+const char ckpx_manifest_hex[] = "0123456789ABCDEF";
+
+char **
+ckpx_manifest_items(const List *list, CkpxManifest *manifest)
+{
+	return (char **) ((char *) manifest + list->items_offset);
+}
+
+uint32 *
+ckpx_manifest_count(const List *list, CkpxManifest *manifest)
+{
+	return (uint32 *) ((char *) manifest + list->count_offset);
+}
+
+pg_crc32c
+ckpx_manifest_crc(const char *text, Size length)
+{
+	pg_crc32c	crc;
+
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, text, length);
+	FIN_CRC32C(crc);
+	return crc;
+}
+
+void
+ckpx_manifest_free(CkpxManifest *manifest)
+{
+	for (int i = 0; i < NLISTS; i++)
+	{
+		char	  **items = ckpx_manifest_items(&ckpx_manifest_lists[i],
+												manifest);
+
+		if (*items != NULL)
+			pfree(*items);
+	}
+	memset(manifest, 0, sizeof(*manifest));
+}

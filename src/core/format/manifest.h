@@ -1,0 +1,89 @@
+/*-------------------------------------------------------------------------
+ *
+ * manifest.h
+ *		The metadata file: everything that a start needs to know, as text.
+ *
+ * A manifest is JSON with a fixed layout, one entry per line, closed by a
+ * line with the CRC-32C of all bytes before it, so that a person can read it
+ * and a program can trust it.  Each is complete in itself.  FORMAT.md has the
+ * fields.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CKPX_MANIFEST_H
+#define CKPX_MANIFEST_H
+
+#include "core/history/entry_store.h"
+#include "lib/stringinfo.h"
+
+#define CKPX_MANIFEST_VERSION	1
+
+/*
+ * Bounds that a reader insists on.  The largest number of the longest entries
+ * fits into the largest text, and that into one allocation of the server.
+ */
+#define CKPX_MANIFEST_MAX_BYTES		1000000000
+#define CKPX_MANIFEST_MAX_ENTRIES	1000000
+#define CKPX_MANIFEST_MAX_PINS		10000
+
+/* A name and an LSN that garbage collection must not pass. */
+#define CKPX_PIN_NAME_MAX	64
+typedef struct CkpxPin
+{
+	char		name[CKPX_PIN_NAME_MAX];
+	XLogRecPtr	lsn;
+	uint32		epoch;			/* when it was made, */
+	XLogRecPtr	global_lsn;		/* and where its newest global ended; Invalid:
+								 * it had none */
+	int64		created_at;
+	int64		expires_at;		/* 0: never */
+	uint64		expires_clock_ms;	/* the same by the monotonic clock; not in
+									 * manifests */
+} CkpxPin;
+
+typedef struct CkpxManifest
+{
+	uint32		version;		/* CKPX_MANIFEST_VERSION */
+	uint64		sequence;		/* each manifest's is one higher */
+	CkpxIdentity identity;
+	int64		written_at;
+
+	uint32		epoch;			/* the open epoch */
+	TimeLineID	timeline;
+	XLogRecPtr	epoch_start;
+	uint64		known_xid;		/* transactions from this one on are known
+								 * from their first record; 0: none is */
+	uint32		global_version_interval_s;	/* in force when written */
+
+	/* finished entries of every kind, spilled segments among them */
+	uint32		nentries;
+	CkpxEntry  *entries;
+	uint32		ngaps;
+	CkpxGap    *gaps;
+	uint32		npins;
+	CkpxPin    *pins;
+} CkpxManifest;
+
+/*
+ * Append the whole file's text.  Entries that are not finished are left out,
+ * so a copy of a whole entry store may be given.
+ */
+extern void ckpx_manifest_encode(StringInfo text,
+								 const CkpxManifest *manifest);
+
+/*
+ * Read a whole file's text.  First the checksum line is verified, then the
+ * JSON is parsed, then every number and every list is checked.  Arrays come
+ * from the current memory context (NULL where a list is empty); entries come
+ * back finished, in the order of the file, without their failures.  False
+ * with *problem set (static text), and an empty manifest, where anything is
+ * not as it must be; unknown fields are a problem too, a newer version has
+ * its own message.
+ */
+extern bool ckpx_manifest_decode(CkpxManifest *manifest, const char *text,
+								 Size length, const char **problem);
+
+/* Free the arrays that _decode made. */
+extern void ckpx_manifest_free(CkpxManifest *manifest);
+
+#endif							/* CKPX_MANIFEST_H */

@@ -1,0 +1,66 @@
+/*-------------------------------------------------------------------------
+ *
+ * policy.c
+ *		Pure decisions.
+ *
+ * The reasons are tried in the order in which they tell a person most: what
+ * somebody asked for, the ordinary rhythm, then the safety nets.  The order
+ * does not change whether a checkpoint is made, only what it is called.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "core/history/policy.h"
+
+CkpxReason
+ckpx_policy_incremental(const CkpxCheckpointPolicy *policy,
+						const CkpxCheckpointInput *input)
+{
+	if (input->forced)
+		return CKPX_REASON_FORCED;
+
+	/* There is no range to cut. */
+	if (input->wal_bytes == 0)
+		return CKPX_REASON_NONE;
+
+	if ((input->first ||
+		 input->since_last_cut_ms >= policy->min_incremental_interval_ms) &&
+		(policy->min_count <= 0 ||
+		 input->nxacts >= (uint64) policy->min_count))
+		return CKPX_REASON_COUNT;
+
+	if (policy->max_incremental_interval_ms > 0 &&
+		input->since_last_cut_ms >= policy->max_incremental_interval_ms &&
+		input->anything_changed)
+		return CKPX_REASON_TIME;
+
+	if (policy->max_incremental_wal > 0 &&
+		input->wal_bytes >= policy->max_incremental_wal)
+		return CKPX_REASON_WAL;
+
+	/* More than half; the division rounds down, which fits odd numbers too. */
+	if (input->retained_wal > policy->max_retained_wal / 2)
+		return CKPX_REASON_RETENTION;
+
+	return CKPX_REASON_NONE;
+}
+
+const char *
+ckpx_reason_name(CkpxReason reason)
+{
+	switch (reason)
+	{
+		case CKPX_REASON_NONE:
+			return "none";
+		case CKPX_REASON_FORCED:
+			return "forced";
+		case CKPX_REASON_COUNT:
+			return "count";
+		case CKPX_REASON_TIME:
+			return "time";
+		case CKPX_REASON_WAL:
+			return "wal";
+		case CKPX_REASON_RETENTION:
+			return "retention";
+	}
+	return "unknown";
+}

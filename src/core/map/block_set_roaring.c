@@ -1,0 +1,422 @@
+/*-------------------------------------------------------------------------
+ *
+ * block_set_roaring.c
+ *		The serialized form of a set of blocks: the Roaring bitmap "portable"
+ *		format.
+ *
+ * The serialized form of n containers, sorted by key, all little endian:
+ *
+ *		without any run container:
+ *			uint32	12346
+ *			uint32	n
+ *		with at least one:
+ *			uint32	12347 | (n - 1) << 16
+ *			bytes	(n + 7) / 8: bit i (lowest first) = container i has runs
+ *		then:
+ *			n times	uint16 key, uint16 number of values - 1
+ *			n times	uint32 offset of the container from the first byte;
+ *					left out if there are run containers and n < 4
+ *			n containers, one after the other:
+ *				runs			uint16 r, then r times
+ *								uint16 first, uint16 length - 1
+ *				<= 4096 values	uint16 each
+ *				more			1024 uint64, lowest value in the lowest bit
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "core/bytes.h"
+#include "core/map/block_set_internal.h"
+
+#define COOKIE_NO_RUNS		12346
+#define COOKIE_RUNS			12347
+#define ARRAY_CONTAINER_MAX 4096
+#define NO_OFFSETS_BELOW	4	/* with run containers only */
+
+typedef enum ContainerKind
+{
+	CONTAINER_ARRAY = 0,
+	CONTAINER_BITMAP,
+	CONTAINER_RUNS
+} ContainerKind;
+
+/* Count the maximal runs of consecutive values. */
+static uint32
+chunk_count_runs(const CkpxBlockChunk *chunk)
+{
+	uint32		nruns = 0;
+	uint32		i;
+
+	if (chunk_is_bitmap(chunk))
+	{
+		uint64		carry = 0;
+
+		/* A run starts at each set bit whose lower neighbour is clear. */
+		for (i = 0; i < BITMAP_WORDS; i++)
+		{
+			uint64		word = chunk->u.words[i];
+
+			nruns += pg_popcount64(word & ~((word << 1) | carry));
+			carry = word >> 63;
+		}
+		return nruns;
+	}
+
+	for (i = 0; i < chunk->count; i++)
+		if (i == 0 || chunk->u.values[i] != chunk->u.values[i - 1] + 1)
+			nruns++;
+	return nruns;
+}
+
+/*
+ * Serialized form: write
+ */
+
+/* Choose the container of a chunk; *nruns is set in any case. */
+static ContainerKind
+choose_container(const CkpxBlockChunk *chunk, uint32 *nruns, Size *size)
+{
+	ContainerKind kind;
+
+	if (chunk->count <= ARRAY_CONTAINER_MAX)
+	{
+		kind = CONTAINER_ARRAY;
+		*size = chunk->count * sizeof(uint16);
+	}
+	else
+	{
+		kind = CONTAINER_BITMAP;
+		*size = BITMAP_BYTES;
+	}
+
+	*nruns = chunk_count_runs(chunk);
+	if (2 + 4 * (Size) *nruns < *size)
+	{
+		kind = CONTAINER_RUNS;
+		*size = 2 + 4 * (Size) *nruns;
+	}
+	return kind;
+}
+
+/* Bytes before the first of 'n' containers. */
+static Size
+header_size(uint32 n, bool has_runs)
+{
+	Size		size;
+
+	size = has_runs ? 4 + ((Size) n + 7) / 8 : 8;
+	size += (Size) n * 4;
+	if (!has_runs || n >= NO_OFFSETS_BELOW)
+		size += (Size) n * 4;
+	return size;
+}
+
+static Size
+measure(const CkpxBlockSet *set, bool *has_runs)
+{
+	Size		bodies = 0;
+	uint32		i;
+
+	*has_runs = false;
+	for (i = 0; i < set->nchunks; i++)
+	{
+		uint32		nruns;
+		Size		size;
+
+		if (choose_container(&set->chunks[i], &nruns, &size) == CONTAINER_RUNS)
+			*has_runs = true;
+		bodies += size;
+	}
+	return header_size(set->nchunks, *has_runs) + bodies;
+}
+
+/* Write one container's body. */
+static void
+write_container(const CkpxBlockChunk *chunk, ContainerKind kind, uint32 nruns,
+				char *bytes)
+{
+	CkpxBlockSet one;
+	CkpxBlockSetIterator it;
+	BlockNumber block;
+	BlockNumber end;
+	uint32		i;
+
+	if (kind == CONTAINER_BITMAP)
+	{
+		Assert(chunk_is_bitmap(chunk));
+		for (i = 0; i < BITMAP_WORDS; i++)
+			ckpx_put_u64(bytes + i * 8, chunk->u.words[i]);
+		return;
+	}
+
+	/* A set of this chunk alone, to use the iterator. */
+	ckpx_block_set_init(&one, CKPX_CURRENT_MEMORY);
+	one.chunks = unconstify(CkpxBlockChunk *, chunk);
+	one.nchunks = 1;
+	ckpx_block_set_iterate(&it, &one, 0);
+
+	if (kind == CONTAINER_ARRAY)
+	{
+		for (; ckpx_block_set_next(&it, &block); bytes += 2)
+			ckpx_put_u16(bytes, (uint16) block_low(block));
+		return;
+	}
+
+	ckpx_put_u16(bytes, (uint16) nruns);
+	bytes += 2;
+	for (; ckpx_block_set_next_range(&it, &block, &end); bytes += 4)
+	{
+		ckpx_put_u16(bytes, (uint16) block_low(block));
+		ckpx_put_u16(bytes + 2, (uint16) (end - block - 1));
+	}
+}
+
+Size
+ckpx_block_set_serialized_size(const CkpxBlockSet *set)
+{
+	bool		has_runs;
+
+	return measure(set, &has_runs);
+}
+
+Size
+ckpx_block_set_serialize(const CkpxBlockSet *set, char *bytes)
+{
+	uint32		n = set->nchunks;
+	bool		has_runs;
+	Size		total = measure(set, &has_runs);
+	Size		at = header_size(n, has_runs);
+	char	   *flags = NULL;
+	char	   *keys;
+	char	   *offsets = NULL;
+	uint32		i;
+
+	if (has_runs)
+	{
+		ckpx_put_u32(bytes, COOKIE_RUNS | ((n - 1) << 16));
+		flags = bytes + 4;
+		memset(flags, 0, (n + 7) / 8);
+		keys = flags + (n + 7) / 8;
+	}
+	else
+	{
+		ckpx_put_u32(bytes, COOKIE_NO_RUNS);
+		ckpx_put_u32(bytes + 4, n);
+		keys = bytes + 8;
+	}
+	if (!has_runs || n >= NO_OFFSETS_BELOW)
+		offsets = keys + (Size) n * 4;
+
+	for (i = 0; i < n; i++)
+	{
+		const CkpxBlockChunk *chunk = &set->chunks[i];
+		uint32		nruns;
+		Size		size;
+		ContainerKind kind = choose_container(chunk, &nruns, &size);
+
+		if (kind == CONTAINER_RUNS)
+			flags[i / 8] |= (char) (1 << (i % 8));
+		ckpx_put_u16(keys + (Size) i * 4, chunk->key);
+		ckpx_put_u16(keys + (Size) i * 4 + 2, (uint16) (chunk->count - 1));
+		if (offsets != NULL)
+			ckpx_put_u32(offsets + (Size) i * 4, (uint32) at);
+		write_container(chunk, kind, nruns, bytes + at);
+		at += size;
+	}
+
+	Assert(at == total);
+	return total;
+}
+
+/*
+ * Serialized form: read
+ */
+
+/* What the bytes' header says, all of it checked against their length. */
+typedef struct RoaringHeader
+{
+	uint32		n;				/* containers */
+	const char *flags;			/* which have runs, or NULL: none */
+	const char *keys;
+	const char *offsets;		/* or NULL */
+	Size		size;			/* of the header */
+} RoaringHeader;
+
+static bool
+damaged(const char **problem, const char *text)
+{
+	*problem = text;
+	return false;
+}
+
+static bool
+read_header(const char *bytes, Size length, RoaringHeader *header,
+			const char **problem)
+{
+	uint32		cookie;
+	Size		flag_bytes;
+
+	memset(header, 0, sizeof(RoaringHeader));
+	if (length < 8)
+		return damaged(problem, "block set is too short");
+
+	cookie = ckpx_get_u32(bytes);
+	if (cookie == COOKIE_NO_RUNS)
+	{
+		header->n = ckpx_get_u32(bytes + 4);
+		if (header->n > MAX_CHUNKS)
+			return damaged(problem, "block set has too many containers");
+	}
+	else if ((cookie & 0xffff) == COOKIE_RUNS)
+	{
+		header->n = (cookie >> 16) + 1;
+		header->flags = bytes + 4;
+	}
+	else
+		return damaged(problem, "block set has no valid cookie");
+
+	header->size = header_size(header->n, header->flags != NULL);
+	if (header->size > length)
+		return damaged(problem, "block set header is truncated");
+
+	if (header->flags != NULL)
+	{
+		flag_bytes = ((Size) header->n + 7) / 8;
+		header->keys = header->flags + flag_bytes;
+		if (header->n % 8 != 0 &&
+			((uint8) header->flags[flag_bytes - 1] >> (header->n % 8)) != 0)
+			return damaged(problem, "block set has flags of no container");
+	}
+	else
+		header->keys = bytes + 8;
+	if (header->flags == NULL || header->n >= NO_OFFSETS_BELOW)
+		header->offsets = header->keys + (Size) header->n * 4;
+	return true;
+}
+
+static bool
+read_array(CkpxBlockSet *set, uint32 key, const char *body, uint32 count,
+		   const char **problem)
+{
+	uint16		values[ARRAY_CONTAINER_MAX];
+	uint32		i;
+
+	for (i = 0; i < count; i++)
+	{
+		values[i] = ckpx_get_u16(body + i * 2);
+		if (i > 0 && values[i] <= values[i - 1])
+			return damaged(problem, "block set has values out of order");
+	}
+	if (key == 0xffff && values[count - 1] == 0xffff)
+		return damaged(problem, "block set holds an invalid block number");
+	ckpx_chunk_add_values(set, key, values, count);
+	return true;
+}
+
+static bool
+read_bitmap(CkpxBlockSet *set, uint32 key, const char *body, uint32 count,
+			const char **problem)
+{
+	uint64		words[BITMAP_WORDS];
+	uint32		i;
+
+	for (i = 0; i < BITMAP_WORDS; i++)
+		words[i] = ckpx_get_u64(body + i * 8);
+	if (ckpx_bits_count(words) != count)
+		return damaged(problem, "block set has a wrong number of values");
+	if (key == 0xffff && bit_is_set(words, 0xffff))
+		return damaged(problem, "block set holds an invalid block number");
+	ckpx_chunk_add_words(set, key, words, count);
+	return true;
+}
+
+static bool
+read_runs(CkpxBlockSet *set, uint32 key, const char *body, uint32 nruns,
+		  uint32 count, const char **problem)
+{
+	uint64		words[BITMAP_WORDS];
+	uint32		total = 0;
+	uint32		next = 0;		/* lowest value that may come */
+	uint32		i;
+
+	memset(words, 0, sizeof(words));
+	for (i = 0; i < nruns; i++)
+	{
+		uint32		from = ckpx_get_u16(body + i * 4);
+		uint32		to = from + ckpx_get_u16(body + i * 4 + 2) + 1;
+
+		if (from < next)
+			return damaged(problem, "block set has runs out of order");
+		if (to > CKPX_CHUNK_BLOCKS)
+			return damaged(problem, "block set has a run that is too long");
+		total += ckpx_bits_set(words, from, to);
+		next = to;
+	}
+	if (total != count)
+		return damaged(problem, "block set has a wrong number of values");
+	if (key == 0xffff && bit_is_set(words, 0xffff))
+		return damaged(problem, "block set holds an invalid block number");
+	ckpx_chunk_add_words(set, key, words, count);
+	return true;
+}
+
+bool
+ckpx_block_set_deserialize(CkpxBlockSet *set, const char *bytes, Size length,
+						   const char **problem)
+{
+	RoaringHeader header;
+	Size		at;
+	uint32		i;
+
+	*problem = NULL;
+	if (!read_header(bytes, length, &header, problem))
+		return false;
+
+	at = header.size;
+	for (i = 0; i < header.n; i++)
+	{
+		uint32		key = ckpx_get_u16(header.keys + (Size) i * 4);
+		uint32		count = ckpx_get_u16(header.keys + (Size) i * 4 + 2) + 1;
+		Size		left = length - at;
+
+		if (i > 0 && key <= ckpx_get_u16(header.keys + (Size) (i - 1) * 4))
+			return damaged(problem, "block set has containers out of order");
+		if (header.offsets != NULL &&
+			ckpx_get_u32(header.offsets + (Size) i * 4) != at)
+			return damaged(problem, "block set has a wrong container offset");
+
+		if (header.flags != NULL &&
+			((uint8) header.flags[i / 8] >> (i % 8)) & 1)
+		{
+			uint32		nruns;
+
+			if (left < 2)
+				return damaged(problem, "block set is truncated");
+			nruns = ckpx_get_u16(bytes + at);
+			if ((left - 2) / 4 < nruns)
+				return damaged(problem, "block set is truncated");
+			if (!read_runs(set, key, bytes + at + 2, nruns, count, problem))
+				return false;
+			at += 2 + (Size) nruns * 4;
+		}
+		else if (count <= ARRAY_CONTAINER_MAX)
+		{
+			if (left / 2 < count)
+				return damaged(problem, "block set is truncated");
+			if (!read_array(set, key, bytes + at, count, problem))
+				return false;
+			at += (Size) count * 2;
+		}
+		else
+		{
+			if (left < BITMAP_BYTES)
+				return damaged(problem, "block set is truncated");
+			if (!read_bitmap(set, key, bytes + at, count, problem))
+				return false;
+			at += BITMAP_BYTES;
+		}
+	}
+
+	if (at != length)
+		return damaged(problem, "block set is followed by other bytes");
+	return true;
+}

@@ -1,0 +1,43 @@
+/*-------------------------------------------------------------------------
+ *
+ * entry_walk.h
+ *		Looking at all entries without holding the lock for as long.
+ *
+ *	CkpxEntryWalk walk = {0};
+ *
+ *	while (ckpx_entry_walk_next(&walk, LW_SHARED))
+ *		for (uint32 i = walk.begin; i < walk.end; i++)
+ *			... ckpx_entry_store_at(CkpxShared->store, i) ...
+ *
+ * In the loop the lock is held, unless ckpx_entry_walk_pause() lets it go for
+ * the rest of a turn; between two turns, and behind the last one, it is not.
+ * The loop must not be left while it is held.  What may change under a walk
+ * is said in entry_store.h; while a job runs, only the checkpointer, whose job
+ * that is, makes an entry finished or takes a finished one away.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CKPX_ENTRY_WALK_H
+#define CKPX_ENTRY_WALK_H
+
+#include "server/base/shared_state.h"
+
+typedef struct CkpxEntryWalk
+{
+	uint32		begin;			/* indexes of this turn */
+	uint32		end;
+	CkpxEntrySpan last;			/* seen in the turn before */
+	bool		locked;
+} CkpxEntryWalk;
+
+/* The most that begin and end lie apart. */
+#define CKPX_ENTRIES_PER_TURN	1000
+
+/*
+ * Take the lock for the next turn; false, and no lock, where no entry is left.
+ * Any process; handles interrupts between turns.
+ */
+extern bool ckpx_entry_walk_next(CkpxEntryWalk *walk, LWLockMode mode);
+extern void ckpx_entry_walk_pause(CkpxEntryWalk *walk);
+
+#endif							/* CKPX_ENTRY_WALK_H */

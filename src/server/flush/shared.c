@@ -1,0 +1,157 @@
+/*-------------------------------------------------------------------------
+ *
+ * shared.c
+ *		What the flusher shares with the runner and with backends.
+ *
+ * A request's number tells its slot, and is never used again, so a ticket of
+ * a request that is over finds nobody.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "server/base/compat.h"
+
+#include "miscadmin.h"
+#include "server/base/options.h"
+#include "server/flush/shared.h"
+#include "storage/procarray.h"
+
+bool
+ckpx_flush_usable(void)
+{
+	Assert(LWLockHeldByMe(CkpxShared->lock));
+	return ckpx_flush_mode != CKPX_FLUSH_MODE_OFF &&
+		CkpxShared->workers[CKPX_WORKER_FLUSHER].pid != 0 &&
+		CkpxShared->flush->range_failures == 0;
+}
+
+CkpxFlushSlot *
+ckpx_flush_slot(uint64 request)
+{
+	CkpxFlushSlot *slot = &CkpxShared->flush->slots[request % CKPX_FLUSH_SLOTS];
+
+	Assert(LWLockHeldByMe(CkpxShared->lock));
+	return request != 0 && slot->request == request ? slot : NULL;
+}
+
+/* A slot is free when its owner gave it back, or is not there any more. */
+static bool
+slot_is_free(const CkpxFlushSlot *slot)
+{
+	return slot->request == 0 || BackendPidGetProc(slot->pid) == NULL;
+}
+
+bool
+ckpx_flush_begin(uint64 *request)
+{
+	CkpxFlushShared *flush = CkpxShared->flush;
+
+	*request = 0;
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < CKPX_FLUSH_SLOTS && *request == 0; i++)
+	{
+		uint64		number = ++flush->last_request;
+		CkpxFlushSlot *slot = &flush->slots[number % CKPX_FLUSH_SLOTS];
+
+		if (!slot_is_free(slot))
+			continue;
+		memset(slot, 0, sizeof(*slot));
+		slot->request = *request = number;
+		slot->pid = MyProcPid;
+	}
+	LWLockRelease(CkpxShared->lock);
+	return *request != 0;
+}
+
+bool
+ckpx_flush_add(uint64 request, const CkpxRelKey *key, XLogRecPtr upto)
+{
+	CkpxDirtyTicket ticket = {
+		.tablespace = key->tablespace,
+		.database = key->database,
+		.relation = key->relation,
+		.reason = CKPX_FLUSH_FORCED,
+		.upto = upto,
+		.request = request
+	};
+	CkpxFlushSlot *slot;
+
+	/* Counted before it is there, or the flusher could be faster. */
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	slot = ckpx_flush_slot(request);
+	slot->ntotal++;
+	LWLockRelease(CkpxShared->lock);
+	return ckpx_enqueue(CKPX_QUEUE_DIRTY, &ticket);
+}
+
+void
+ckpx_flush_end(uint64 request)
+{
+	CkpxFlushSlot *slot;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	slot = ckpx_flush_slot(request);
+	if (slot != NULL)
+		slot->request = 0;
+	LWLockRelease(CkpxShared->lock);
+}
+
+static int
+compare_keys(const void *a, const void *b)
+{
+	return ckpx_rel_key_compare(a, b);
+}
+
+uint32
+ckpx_sort_keys(CkpxRelKey *keys, uint32 nkeys)
+{
+	uint32		n = 0;
+
+	qsort(keys, nkeys, sizeof(CkpxRelKey), compare_keys);
+	for (uint32 i = 0; i < nkeys; i++)
+	{
+		if (i == 0 || !ckpx_rel_key_equal(&keys[i], &keys[n - 1]))
+			keys[n++] = keys[i];
+	}
+	return n;
+}
+
+const CkpxRelKey *
+ckpx_find_key(const CkpxRelKey *keys, uint32 nkeys, const CkpxRelKey *key)
+{
+	CkpxRelKey	relation = *key;
+
+	relation.fork = MAIN_FORKNUM;
+	return bsearch(&relation, keys, nkeys, sizeof(CkpxRelKey), compare_keys);
+}
+
+uint64
+ckpx_flush_count_dirty(const CkpxRelKey *keys, uint32 nkeys)
+{
+	uint64		count = 0;
+
+	for (int i = 0; i < NBuffers; i++)
+	{
+		BufferDesc *buffer = GetBufferDescriptor(i);
+		BufferTag	tag;
+		uint32		state;
+		CkpxRelKey	key;
+
+		if (i % 4096 == 0)
+			CHECK_FOR_INTERRUPTS();
+		if ((pg_atomic_read_u32(&buffer->state) & BM_DIRTY) == 0)
+			continue;
+		state = LockBufHdr(buffer);
+		tag = buffer->tag;
+		UnlockBufHdr(buffer, state);
+		if ((state & (BM_DIRTY | BM_TAG_VALID | BM_PERMANENT)) !=
+			(BM_DIRTY | BM_TAG_VALID | BM_PERMANENT))
+			continue;
+		key.tablespace = CKPX_LOCATOR_TABLESPACE(CKPX_TAG_LOCATOR(tag));
+		key.database = CKPX_LOCATOR_DATABASE(CKPX_TAG_LOCATOR(tag));
+		key.relation = CKPX_LOCATOR_NUMBER(CKPX_TAG_LOCATOR(tag));
+		key.fork = MAIN_FORKNUM;
+		if (nkeys == 0 || ckpx_find_key(keys, nkeys, &key) != NULL)
+			count++;
+	}
+	return count;
+}

@@ -1,0 +1,287 @@
+/*-------------------------------------------------------------------------
+ *
+ * backup.c
+ *		The tail that ckpx_backup_checkpoint() writes behind an incremental.
+ *
+ * A backup entry holds what lies between the newest finished incremental and
+ * the present, so that a copy of the data directory knows its changes up to
+ * the moment of the call and not only up to the last incremental.  It is no
+ * part of this node's chain: the next incremental begins where the last one
+ * ended and covers the same range again.  A copied data directory loads it as
+ * the last range of the epoch that it was copied from (replay.c).
+ *
+ * The job chooses where the tail begins.  Only this process finishes
+ * incrementals, so that cannot change while it writes.
+ *
+ * An entry lives RUNNING only inside the job: whatever fails takes it away
+ * again, and the request fails.  If we die, the next process takes up the
+ * request anew.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "server/base/compat.h"
+
+#include "core/format/names.h"
+#include "miscadmin.h"
+#include "server/base/fault.h"
+#include "server/base/request.h"
+#include "server/jobs/job.h"
+#include "server/logtail/logtail.h"
+#include "server/process/observers.h"
+#include "server/process/workers.h"
+#include "server/store/publish.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+static void
+entry_name(char *name, const CkpxEntry *entry)
+{
+	ckpx_object_name(name, entry->kind, entry->epoch, entry->timeline,
+					 entry->start_lsn, entry->end_lsn, 0);
+}
+
+/*
+ * Find the object that the tail continues: the finished incremental, or where
+ * that was collected the global, that ends at 'end_lsn'.  Caller holds the
+ * lock.
+ */
+static const CkpxEntry *
+find_base(XLogRecPtr end_lsn)
+{
+	const CkpxEntry *base;
+
+	base = ckpx_entry_store_newest(CkpxShared->store, CKPX_KIND_INCREMENTAL,
+								   true);
+	if (base == NULL || base->end_lsn != end_lsn)
+		base = ckpx_entry_store_newest(CkpxShared->store, CKPX_KIND_GLOBAL,
+									   true);
+	return base != NULL && base->end_lsn == end_lsn ? base : NULL;
+}
+
+/*
+ * Fill the tail's entry from the segments that it holds.
+ */
+static void
+gather_tail(CkpxEntry *tail)
+{
+	CkpxSegmentInfo *infos;
+	uint32		ninfos;
+
+	infos = ckpx_logtail_copy(&ninfos);
+	for (uint32 i = 0; i < ninfos; i++)
+	{
+		const CkpxSegmentInfo *info = &infos[i];
+
+		if (info->start_lsn < tail->start_lsn ||
+			info->end_lsn > tail->end_lsn)
+			continue;
+		tail->timeline = info->timeline;
+		tail->last_record = info->last_record;
+		tail->last_change_lsn = Max(tail->last_change_lsn,
+									info->last_change_lsn);
+		tail->nxacts += info->nxacts;
+		tail->wal_bytes += info->wal_bytes;
+		tail->created_at = info->created_at;
+		tail->clock_ms = info->clock_ms;
+		for (int b = 0; b < CKPX_RMGR_BITMAP_BYTES; b++)
+			tail->custom_rmgrs[b] |= info->custom_rmgrs[b];
+	}
+	pfree(infos);
+}
+
+/*
+ * Insert the tail and make it RUNNING.  False: a backup with just this range
+ * is there already, and *tail is it.
+ */
+static bool
+insert_tail(CkpxEntry *tail)
+{
+	CkpxStoreResult result;
+	CkpxEntry  *entry;
+
+	(void) ckpx_entry_transition(tail, CKPX_EVENT_CREATE);
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	result = ckpx_entry_store_insert(CkpxShared->store, tail);
+	entry = ckpx_entry_store_find(CkpxShared->store, tail->kind, tail->epoch,
+								  tail->start_lsn, tail->end_lsn);
+	if (result == CKPX_STORE_OK)
+		(void) ckpx_entry_transition(entry, CKPX_EVENT_START);
+	if (entry != NULL)
+		*tail = *entry;
+	LWLockRelease(CkpxShared->lock);
+
+	if (result == CKPX_STORE_FULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("no room for a backup checkpoint among ckpx.max_entries entries")));
+	if (result != CKPX_STORE_OK && result != CKPX_STORE_DUPLICATE)
+		elog(ERROR, "could not insert backup checkpoint: result %d",
+			 (int) result);
+	return result == CKPX_STORE_OK;
+}
+
+static void
+remove_tail(const CkpxEntry *tail)
+{
+	CkpxEntry  *entry;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	entry = ckpx_entry_store_find(CkpxShared->store, tail->kind, tail->epoch,
+								  tail->start_lsn, tail->end_lsn);
+	if (entry != NULL && ckpx_entry_transition(entry, CKPX_EVENT_ABANDON))
+		(void) ckpx_entry_store_remove(CkpxShared->store, tail->kind,
+									   tail->epoch, tail->start_lsn,
+									   tail->end_lsn);
+	LWLockRelease(CkpxShared->lock);
+	ConditionVariableBroadcast(&CkpxShared->progress);
+}
+
+/*
+ * Write and publish the tail.
+ */
+static void
+write_tail(CkpxEntry *tail, const CkpxOpenXact *open_xacts)
+{
+	CkpxDirtyTree *tree;
+	CkpxEntry  *entry;
+	uint64		started_ms = ckpx_clock_ms();
+
+	ckpx_progress_begin(CKPX_JOB_BACKUP);
+	CKPX_FAULT("backup-start");
+	tree = ckpx_dirty_tree_create(CurrentMemoryContext);
+	ckpx_job_gather(tree, tail->start_lsn, tail->end_lsn, tail->epoch);
+	ckpx_job_write(tail, tree, "backup", open_xacts,
+				   Min(tail->open_xacts, CKPX_JOB_LIST));
+	ckpx_progress_phase(CKPX_JOB_PHASE_PUBLISH, 1);
+	tail->state = CKPX_ENTRY_FINISHED;
+	tail->finished_at = GetCurrentTimestamp();
+	tail->write_ms = ckpx_age_ms(started_ms, ckpx_clock_ms());
+	tail->post_pending = ckpx_post_command_is_set();
+	ckpx_job_check(tail);
+	ckpx_publish(tail);
+
+	CKPX_FAULT("backup-published");
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	entry = ckpx_entry_store_find(CkpxShared->store, tail->kind, tail->epoch,
+								  tail->start_lsn, tail->end_lsn);
+	if (entry != NULL)
+	{
+		*entry = *tail;
+		entry->state = CKPX_ENTRY_RUNNING;
+		entry->cancelled = false;
+		(void) ckpx_entry_transition(entry, CKPX_EVENT_FINISH);
+	}
+	CkpxShared->stat.backups_done++;
+	ckpx_history_add_entry(&CkpxShared->history, tail);
+	LWLockRelease(CkpxShared->lock);
+	ConditionVariableBroadcast(&CkpxShared->progress);
+	ckpx_announce(tail, CKPX_CHECKPOINT_FINISHED);
+}
+
+/*
+ * Do what the request asks for and write its answer.
+ */
+static void
+run_backup(CkpxRequest *request)
+{
+	const CkpxEntry *found;
+	CkpxEntry	base;
+	CkpxEntry	tail;
+	CkpxOpenXact *open_xacts = palloc(sizeof(CkpxOpenXact) * CKPX_JOB_LIST);
+	char		base_name[CKPX_NAME_MAX];
+	char		tail_name[CKPX_NAME_MAX] = "";
+
+	memset(&tail, 0, sizeof(tail));
+	tail.kind = CKPX_KIND_BACKUP;
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	tail.epoch = CkpxShared->store->epoch;
+	tail.timeline = CkpxShared->store->timeline;
+	tail.start_lsn = ckpx_entry_store_checkpointed(CkpxShared->store);
+	tail.end_lsn = CkpxShared->collected_lsn;
+	tail.open_xacts = CkpxShared->ntail_xacts;
+	memcpy(open_xacts, CkpxShared->tail_xacts,
+		   sizeof(CkpxOpenXact) * Min(tail.open_xacts, CKPX_JOB_LIST));
+	found = find_base(tail.start_lsn);
+	if (found != NULL)
+		base = *found;
+	LWLockRelease(CkpxShared->lock);
+
+	/* The runner has begun anew and has not come so far again. */
+	request->again = tail.epoch == request->epoch &&
+		tail.end_lsn < request->lsn;
+	if (request->again)
+		return;
+	if (found == NULL || tail.epoch != request->epoch)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the chain of ckpx broke while a backup checkpoint was made"),
+				 errhint("Call the function again; see the view ckpx_gaps.")));
+
+	/* A tail in which no WAL lies has no object. */
+	if (tail.start_lsn < tail.end_lsn)
+	{
+		gather_tail(&tail);
+		if (insert_tail(&tail))
+		{
+			ckpx_announce(&tail, CKPX_CHECKPOINT_RUNNING);
+			PG_TRY();
+			{
+				write_tail(&tail, open_xacts);
+			}
+			PG_CATCH();
+			{
+				remove_tail(&tail);
+				PG_RE_THROW();
+			}
+			PG_END_TRY();
+		}
+		entry_name(tail_name, &tail);
+	}
+
+	entry_name(base_name, &base);
+	snprintf(request->text, sizeof(request->text), "%s:%u:%X/%X:%s:%X/%X",
+			 base_name, base.version, LSN_FORMAT_ARGS(tail.end_lsn),
+			 tail_name, LSN_FORMAT_ARGS(tail.start_lsn));
+}
+
+void
+ckpx_backup_step(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	CkpxRequest *request = palloc(sizeof(CkpxRequest));
+
+	while (ckpx_request_take(CKPX_REQUEST_BACKUP, request))
+	{
+		if (!ckpx_job_begin(true))
+		{
+			if (ckpx_request_put_back(request, true))
+				break;
+			continue;
+		}
+		request->state = CKPX_REQUEST_DONE;
+		ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_BUSY,
+						   "backup");
+		PG_TRY();
+		{
+			run_backup(request);
+		}
+		PG_CATCH();
+		{
+			ErrorData  *error = ckpx_job_catch(context);
+
+			if (!ckpx_error_is_external(error) &&
+				error->sqlerrcode != ERRCODE_QUERY_CANCELED)
+				ReThrowError(error);
+			LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+			CkpxShared->stat.jobs_failed++;
+			LWLockRelease(CkpxShared->lock);
+			request->state = CKPX_REQUEST_FAILED;
+			request->sqlerrcode = error->sqlerrcode;
+			strlcpy(request->text, error->message, sizeof(request->text));
+		}
+		PG_END_TRY();
+		ckpx_job_end();
+		ckpx_request_answer(request);
+	}
+	pfree(request);
+}

@@ -1,0 +1,694 @@
+/*-------------------------------------------------------------------------
+ *
+ * gc.c
+ *		Garbage collection: what of the history may go, and its removal.
+ *
+ * Within an epoch an incremental or a global may go when a finished global of
+ * the same epoch holds its range: finished means that the global's object and
+ * a manifest that names it are durable, and as only finished entries count,
+ * both kept manifests name the global before either stops naming what it
+ * covers.  A backup goes with the incremental that covers it.  A closed epoch
+ * gets no more globals, nor does what lies before a range that was lost, so
+ * what is left of these goes by time.  A spilled segment of a closed epoch
+ * answers nothing and goes at once.
+ *
+ * Ages go by the monotonic clock, see core/history/age.h: a wall clock that is set
+ * neither lets anything go early nor keeps it for ever.  What was loaded with a
+ * date in the future counts from the load.
+ *
+ * A pin holds what ends after its LSN: incrementals and backups, and those
+ * globals that were there when the pin was made, since somebody may be
+ * reading them; the epoch and its newest global at that time tell which these
+ * are.  A global that is newer than the pin and was replaced since adds nothing
+ * to what the incrementals and the newest global answer.
+ *
+ * A global that is in doubt (jobs/damage.c) replaces nothing: what it holds
+ * stays until the doubt is settled.  The files that are kept of lost objects
+ * go by time, or first of all where the folder is too large.
+ *
+ * An object whose post command has not succeeded stays as well, but only
+ * until a cap is reached: otherwise a command that never succeeds would fill
+ * the disk.
+ *
+ * Removal: 'removing' keeps new pins out while what goes is chosen, and until
+ * it has gone; a manifest without it is published; then it leaves memory.  The
+ * manifest before that one still names the files, so a second one is written
+ * at once, and then the files are removed.  If we die anywhere in here, the
+ * next start sees a manifest with or without the entries, and sweeps the files
+ * that neither kept manifest names.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "server/base/compat.h"
+
+#include <sys/stat.h>
+
+#include "core/history/age.h"
+#include "core/history/gc_plan.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "server/base/entry_walk.h"
+#include "server/base/fault.h"
+#include "server/base/options.h"
+#include "server/base/request.h"
+#include "server/jobs/job.h"
+#include "server/process/observers.h"
+#include "server/process/workers.h"
+#include "server/store/files.h"
+#include "server/store/publish.h"
+#include "utils/memutils.h"
+
+#define CKPX_GC_ROUND_MS		60000
+
+/* What goes, in the store's order. */
+typedef struct GcPlan
+{
+	uint32		nvictims;
+	CkpxEntrySpan *victims;
+	uint32	   *nparts;			/* of their objects */
+	uint32		nremoved[CKPX_KIND_SEGMENT + 1];	/* of them, by kind */
+	uint32		noverridden;	/* of them, whose command had not succeeded */
+	uint32		nlost;			/* of them, that nothing replaces and whose
+								 * time was not over */
+} GcPlan;
+
+/* When the next round is due, and what has been seen so far. */
+static uint64 next_round_ms = 0;
+static XLogRecPtr last_global_end = InvalidXLogRecPtr;
+static uint64 last_sequence = 0;
+static uint32 failures = 0;
+static bool pressure_logged = false;
+static bool stuck_logged = false;
+
+/*-------------------------------------------------------------------------
+ * What may go
+ *-------------------------------------------------------------------------
+ */
+
+static int64
+keep_ms(void)
+{
+	return (int64) ckpx_gc_keep_time * 1000;
+}
+
+/*
+ * Copy what the rules look at besides the entries.  If anything may go, no pin
+ * can come in from now on.
+ */
+static void
+copy_history(CkpxGcHistory *history, bool dry_run)
+{
+	const CkpxEntryStore *store = CkpxShared->store;
+	CkpxEntryStore *head = palloc(offsetof(CkpxEntryStore, pool));
+	CkpxPin    *pins = palloc(sizeof(CkpxPin) * CKPX_MAX_PINS);
+	CkpxEntrySpan *doubtful = palloc0(sizeof(CkpxEntrySpan) *
+									  CKPX_MAX_SUSPECTS);
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	memcpy(head, store, offsetof(CkpxEntryStore, pool));
+	history->stretch = ckpx_entry_store_stretch_start(store);
+	history->checkpointed = ckpx_entry_store_checkpointed(store);
+	history->loaded_ms = CkpxShared->loaded_ms;
+	history->npins = CkpxShared->npins;
+	memcpy(pins, CkpxShared->pins, sizeof(CkpxPin) * history->npins);
+	history->ndoubtful = CkpxShared->nsuspects;
+	for (uint32 i = 0; i < history->ndoubtful; i++)
+	{
+		const CkpxEntryTicket *entry = &CkpxShared->suspects[i].entry;
+
+		doubtful[i].kind = (uint16) entry->kind;
+		doubtful[i].epoch = entry->epoch;
+		doubtful[i].start_lsn = entry->start_lsn;
+		doubtful[i].end_lsn = entry->end_lsn;
+	}
+	if (!dry_run)
+		CkpxShared->removing = true;
+	LWLockRelease(CkpxShared->lock);
+
+	head->nentries = head->max_entries = 0;
+	history->head = head;
+	history->pins = pins;
+	history->doubtful = doubtful;
+	history->all_doubtful = history->ndoubtful == CKPX_MAX_SUSPECTS;
+}
+
+static void
+add_victim(GcPlan *plan, const CkpxGcEntry *entry)
+{
+	plan->victims[plan->nvictims] = entry->span;
+	plan->nparts[plan->nvictims] = entry->nparts;
+	plan->nvictims++;
+	plan->nremoved[entry->span.kind]++;
+	if (entry->post_pending)
+		plan->noverridden++;
+	if (entry->lost)
+		plan->nlost++;
+}
+
+/*
+ * Choose what goes.  The entries are copied in turns.  Nothing that the rules
+ * need changes between them: we are in a job, so nobody else finishes an
+ * entry or removes a finished one, and no pin comes in.  Those that are not
+ * finished cannot go, and lie behind all that can.
+ */
+static void
+make_plan(GcPlan *plan, CkpxGcRules *rules, bool dry_run)
+{
+	const uint32 max_entries = CkpxShared->store->max_entries;
+	CkpxEntryWalk walk = {0};
+	CkpxGcHistory history;
+	CkpxGcEntry *entries;
+	uint32		n = 0;
+
+	memset(plan, 0, sizeof(*plan));
+	entries = MemoryContextAllocHuge(CurrentMemoryContext,
+									 sizeof(CkpxGcEntry) * (Size) max_entries);
+	plan->victims = palloc(sizeof(CkpxEntrySpan) * max_entries);
+	plan->nparts = palloc(sizeof(uint32) * max_entries);
+
+	copy_history(&history, dry_run);
+	while (ckpx_entry_walk_next(&walk, LW_SHARED))
+	{
+		for (uint32 i = walk.begin; i < walk.end; i++)
+		{
+			const CkpxEntry *entry = ckpx_entry_store_at(CkpxShared->store,
+														 i);
+
+			if (entry->state == CKPX_ENTRY_FINISHED)
+				ckpx_gc_describe(&entries[n++], entry);
+		}
+	}
+
+	rules->now_ms = ckpx_clock_ms();
+	rules->keep_ms = keep_ms();
+	(void) ckpx_gc_plan(entries, n, &history, rules);
+	for (uint32 i = 0; i < n; i++)
+	{
+		if (entries[i].goes)
+			add_victim(plan, &entries[i]);
+	}
+	pfree(entries);
+	pfree(unconstify(CkpxEntryStore *, history.head));
+	pfree(unconstify(CkpxPin *, history.pins));
+	pfree(unconstify(CkpxEntrySpan *, history.doubtful));
+}
+
+/*-------------------------------------------------------------------------
+ * Removal
+ *-------------------------------------------------------------------------
+ */
+
+static void
+end_removing(void)
+{
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->removing = false;
+	LWLockRelease(CkpxShared->lock);
+	ConditionVariableBroadcast(&CkpxShared->progress);
+}
+
+/* Forget gaps that explain nothing any more.  Caller holds the lock. */
+static void
+forget_gaps(void)
+{
+	(void) ckpx_entry_store_forget_gaps(CkpxShared->store, ckpx_clock_ms(),
+										keep_ms());
+}
+
+static void
+announce_removed(const CkpxEntrySpan *span)
+{
+	CkpxEntry	entry = {0};
+
+	entry.kind = (CkpxEntryKind) span->kind;
+	entry.epoch = span->epoch;
+	entry.timeline = span->timeline;
+	entry.start_lsn = span->start_lsn;
+	entry.end_lsn = span->end_lsn;
+	ckpx_announce(&entry, CKPX_CHECKPOINT_REMOVED);
+}
+
+static void
+carry_out(const GcPlan *plan)
+{
+	CkpxEntryStore *store = CkpxShared->store;
+
+	ckpx_progress_phase(CKPX_JOB_PHASE_PUBLISH, plan->nvictims);
+	CKPX_FAULT("gc-chosen");
+	ckpx_publish_without(plan->victims, plan->nvictims);
+
+	CKPX_FAULT("gc-published");
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	(void) ckpx_entry_store_remove_all(store, plan->victims,
+									   plan->nvictims);
+	forget_gaps();
+	CkpxShared->stat.incrementals_removed += plan->nremoved[CKPX_KIND_INCREMENTAL];
+	CkpxShared->stat.globals_removed += plan->nremoved[CKPX_KIND_GLOBAL];
+	CkpxShared->stat.backups_removed += plan->nremoved[CKPX_KIND_BACKUP];
+	CkpxShared->stat.commands_overridden += plan->noverridden;
+	CkpxShared->removing = false;
+	LWLockRelease(CkpxShared->lock);
+	ConditionVariableBroadcast(&CkpxShared->progress);
+
+	if (plan->noverridden > 0)
+		ereport(WARNING,
+				(errmsg("ckpx removes %u checkpoints whose post command has not succeeded",
+						plan->noverridden),
+				 errdetail("ckpx.max_entries or ckpx.max_directory_size is reached."),
+				 errhint("See why ckpx.post_checkpoint_command fails in the view ckpx_workers.")));
+
+	if (plan->nlost > 0)
+		ereport(WARNING,
+				(errmsg("ckpx removes %u checkpoints of ranges that nothing else answers",
+						plan->nlost),
+				 errdetail("ckpx.max_entries or ckpx.max_directory_size is reached; they lie before a gap, and ckpx.gc_keep_time is not over.")));
+
+	/* Only the second manifest without them lets their files go. */
+	ckpx_publish(NULL);
+	CKPX_FAULT("gc-forgotten");
+	if (CkpxShared->keep_files)
+	{
+		for (uint32 i = 0; i < plan->nvictims; i++)
+			ckpx_remove_object(&plan->victims[i], plan->nparts[i]);
+	}
+	else
+		ckpx_sweep();
+	for (uint32 i = 0; i < plan->nvictims; i++)
+		announce_removed(&plan->victims[i]);
+
+	ereport(ckpx_log_checkpoints ? LOG : DEBUG1,
+			(errmsg("ckpx removed %u incrementals, %u globals, %u backups that are not needed any more",
+					plan->nremoved[CKPX_KIND_INCREMENTAL],
+					plan->nremoved[CKPX_KIND_GLOBAL],
+					plan->nremoved[CKPX_KIND_BACKUP]),
+			 errhidestmt(true), errhidecontext(true)));
+}
+
+/*
+ * Forget pins that have expired and gaps that explain nothing any more.
+ * They are in the next manifest no more, which need not be now.  Gaps that are
+ * new count from here.
+ */
+static void
+forget_the_old(void)
+{
+	CkpxEntryStore *store = CkpxShared->store;
+	uint64		now = ckpx_clock_ms();
+	uint32		kept = 0;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	for (uint32 i = 0; i < store->ngaps; i++)
+	{
+		if (store->gaps[i].clock_ms == 0)
+			store->gaps[i].clock_ms = now;
+	}
+	for (uint32 i = 0; i < CkpxShared->npins; i++)
+	{
+		const CkpxPin *pin = &CkpxShared->pins[i];
+
+		if (pin->expires_at == 0 || pin->expires_clock_ms > now)
+			CkpxShared->pins[kept++] = *pin;
+	}
+	CkpxShared->npins = kept;
+	forget_gaps();
+	LWLockRelease(CkpxShared->lock);
+}
+
+/*
+ * One round; returns how many entries went, or would go.
+ */
+static uint32
+run_round(CkpxGcRules *rules, bool dry_run)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "ckpx gc round",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	GcPlan		plan;
+
+	if (!dry_run)
+		forget_the_old();
+	PG_TRY();
+	{
+		make_plan(&plan, rules, dry_run);
+		if (!dry_run && plan.nvictims > 0)
+			carry_out(&plan);
+		else if (!dry_run)
+			end_removing();
+	}
+	PG_CATCH();
+	{
+		if (!dry_run)
+			end_removing();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return plan.nvictims - plan.nremoved[CKPX_KIND_SEGMENT];
+}
+
+/*-------------------------------------------------------------------------
+ * The caps
+ *-------------------------------------------------------------------------
+ */
+
+static bool
+is_directory_full(void)
+{
+	return ckpx_max_directory_size > 0 &&
+		ckpx_directory_bytes() > (uint64) ckpx_max_directory_size * 1024;
+}
+
+/* ckpx_list_files() callback: files kept of lost objects, since when. */
+static void
+list_damaged(const char *file, void *arg)
+{
+	CkpxName	name;
+
+	ckpx_parse_name(file, &name);
+	if (name.type == CKPX_NAME_DAMAGED)
+		*(List **) arg = lappend(*(List **) arg, pstrdup(file));
+}
+
+/*
+ * Remove the files that are kept of lost objects: those whose time is over,
+ * and the others as long as the folder is too large.  A file's last change of
+ * status is when it got or lost a name.
+ */
+static void
+remove_damaged(void)
+{
+	CkpxNow		now = ckpx_now();
+	List	   *files = NIL;
+	ListCell   *cell;
+
+	ckpx_list_files(list_damaged, &files);
+	foreach(cell, files)
+	{
+		struct stat st;
+		char		path[MAXPGPATH];
+		uint64		since;
+
+		CHECK_FOR_INTERRUPTS();
+		ckpx_store_path(path, lfirst(cell));
+		if (stat(path, &st) != 0)
+			continue;
+		since = ckpx_age_begin(&now, time_t_to_timestamptz(st.st_ctime));
+		if ((since != 0 && ckpx_age_ms(since, now.clock_ms) >= keep_ms()) ||
+			is_directory_full())
+			ckpx_remove_file(lfirst(cell));
+	}
+}
+
+/*
+ * Is a cap reached?  Entries count as too many while there is room yet for
+ * what has to be inserted to get rid of them.
+ */
+static bool
+is_under_pressure(const char **cap)
+{
+	const CkpxEntryStore *store = CkpxShared->store;
+	uint32		nentries;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	nentries = store->nentries;
+	LWLockRelease(CkpxShared->lock);
+
+	*cap = "ckpx.max_entries";
+	if (nentries + store->max_entries / 10 >= store->max_entries)
+		return true;
+	*cap = "ckpx.max_directory_size";
+	return is_directory_full();
+}
+
+/* The oldest epoch with entries that is not older than 'epoch'; 0: none. */
+static uint32
+next_kept_epoch(uint32 epoch)
+{
+	const CkpxEntryStore *store = CkpxShared->store;
+	uint32		found = 0;
+	uint32		index;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	index = ckpx_entry_store_ending_after(store, epoch, InvalidXLogRecPtr);
+	if (index < store->nentries)
+		found = ckpx_entry_store_span(store, index).epoch;
+	LWLockRelease(CkpxShared->lock);
+	return found;
+}
+
+/*
+ * Tell the runner whether room can still be made; and, once, the log that it
+ * cannot: what is left is needed or pinned.
+ */
+static void
+note_stuck(bool stuck, const char *cap)
+{
+	uint32		npins;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->gc_stuck = stuck;
+	npins = CkpxShared->npins;
+	LWLockRelease(CkpxShared->lock);
+
+	if (!stuck || stuck_logged)
+		return;
+	stuck_logged = true;
+	ereport(WARNING,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("ckpx cannot keep to %s: nothing more can be removed", cap),
+			 errdetail_plural("%u pin holds checkpoints.",
+							  "%u pins hold checkpoints.", npins, npins),
+			 errhint("Remove pins, or raise %s.", cap)));
+}
+
+/*
+ * Make room: first what is covered whatever its age; then, with a global that
+ * covers the rest, that too; then what waits for its command; and last what
+ * lies before a gap, the oldest first.  What is pinned stays.
+ */
+static void
+relieve_pressure(void)
+{
+	CkpxGcRules rules = {0};
+	const char *cap;
+	bool		stuck = is_under_pressure(&cap);
+
+	if (stuck && !pressure_logged)
+	{
+		pressure_logged = true;
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("ckpx reaches %s and removes what it can do without before its time",
+						cap),
+				 errhint("Consider raising %s, or lowering ckpx.gc_keep_time.",
+						 cap)));
+		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+		CkpxShared->stat.caps_reached++;
+		LWLockRelease(CkpxShared->lock);
+	}
+
+	if (stuck)
+	{
+		rules.ignore_age = true;
+		(void) run_round(&rules, false);
+		stuck = is_under_pressure(&cap);
+	}
+	if (stuck && ckpx_global_force())
+	{
+		/* When it is finished, this is called again. */
+		note_stuck(false, NULL);
+		return;
+	}
+	if (stuck)
+	{
+		rules.ignore_commands = true;
+		(void) run_round(&rules, false);
+		stuck = is_under_pressure(&cap);
+	}
+	while (stuck &&
+		   (rules.closed_upto = next_kept_epoch(rules.closed_upto + 1)) != 0)
+	{
+		(void) run_round(&rules, false);
+		stuck = is_under_pressure(&cap);
+	}
+
+	if (!stuck)
+		pressure_logged = stuck_logged = false;
+	note_stuck(stuck, cap);
+}
+
+/*-------------------------------------------------------------------------
+ * The job
+ *-------------------------------------------------------------------------
+ */
+
+static void
+note_failure(const ErrorData *error)
+{
+	failures++;
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->stat.jobs_failed++;
+	LWLockRelease(CkpxShared->lock);
+	if (failures == 1)
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("ckpx garbage collection failed: %s",
+						error->message),
+				 errdetail("It will be tried again.")));
+	ckpx_worker_note(CKPX_WORKER_CHECKPOINTER, error->message);
+}
+
+/*
+ * Run 'work' in the job that has begun, and end it; false, with *error, when
+ * the surroundings failed.
+ */
+static bool
+guarded(void (*work) (void *arg), void *arg, ErrorData **error)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool ok = true;
+
+	ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_BUSY, "gc");
+	ckpx_progress_begin(CKPX_JOB_GC);
+	PG_TRY();
+	{
+		work(arg);
+	}
+	PG_CATCH();
+	{
+		*error = ckpx_job_catch(context);
+		if (!ckpx_error_is_external(*error))
+			ReThrowError(*error);
+		ok = false;
+	}
+	PG_END_TRY();
+	ckpx_job_end();
+	return ok;
+}
+
+static void
+work_request(void *arg)
+{
+	CkpxRequest *request = arg;
+	CkpxGcRules rules = {0};
+
+	rules.upto = request->lsn;
+	rules.ignore_age = true;
+	request->count = run_round(&rules, request->dry_run);
+}
+
+static void
+serve_requests(void)
+{
+	CkpxRequest request;
+
+	while (ckpx_request_take(CKPX_REQUEST_GC, &request))
+	{
+		ErrorData  *error = NULL;
+
+		if (!ckpx_job_begin(false))
+		{
+			if (ckpx_request_put_back(&request, false))
+				break;
+			continue;
+		}
+		request.state = CKPX_REQUEST_DONE;
+		request.count = 0;
+		if (!guarded(work_request, &request, &error))
+		{
+			note_failure(error);
+			request.state = CKPX_REQUEST_FAILED;
+			request.sqlerrcode = error->sqlerrcode;
+			strlcpy(request.text, error->message, sizeof(request.text));
+		}
+		ckpx_request_answer(&request);
+	}
+}
+
+static void
+work_round(void *arg)
+{
+	CkpxGcRules rules = {0};
+
+	(void) run_round(&rules, false);
+	remove_damaged();
+	relieve_pressure();
+}
+
+/*
+ * Is a round due: by time, by a ticket, because a global has finished, or
+ * because a manifest was written and a cap may be reached?
+ */
+static bool
+is_due(const CkpxGcTicket *tickets, uint32 ntickets, uint64 now)
+{
+	const CkpxEntry *global;
+	XLogRecPtr	global_end = InvalidXLogRecPtr;
+	uint64		sequence;
+	bool		due = now >= next_round_ms;
+	const char *cap;
+
+	for (uint32 i = 0; i < ntickets; i++)
+	{
+		if (!tickets[i].forced)
+			due = true;
+	}
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	global = ckpx_entry_store_newest(CkpxShared->store, CKPX_KIND_GLOBAL,
+									 true);
+	if (global != NULL)
+		global_end = global->end_lsn;
+	sequence = CkpxShared->manifest_sequence;
+	LWLockRelease(CkpxShared->lock);
+
+	if (global_end != last_global_end)
+		due = true;
+	if (!due && failures == 0 && sequence != last_sequence)
+		due = is_under_pressure(&cap);
+	last_global_end = global_end;
+	return due;
+}
+
+static void
+due_round(uint64 now)
+{
+	ErrorData  *error = NULL;
+
+	/* Not while the history is being loaded: then as soon as it is. */
+	next_round_ms = 0;
+	if (!ckpx_job_begin(false))
+		return;
+
+	next_round_ms = now + CKPX_GC_ROUND_MS;
+	if (guarded(work_round, NULL, &error))
+		failures = 0;
+	else
+	{
+		note_failure(error);
+		next_round_ms = now + ckpx_entry_backoff_ms(failures);
+	}
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	last_sequence = CkpxShared->manifest_sequence;
+	LWLockRelease(CkpxShared->lock);
+}
+
+void
+ckpx_gc_step(long *wait_ms)
+{
+	CkpxGcTicket tickets[CKPX_QUEUE_BATCH];
+	uint32		ntickets;
+	uint64		now = ckpx_clock_ms();
+
+	ntickets = ckpx_dequeue(CKPX_QUEUE_GC, tickets, CKPX_QUEUE_BATCH);
+	serve_requests();
+
+	if (is_due(tickets, ntickets, now))
+		due_round(now);
+	ckpx_dequeue_done(CKPX_QUEUE_GC, ntickets);
+
+	if (next_round_ms > now)
+		*wait_ms = Min(*wait_ms, (long) (next_round_ms - now));
+}

@@ -1,0 +1,243 @@
+/*-------------------------------------------------------------------------
+ *
+ * spill.c
+ *		Spilling: segments of the logtail become objects on disk, so that the
+ *		memory and the WAL they hold can go before their entry is finished.
+ *
+ * The runner asks by setting spill_request, when the logtail's memory is full
+ * or too much WAL is held.  Each segment is written and published on its own,
+ * and stays readable all the while: only when its entry lies in the store
+ * does ckpx_logtail_mark_spilled() let its memory go.  Dying before that
+ * leaves the segment in memory as well, and its WAL unreleased or its object
+ * named by the manifest, from which the next boot loads it.
+ *
+ * The objects of segments must continue each other, since a boot goes on only
+ * where the chain does.  So they are written in order, and when one is not
+ * what it was any more, because the runner merged it, the rest has to wait.
+ *
+ * A cut that does not fit into the memory even where nothing else is in it
+ * (a commit record can name more dropped files than any setting foresaw) never
+ * becomes a segment in memory: the runner itself writes its object.  No
+ * manifest names it yet, so nothing is released for it, and if we die it is
+ * decoded again; but a sweep must leave it alone: its end is in the shared
+ * state until its entry is.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "server/base/compat.h"
+
+#include "miscadmin.h"
+#include "server/base/fault.h"
+#include "server/base/request.h"
+#include "server/jobs/job.h"
+#include "server/logtail/logtail.h"
+#include "server/process/workers.h"
+#include "server/store/files.h"
+#include "server/store/publish.h"
+#include "utils/timestamp.h"
+
+/* The object that a segment's entry has, before it is written. */
+static void
+begin_entry(CkpxEntry *entry, const CkpxSegmentInfo *info)
+{
+	ckpx_segment_entry(entry, info);
+	entry->truncate_lsn = info->last_record.start;
+}
+
+/*
+ * Write one segment of the logtail to disk and publish it; false where there
+ * is no such segment any more.
+ */
+static bool
+spill_segment(const CkpxSegmentInfo *info)
+{
+	CkpxDirtyTree *tree;
+	CkpxEntry	entry;
+	CkpxWaitTicket release;
+	bool		full;
+
+	/*
+	 * The manifest that names the object lets WAL go, so there must be room
+	 * for its entry before anything is written.  Only this process and, while
+	 * no entry is pending, the runner insert entries: two places do.
+	 */
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	full = CkpxShared->store->nentries + 2 > CkpxShared->store->max_entries;
+	LWLockRelease(CkpxShared->lock);
+	if (full)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("no room for a logtail segment among ckpx.max_entries entries")));
+
+	if (!ckpx_logtail_mark_spilling(info->start_lsn, info->end_lsn, true))
+		return false;
+	tree = ckpx_dirty_tree_create(CurrentMemoryContext);
+	ckpx_job_gather(tree, info->start_lsn, info->end_lsn, info->epoch);
+	begin_entry(&entry, info);
+	ckpx_job_write(&entry, tree, "segment", NULL, 0);
+	ckpx_progress_phase(CKPX_JOB_PHASE_PUBLISH, 1);
+	entry.finished_at = GetCurrentTimestamp();
+	ckpx_publish(&entry);
+
+	CKPX_FAULT("spill-published");
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	if (ckpx_entry_store_load(CkpxShared->store, &entry) != CKPX_STORE_OK)
+	{
+		LWLockRelease(CkpxShared->lock);
+		elog(ERROR, "could not keep the entry of a spilled segment");
+	}
+	CkpxShared->stat.segments_spilled++;
+	release.release_lsn = CkpxShared->manifest_release[1];
+	LWLockRelease(CkpxShared->lock);
+
+	(void) ckpx_logtail_mark_spilled(info->start_lsn, info->end_lsn,
+									 entry.nparts);
+	ConditionVariableBroadcast(&CkpxShared->progress);
+
+	(void) ckpx_enqueue(CKPX_QUEUE_WAIT, &release);
+	ereport(DEBUG1,
+			(errmsg_internal("ckpx spilled logtail segment %X/%X-%X/%X",
+							 LSN_FORMAT_ARGS(info->start_lsn),
+							 LSN_FORMAT_ARGS(info->end_lsn))));
+	return true;
+}
+
+static void
+end_spill(void)
+{
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->spill_request = InvalidXLogRecPtr;
+	LWLockRelease(CkpxShared->lock);
+	ConditionVariableBroadcast(&CkpxShared->progress);
+	ckpx_wake_worker(CKPX_WORKER_RUNNER);
+}
+
+/*
+ * Serve the runner's wish to have segments written out.  Whatever happens,
+ * the request ends: the runner asks again if it still has no room.
+ */
+void
+ckpx_spill_step(XLogRecPtr upto)
+{
+	MemoryContext context = CurrentMemoryContext;
+	CkpxSegmentInfo *infos;
+	uint32		ninfos;
+
+	if (!ckpx_job_begin(false))
+		return;
+	ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_BUSY, "spill");
+	ckpx_progress_begin(CKPX_JOB_SPILL);
+	infos = ckpx_logtail_copy(&ninfos);
+	PG_TRY();
+	{
+		for (uint32 i = 0; i < ninfos; i++)
+		{
+			if (infos[i].spilled)
+				continue;
+			if (infos[i].end_lsn > upto || !spill_segment(&infos[i]))
+				break;
+			CHECK_FOR_INTERRUPTS();
+		}
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error = ckpx_job_catch(context);
+
+		for (uint32 i = 0; i < ninfos; i++)
+			(void) ckpx_logtail_mark_spilling(infos[i].start_lsn,
+											  infos[i].end_lsn, false);
+		if (!ckpx_error_is_external(error) &&
+			error->sqlerrcode != ERRCODE_QUERY_CANCELED)
+			ReThrowError(error);
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("ckpx could not spill the logtail: %s",
+						error->message)));
+		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+		CkpxShared->stat.jobs_failed++;
+		LWLockRelease(CkpxShared->lock);
+	}
+	PG_END_TRY();
+	ckpx_job_end();
+	end_spill();
+}
+
+/* Say, or take back, that the object of this range is being written. */
+static bool
+set_cut_in_work(const CkpxSegmentInfo *info)
+{
+	bool		room = true;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	if (info == NULL)
+		CkpxShared->cut_in_work_end = InvalidXLogRecPtr;
+	else
+	{
+		/*
+		 * One place for us, and two that the checkpointer may take before we
+		 * take ours.
+		 */
+		room = CkpxShared->store->nentries + 3 <=
+			CkpxShared->store->max_entries;
+		if (room)
+			CkpxShared->cut_in_work_end = info->end_lsn;
+	}
+	LWLockRelease(CkpxShared->lock);
+	return room;
+}
+
+bool
+ckpx_spill_cut(const CkpxSegmentInfo *given, const CkpxDirtyTree *tree)
+{
+	CkpxSegmentInfo info = *given;
+	CkpxEntry	entry;
+	bool		kept;
+
+	if (!set_cut_in_work(&info))
+		return false;
+	PG_TRY();
+	{
+		begin_entry(&entry, &info);
+		ckpx_job_write(&entry, tree, "segment", NULL, 0);
+		entry.finished_at = GetCurrentTimestamp();
+		info.nrelations = entry.nrelations;
+		info.nblocks = entry.nblocks;
+		info.nparts = entry.nparts;
+	}
+	PG_CATCH();
+	{
+		(void) set_cut_in_work(NULL);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	if (!ckpx_logtail_add_spilled(&info))
+	{
+		for (uint32 part = 0; part < entry.nparts; part++)
+		{
+			char		name[CKPX_NAME_MAX];
+
+			ckpx_object_name(name, entry.kind, entry.epoch, entry.timeline,
+							 entry.start_lsn, entry.end_lsn, part);
+			ckpx_remove_file_quietly(name);
+		}
+		(void) set_cut_in_work(NULL);
+		return false;
+	}
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	kept = ckpx_entry_store_load(CkpxShared->store, &entry) == CKPX_STORE_OK;
+	CkpxShared->cut_in_work_end = InvalidXLogRecPtr;
+	CkpxShared->stat.segments_spilled++;
+	CkpxShared->publish_requested++;
+	LWLockRelease(CkpxShared->lock);
+	if (!kept)
+		elog(ERROR, "could not keep the entry of a spilled cut");
+	ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
+
+	ereport(LOG,
+			(errmsg("ckpx wrote a cut of %u relations, which its memory could not hold, to disk",
+					info.nrelations),
+			 errhint("Consider raising ckpx.logtail_memory.")));
+	return true;
+}

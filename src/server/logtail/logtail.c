@@ -1,0 +1,486 @@
+/*-------------------------------------------------------------------------
+ *
+ * logtail.c
+ *		The list of decoded segments in shared memory, and who has them pinned.
+ *
+ * How the memory is laid out is explained in logtail/internal.h.  A cut is
+ * appended with all that is known of it, and its slot does not move while it
+ * is in the list.  _add is where the room comes from: it merges neighbours
+ * when half of the memory is taken, so that there is room for the largest
+ * group, and once more where the cut does not fit.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "server/base/compat.h"
+#include "server/logtail/internal.h"
+#include "utils/memutils.h"
+
+/* The pins that this process holds. */
+static uint32 my_pins[CKPX_MAX_SEGMENTS];
+
+/* Do what waited for the last pin.  The lock is held. */
+static void
+slot_settle(CkpxLogtail *logtail, uint32 number)
+{
+	CkpxSlot   *slot = &logtail->slots[number];
+
+	if (slot->pins > 0)
+		return;
+	if (slot->retired)
+	{
+		ckpx_logtail_free_data(logtail, slot);
+		slot->retired = false;
+		logtail->free[logtail->nfree++] = number;
+	}
+	else if (slot->info.spilled)
+		ckpx_logtail_free_data(logtail, slot);
+}
+
+/* Remove 'count' slots of the list from 'index' on.  The lock is held. */
+static void
+list_remove(CkpxLogtail *logtail, uint32 index, uint32 count)
+{
+	for (uint32 i = index; i < index + count; i++)
+	{
+		uint32		number = logtail->order[i];
+
+		logtail->slots[number].retired = true;
+		slot_settle(logtail, number);
+	}
+	memmove(&logtail->order[index], &logtail->order[index + count],
+			(logtail->nsegments - index - count) * sizeof(uint16));
+	logtail->nsegments -= count;
+}
+
+/* The index in the list of the segment with this range, or nsegments. */
+static uint32
+list_find(CkpxLogtail *logtail, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
+{
+	uint32		i;
+
+	for (i = 0; i < logtail->nsegments; i++)
+	{
+		CkpxSegmentInfo *info = &logtail->slots[logtail->order[i]].info;
+
+		if (info->start_lsn == start_lsn && info->end_lsn == end_lsn)
+			break;
+	}
+	return i;
+}
+
+/*
+ * Append a segment to the list, with 'data' as its bytes.  False when there
+ * is no slot.
+ */
+static bool
+list_append(const CkpxSegmentInfo *info, dsa_pointer data)
+{
+	CkpxLogtail *logtail = CkpxShared->logtail;
+	XLogRecPtr	previous_end = info->start_lsn;
+	uint32		previous_epoch = info->epoch;
+	bool		done = false;
+
+	LWLockAcquire(CkpxShared->logtail_lock, LW_EXCLUSIVE);
+	if (logtail->nsegments > 0)
+	{
+		uint16		last = logtail->order[logtail->nsegments - 1];
+
+		previous_end = logtail->slots[last].info.end_lsn;
+		previous_epoch = logtail->slots[last].info.epoch;
+	}
+	if (logtail->nfree > 0 && previous_end == info->start_lsn &&
+		previous_epoch == info->epoch)
+	{
+		uint32		number = logtail->free[--logtail->nfree];
+		CkpxSlot   *slot = &logtail->slots[number];
+
+		slot->info = *info;
+		slot->data = data;
+		slot->allocated = ckpx_logtail_rounded(ckpx_segment_size(info));
+		slot->pins = 0;
+		slot->retired = false;
+		logtail->used += slot->allocated;
+		logtail->order[logtail->nsegments++] = number;
+		done = true;
+	}
+	LWLockRelease(CkpxShared->logtail_lock);
+
+	if (previous_end != info->start_lsn || previous_epoch != info->epoch)
+	{
+		if (DsaPointerIsValid(data))
+			dsa_free(ckpx_logtail_area, data);
+		elog(ERROR, "segment %u at %X/%X does not follow the last one, %u up to %X/%X",
+			 info->epoch, LSN_FORMAT_ARGS(info->start_lsn),
+			 previous_epoch, LSN_FORMAT_ARGS(previous_end));
+	}
+	return done;
+}
+
+static void
+check_range(const CkpxSegmentInfo *info)
+{
+	if (info->start_lsn >= info->end_lsn)
+		elog(ERROR, "segment with the range %X/%X-%X/%X",
+			 LSN_FORMAT_ARGS(info->start_lsn), LSN_FORMAT_ARGS(info->end_lsn));
+}
+
+/* Is it time to merge, before 'size' more bytes are taken? */
+static bool
+merge_is_due(Size size)
+{
+	CkpxLogtail *logtail = CkpxShared->logtail;
+	bool		due;
+
+	LWLockAcquire(CkpxShared->logtail_lock, LW_EXCLUSIVE);
+	if (logtail->used + size <= logtail->area_size / 2)
+		logtail->merge_at = logtail->area_size / 2;
+	due = logtail->used + size > logtail->merge_at;
+	LWLockRelease(CkpxShared->logtail_lock);
+	return due;
+}
+
+/* Wait with the next early merge until an eighth more is taken. */
+static void
+merge_was_done(void)
+{
+	CkpxLogtail *logtail = CkpxShared->logtail;
+
+	LWLockAcquire(CkpxShared->logtail_lock, LW_EXCLUSIVE);
+	logtail->merge_at = Max(logtail->area_size / 2,
+							logtail->used + logtail->area_size / 8);
+	LWLockRelease(CkpxShared->logtail_lock);
+}
+
+/* False where there is no memory, or no slot. */
+static bool
+store_and_append(const CkpxSegmentInfo *info, const CkpxSegmentRows *rows)
+{
+	dsa_pointer data;
+
+	if (!ckpx_segment_store(info, rows, &data))
+		return false;
+	if (list_append(info, data))
+		return true;
+	if (DsaPointerIsValid(data))
+		dsa_free(ckpx_logtail_area, data);
+	return false;
+}
+
+bool
+ckpx_logtail_add(const CkpxSegmentInfo *given, const CkpxDirtyTree *tree,
+				 const CkpxDirtyTree *appended, XLogRecPtr boundary)
+{
+	CkpxSegmentInfo info = *given;
+	CkpxSegmentRows rows;
+	MemoryContext context;
+	MemoryContext oldcontext;
+	bool		added;
+
+	check_range(given);
+	ckpx_logtail_attach();
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "ckpx segment",
+									ALLOCSET_DEFAULT_SIZES);
+	oldcontext = MemoryContextSwitchTo(context);
+	ckpx_segment_rows(&rows, tree, appended);
+	ckpx_segment_measure(&info, &rows);
+	info.spilled = false;
+	info.spilling = false;
+	info.nparts = 0;
+
+	if (merge_is_due(ckpx_segment_size(&info)))
+	{
+		(void) ckpx_logtail_merge(boundary);
+		merge_was_done();
+	}
+	added = store_and_append(&info, &rows);
+	if (!added && ckpx_logtail_merge(boundary))
+		added = store_and_append(&info, &rows);
+	if (!added && rows.nthinned > 0)
+	{
+		rows.nthinned = 0;
+		ckpx_segment_measure(&info, &rows);
+		added = store_and_append(&info, &rows);
+	}
+
+	MemoryContextSwitchTo(oldcontext);
+	MemoryContextDelete(context);
+	return added;
+}
+
+bool
+ckpx_logtail_add_spilled(const CkpxSegmentInfo *given)
+{
+	CkpxSegmentInfo info = *given;
+
+	check_range(given);
+	ckpx_logtail_attach();
+	info.bytes = info.thinned_bytes = 0;
+	info.spilled = true;
+	info.spilling = false;
+	return list_append(&info, InvalidDsaPointer);
+}
+
+/* Pin the segment in 'number' and describe it.  The lock is held. */
+void
+ckpx_logtail_pin_slot(CkpxLogtail *logtail, uint32 number, CkpxSegmentRef *ref)
+{
+	CkpxSlot   *slot = &logtail->slots[number];
+
+	slot->pins++;
+	my_pins[number]++;
+	ref->slot = number;
+	ref->info = slot->info;
+	if (slot->info.spilled)
+		ref->bytes = NULL;
+	else if (DsaPointerIsValid(slot->data))
+		ref->bytes = dsa_get_address(ckpx_logtail_area, slot->data);
+	else
+		ref->bytes = "";
+	ref->thinned = ref->bytes == NULL ? NULL : ref->bytes + ref->info.bytes;
+}
+
+void
+ckpx_logtail_trim(XLogRecPtr lsn)
+{
+	CkpxLogtail *logtail;
+	uint32		count = 0;
+
+	ckpx_logtail_attach();
+	logtail = CkpxShared->logtail;
+	LWLockAcquire(CkpxShared->logtail_lock, LW_EXCLUSIVE);
+	while (count < logtail->nsegments &&
+		   logtail->slots[logtail->order[count]].info.end_lsn <= lsn)
+		count++;
+	list_remove(logtail, 0, count);
+	LWLockRelease(CkpxShared->logtail_lock);
+}
+
+void
+ckpx_logtail_clear(void)
+{
+	CkpxLogtail *logtail;
+
+	ckpx_logtail_attach();
+	logtail = CkpxShared->logtail;
+	LWLockAcquire(CkpxShared->logtail_lock, LW_EXCLUSIVE);
+	list_remove(logtail, 0, logtail->nsegments);
+	LWLockRelease(CkpxShared->logtail_lock);
+}
+
+void
+ckpx_logtail_mark_redo(XLogRecPtr lsn, uint64 redo_ms)
+{
+	CkpxLogtail *logtail;
+
+	ckpx_logtail_attach();
+	logtail = CkpxShared->logtail;
+	LWLockAcquire(CkpxShared->logtail_lock, LW_EXCLUSIVE);
+	if (logtail->nsegments > 0)
+	{
+		uint16		last = logtail->order[logtail->nsegments - 1];
+
+		if (logtail->slots[last].info.end_lsn == lsn)
+			logtail->slots[last].info.redo_ms = redo_ms;
+	}
+	LWLockRelease(CkpxShared->logtail_lock);
+}
+
+bool
+ckpx_logtail_mark_spilling(XLogRecPtr start_lsn, XLogRecPtr end_lsn,
+						   bool spilling)
+{
+	CkpxLogtail *logtail;
+	uint32		index;
+	bool		found = false;
+
+	ckpx_logtail_attach();
+	logtail = CkpxShared->logtail;
+	LWLockAcquire(CkpxShared->logtail_lock, LW_EXCLUSIVE);
+	index = list_find(logtail, start_lsn, end_lsn);
+	if (index < logtail->nsegments)
+	{
+		CkpxSegmentInfo *info = &logtail->slots[logtail->order[index]].info;
+
+		if (!info->spilled)
+		{
+			info->spilling = spilling;
+			found = true;
+		}
+	}
+	LWLockRelease(CkpxShared->logtail_lock);
+	return found;
+}
+
+bool
+ckpx_logtail_mark_spilled(XLogRecPtr start_lsn, XLogRecPtr end_lsn,
+						  uint32 nparts)
+{
+	CkpxLogtail *logtail;
+	uint32		index;
+	bool		found = false;
+
+	ckpx_logtail_attach();
+	logtail = CkpxShared->logtail;
+	LWLockAcquire(CkpxShared->logtail_lock, LW_EXCLUSIVE);
+	index = list_find(logtail, start_lsn, end_lsn);
+	if (index < logtail->nsegments)
+	{
+		CkpxSlot   *slot = &logtail->slots[logtail->order[index]];
+
+		slot->info.spilled = true;
+		slot->info.spilling = false;
+		slot->info.nparts = nparts;
+		slot->info.bytes = slot->info.thinned_bytes = 0;
+
+		/* Who pinned it before reads on; the last of them frees the bytes. */
+		slot_settle(logtail, logtail->order[index]);
+		found = true;
+	}
+	LWLockRelease(CkpxShared->logtail_lock);
+	return found;
+}
+
+CkpxSegmentRef *
+ckpx_logtail_make_room(void)
+{
+	ckpx_logtail_attach();
+	return palloc(sizeof(CkpxSegmentRef) * CKPX_MAX_SEGMENTS);
+}
+
+uint32
+ckpx_logtail_pin_into(CkpxSegmentRef *refs, XLogRecPtr start_lsn,
+					  XLogRecPtr end_lsn)
+{
+	CkpxLogtail *logtail = CkpxShared->logtail;
+	uint32		npinned = 0;
+
+	/* An empty range overlaps nothing, also inside a segment. */
+	if (start_lsn >= end_lsn)
+		return 0;
+	LWLockAcquire(CkpxShared->logtail_lock, LW_EXCLUSIVE);
+	for (uint32 i = 0; i < logtail->nsegments; i++)
+	{
+		uint32		number = logtail->order[i];
+		CkpxSegmentInfo *info = &logtail->slots[number].info;
+
+		if (info->start_lsn < end_lsn && info->end_lsn > start_lsn)
+			ckpx_logtail_pin_slot(logtail, number, &refs[npinned++]);
+	}
+	LWLockRelease(CkpxShared->logtail_lock);
+	return npinned;
+}
+
+CkpxSegmentRef *
+ckpx_logtail_pin(XLogRecPtr start_lsn, XLogRecPtr end_lsn, uint32 *count)
+{
+	CkpxSegmentRef *refs = ckpx_logtail_make_room();
+
+	*count = ckpx_logtail_pin_into(refs, start_lsn, end_lsn);
+	return refs;
+}
+
+void
+ckpx_logtail_unpin(CkpxSegmentRef *refs, uint32 count)
+{
+	CkpxLogtail *logtail;
+
+	if (count == 0)
+		return;
+	logtail = CkpxShared->logtail;
+	LWLockAcquire(CkpxShared->logtail_lock, LW_EXCLUSIVE);
+	for (uint32 i = 0; i < count; i++)
+	{
+		uint32		number = refs[i].slot;
+
+		/* Given back already, by ckpx_logtail_unpin_all(). */
+		if (my_pins[number] == 0)
+			continue;
+		my_pins[number]--;
+		logtail->slots[number].pins--;
+		slot_settle(logtail, number);
+	}
+	LWLockRelease(CkpxShared->logtail_lock);
+}
+
+void
+ckpx_logtail_unpin_all(void)
+{
+	CkpxLogtail *logtail;
+
+	if (ckpx_logtail_area == NULL)
+		return;
+	logtail = CkpxShared->logtail;
+	LWLockAcquire(CkpxShared->logtail_lock, LW_EXCLUSIVE);
+	for (uint32 number = 0; number < CKPX_MAX_SEGMENTS; number++)
+	{
+		if (my_pins[number] == 0)
+			continue;
+		Assert(logtail->slots[number].pins >= my_pins[number]);
+		logtail->slots[number].pins -= my_pins[number];
+		my_pins[number] = 0;
+		slot_settle(logtail, number);
+	}
+	LWLockRelease(CkpxShared->logtail_lock);
+}
+
+CkpxSegmentInfo *
+ckpx_logtail_copy(uint32 *count)
+{
+	CkpxLogtail *logtail;
+	CkpxSegmentInfo *infos;
+
+	if (CkpxShared == NULL)
+		ckpx_require_preload();
+	logtail = CkpxShared->logtail;
+	infos = palloc(sizeof(CkpxSegmentInfo) * CKPX_MAX_SEGMENTS);
+	LWLockAcquire(CkpxShared->logtail_lock, LW_SHARED);
+	for (uint32 i = 0; i < logtail->nsegments; i++)
+		infos[i] = logtail->slots[logtail->order[i]].info;
+	*count = logtail->nsegments;
+	LWLockRelease(CkpxShared->logtail_lock);
+	return infos;
+}
+
+void
+ckpx_logtail_usage(Size *used, Size *total, uint32 *nsegments)
+{
+	CkpxLogtail *logtail;
+
+	if (CkpxShared == NULL)
+		ckpx_require_preload();
+	logtail = CkpxShared->logtail;
+	LWLockAcquire(CkpxShared->logtail_lock, LW_SHARED);
+	if (used)
+		*used = logtail->used;
+	if (total)
+		*total = logtail->area_size;
+	if (nsegments)
+		*nsegments = logtail->nsegments;
+	LWLockRelease(CkpxShared->logtail_lock);
+}
+
+void
+ckpx_segment_entry(CkpxEntry *entry, const CkpxSegmentInfo *info)
+{
+	memset(entry, 0, sizeof(*entry));
+	entry->kind = CKPX_KIND_SEGMENT;
+	entry->state = CKPX_ENTRY_FINISHED;
+	entry->epoch = info->epoch;
+	entry->timeline = info->timeline;
+	entry->start_lsn = info->start_lsn;
+	entry->end_lsn = info->end_lsn;
+	entry->last_record = info->last_record;
+	entry->last_change_lsn = info->last_change_lsn;
+	entry->nrelations = info->nrelations;
+	entry->nblocks = info->nblocks;
+	entry->nxacts = info->nxacts;
+	entry->wal_bytes = info->wal_bytes;
+	memcpy(entry->custom_rmgrs, info->custom_rmgrs, CKPX_RMGR_BITMAP_BYTES);
+	entry->next_xid = info->next_xid;
+	entry->created_at = info->created_at;
+	entry->version = CKPX_OBJECT_VERSION;
+	entry->nparts = info->nparts;
+}

@@ -1,0 +1,342 @@
+/*-------------------------------------------------------------------------
+ *
+ * checkpointer.c
+ *		The ckpx checkpointer: one round of its work.
+ *
+ * It is the only process that writes objects and manifests, and it does one
+ * thing at a time, in the order of what waits for it: a manifest that
+ * somebody asked for, the spilling that the runner needs to read on,
+ * incrementals, objects that could not be read, backups, a short turn of the
+ * global in work, and garbage collection.
+ *
+ * What a process that died had in work is nobody's: the first round of a new
+ * one takes it over, and sweeps away the files that no manifest names.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "server/base/compat.h"
+
+#include "miscadmin.h"
+#include "server/base/fault.h"
+#include "server/base/request.h"
+#include "server/jobs/job.h"
+#include "server/logtail/logtail.h"
+#include "server/process/workers.h"
+#include "server/store/publish.h"
+#include "utils/memutils.h"
+
+#define CKPX_IDLE_WAIT_MS		10000
+#define CKPX_RETRY_MS			1000
+
+/* This process has looked at what the one before it left. */
+static bool recovered = false;
+
+/*
+ * Files may lie there that no manifest names, or soon will not: what is to be
+ * removed may still be in either of the two manifests that are kept, so it is
+ * looked at now and once each of these has been replaced.
+ */
+static bool sweep_wanted = false;
+static int	sweeps_left = 0;	/* manifests after which to look again */
+static uint64 swept_at = 0;		/* sequence of a manifest */
+
+void
+ckpx_job_want_sweep(void)
+{
+	sweep_wanted = true;
+	sweeps_left = 2;
+}
+
+static bool
+is_sweep_due(void)
+{
+	uint64		sequence;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	sequence = CkpxShared->manifest_sequence;
+	LWLockRelease(CkpxShared->lock);
+	return sweep_wanted || (sweeps_left > 0 && sequence != swept_at);
+}
+
+/*
+ * Remove files that no manifest names.  Where that fails it is tried again.
+ */
+static bool
+job_sweep(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool ok = false;
+	uint64		sequence;
+
+	if (!ckpx_job_begin(false))
+		return false;
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	sequence = CkpxShared->manifest_sequence;
+	LWLockRelease(CkpxShared->lock);
+	PG_TRY();
+	{
+		ckpx_sweep();
+		ok = true;
+		if (!sweep_wanted)
+			sweeps_left--;
+		sweep_wanted = false;
+		swept_at = sequence;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error = ckpx_job_catch(context);
+
+		if (!ckpx_error_is_external(error))
+			ReThrowError(error);
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("ckpx could not remove files that are not needed any more: %s",
+						error->message)));
+	}
+	PG_END_TRY();
+	ckpx_job_end();
+	return ok;
+}
+
+/*
+ * Take away the running entries that ckpx_cancel_pending() has marked.  No
+ * job runs here, so they are nobody's.  Their objects go with the sweep, as
+ * far as no manifest on disk names them: a failed attempt may have got that
+ * far.
+ */
+static void
+remove_cancelled(void)
+{
+	CkpxEntryStore *store = CkpxShared->store;
+	bool		any = false;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	for (uint32 i = ckpx_entry_store_next_open(store, 0);
+		 i < store->nentries;
+		 i = ckpx_entry_store_next_open(store, i))
+	{
+		CkpxEntry  *entry = ckpx_entry_store_at(store, i);
+
+		if (entry->state == CKPX_ENTRY_RUNNING && entry->cancelled &&
+			ckpx_entry_transition(entry, CKPX_EVENT_ABANDON) &&
+			ckpx_entry_store_remove(store, entry->kind, entry->epoch,
+									entry->start_lsn, entry->end_lsn))
+			any = true;
+		else
+			i++;
+	}
+	LWLockRelease(CkpxShared->lock);
+
+	if (!any)
+		return;
+	CKPX_FAULT("cancel-removed");
+	ckpx_job_want_sweep();
+	ConditionVariableBroadcast(&CkpxShared->progress);
+}
+
+/*
+ * Write a manifest because somebody asked for one: a new epoch, a pin.
+ */
+static bool
+job_publish(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool ok = false;
+
+	if (!ckpx_job_begin(false))
+		return false;
+	PG_TRY();
+	{
+		ckpx_publish(NULL);
+		ok = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error = ckpx_job_catch(context);
+
+		if (!ckpx_error_is_external(error))
+			ReThrowError(error);
+		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+		CkpxShared->publish_failures++;
+		strlcpy(CkpxShared->publish_error, error->message,
+				CKPX_ERROR_TEXT_MAX);
+		LWLockRelease(CkpxShared->lock);
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("ckpx could not write a manifest: %s",
+						error->message)));
+	}
+	PG_END_TRY();
+	ckpx_job_end();
+	if (ok)
+		ckpx_wake_worker(CKPX_WORKER_RUNNER);
+	return ok;
+}
+
+/*
+ * Take over from a process that died: its job is nobody's now.
+ */
+static void
+recover(void)
+{
+	CkpxEntryStore *store = CkpxShared->store;
+	CkpxSegmentInfo *infos;
+	uint32		ninfos;
+
+	infos = ckpx_logtail_copy(&ninfos);
+	for (uint32 i = 0; i < ninfos; i++)
+	{
+		if (infos[i].spilling)
+			(void) ckpx_logtail_mark_spilling(infos[i].start_lsn,
+											  infos[i].end_lsn, false);
+	}
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->job_running = false;
+	CkpxShared->removing = false;
+	CkpxShared->spill_request = InvalidXLogRecPtr;
+	for (uint32 i = ckpx_entry_store_next_open(store, 0);
+		 i < store->nentries;
+		 i = ckpx_entry_store_next_open(store, i))
+	{
+		CkpxEntry  *entry = ckpx_entry_store_at(store, i);
+
+		if (entry->state == CKPX_ENTRY_RUNNING)
+			(void) ckpx_entry_transition(entry, CKPX_EVENT_ABANDON);
+
+		/*
+		 * A backup's request is taken up anew, with another range.  Who
+		 * cancelled an entry waits for it to go.
+		 */
+		if ((entry->kind == CKPX_KIND_BACKUP || entry->cancelled) &&
+			entry->state == CKPX_ENTRY_PENDING &&
+			ckpx_entry_store_remove(store, entry->kind, entry->epoch,
+									entry->start_lsn, entry->end_lsn))
+			continue;
+		i++;
+	}
+	LWLockRelease(CkpxShared->lock);
+	ckpx_request_recover();
+	ConditionVariableBroadcast(&CkpxShared->progress);
+	ckpx_wake_worker(CKPX_WORKER_RUNNER);
+}
+
+/*
+ * Parts of a round.
+ */
+
+static void
+publish_step(long *wait_ms)
+{
+	bool		wanted;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	wanted = CkpxShared->publish_requested > CkpxShared->publish_done;
+	LWLockRelease(CkpxShared->lock);
+	if (wanted && !job_publish())
+		*wait_ms = Min(*wait_ms, CKPX_RETRY_MS);
+}
+
+static void
+spill_step(long *wait_ms)
+{
+	XLogRecPtr	upto;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	upto = CkpxShared->spill_request;
+	LWLockRelease(CkpxShared->lock);
+	if (upto != InvalidXLogRecPtr)
+		ckpx_spill_step(upto);
+}
+
+static void
+backup_step(long *wait_ms)
+{
+	ckpx_backup_step();
+}
+
+static void
+sweep_step(long *wait_ms)
+{
+	if (is_sweep_due() && !job_sweep())
+		*wait_ms = Min(*wait_ms, CKPX_RETRY_MS);
+}
+
+static void (*const steps[]) (long *wait_ms) =
+{
+	publish_step,
+	spill_step,
+	ckpx_incremental_step,
+	ckpx_damage_step,
+	backup_step,
+	ckpx_global_step,
+	ckpx_gc_step,
+	sweep_step
+};
+
+/*
+ * Do the parts of a round from 'first' on.  Each is noted before it begins, so
+ * that the next process knows which one ended this one.
+ */
+static void
+do_steps(int first, long *wait_ms)
+{
+	for (int i = first; i < (int) lengthof(steps); i++)
+	{
+		CkpxShared->checkpointer_step = i;
+		steps[i] (wait_ms);
+		remove_cancelled();
+	}
+}
+
+/* Objects that are in doubt are seen also between two looks at them. */
+static void
+report_idle(void)
+{
+	char		text[64] = "";
+	uint32		nsuspects;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	nsuspects = CkpxShared->nsuspects;
+	LWLockRelease(CkpxShared->lock);
+	if (nsuspects > 0)
+		snprintf(text, sizeof(text), "will look at unreadable objects again: %u",
+				 nsuspects);
+	ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_IDLE, text);
+}
+
+/*
+ * The first round of a process begins behind the part that ended the process
+ * before it, and then takes all of them.  So an error that comes back each
+ * time, while an incremental is written say, keeps neither garbage collection
+ * nor requests from being done.
+ */
+long
+ckpx_checkpointer_step(void)
+{
+	long		wait_ms = CKPX_IDLE_WAIT_MS;
+	bool		booted;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	booted = CkpxShared->booted;
+	LWLockRelease(CkpxShared->lock);
+
+	if (!booted)
+	{
+		ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_IDLE,
+						   "waiting for the runner");
+		return CKPX_IDLE_WAIT_MS;
+	}
+	if (!recovered)
+	{
+		recover();
+		ckpx_job_want_sweep();
+		recovered = true;
+		do_steps(CkpxShared->checkpointer_step + 1, &wait_ms);
+	}
+	do_steps(0, &wait_ms);
+
+	report_idle();
+	ckpx_worker_healthy(CKPX_WORKER_CHECKPOINTER);
+	return wait_ms;
+}

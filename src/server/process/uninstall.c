@@ -1,0 +1,252 @@
+/*-------------------------------------------------------------------------
+ *
+ * uninstall.c
+ *		Taking ckpx out of a data directory.
+ *
+ * Order: the marker, the slot, the store's files and folder, and last the
+ * file with the node's identity.  As long as that one is there, something may
+ * be left, and a start with the marker goes on.  Without it a start touches
+ * nothing: a slot that happens to have our name by then is not ours.
+ *
+ * Only files whose names are ours are removed; a folder that holds anything
+ * else stays, with a WARNING.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "server/base/compat.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "server/base/fault.h"
+#include "server/base/options.h"
+#include "server/base/shared_state.h"
+#include "server/logtail/logtail.h"
+#include "server/process/uninstall.h"
+#include "server/process/workers.h"
+#include "server/store/files.h"
+#include "server/store/node.h"
+#include "server/wal/retention.h"
+#include "storage/fd.h"
+#include "utils/guc.h"
+
+void
+ckpx_uninstall_mark(void)
+{
+	char		path[MAXPGPATH];
+
+	snprintf(path, sizeof(path), "%s/%s", DataDir, CKPX_UNINSTALLED_FILE);
+	ckpx_node_stamp(path);
+}
+
+static bool
+file_exists(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0;
+}
+
+bool
+ckpx_uninstall_is_marked(bool *complete)
+{
+	char		path[MAXPGPATH];
+
+	snprintf(path, sizeof(path), "%s/%s", DataDir, CKPX_NODE_FILE);
+	*complete = !file_exists(path);
+
+	snprintf(path, sizeof(path), "%s/%s", DataDir, CKPX_UNINSTALLED_FILE);
+	if (!ckpx_node_is_foreign_stamp(path))
+		return file_exists(path);
+	if (durable_unlink(path, LOG) == 0)
+		ereport(LOG,
+				(errmsg("data directory is a copy of one from which ckpx was uninstalled, ckpx is used here"),
+				 errdetail("File \"%s\" was removed.", path),
+				 errhint("To stop this, call ckpx_uninstall(really => true) here or take \"ckpx\" out of \"shared_preload_libraries\".")));
+	return false;
+}
+
+static void
+remove_slot(void)
+{
+	XLogRecPtr	restart_lsn;
+
+	if (MyReplicationSlot == NULL)
+	{
+		CkpxSlotState state = ckpx_slot_acquire_own(&restart_lsn);
+
+		if (state == CKPX_SLOT_MISSING)
+			return;
+		if (state == CKPX_SLOT_FOREIGN)
+		{
+			ereport(WARNING,
+					(errmsg("replication slot \"%s\" is not ckpx's own and stays",
+							CKPX_SLOT_NAME)));
+			return;
+		}
+	}
+	ckpx_slot_drop();
+}
+
+/*
+ * Where our files are, if they are to be removed by hand.  Other servers may
+ * use a directory outside the data directory, so only our own folder in it is
+ * named; empty where that is not known.
+ */
+static void
+find_files_unloaded(char *path)
+{
+	const char *directory = GetConfigOption("ckpx.directory", true, false);
+	uint64		node_id = ckpx_node_known_id();
+	char		name[CKPX_NAME_MAX];
+
+	path[0] = '\0';
+	if (directory == NULL || directory[0] == '\0')
+		directory = CKPX_DEFAULT_DIRECTORY;
+	if (!is_absolute_path(directory))
+		snprintf(path, MAXPGPATH, "%s/%s", DataDir, directory);
+	else if (node_id != 0)
+	{
+		ckpx_folder_name(name, GetSystemIdentifier(), node_id);
+		snprintf(path, MAXPGPATH, "%s/%s", directory, name);
+	}
+}
+
+void
+ckpx_uninstall_require_preload(void)
+{
+	char		path[MAXPGPATH];
+
+	if (CkpxShared != NULL)
+		return;
+	find_files_unloaded(path);
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("ckpx must be loaded via \"shared_preload_libraries\""),
+			 path[0] == '\0' ?
+			 errhint("%s  Or call pg_drop_replication_slot('%s').",
+					 CKPX_PRELOAD_HINT, CKPX_SLOT_NAME) :
+			 errhint("%s  Or call pg_drop_replication_slot('%s'), and remove the directory \"%s\" and the file \"%s/%s\".",
+					 CKPX_PRELOAD_HINT, CKPX_SLOT_NAME, path, DataDir,
+					 CKPX_NODE_FILE)));
+}
+
+/* ckpx_list_files() callback. */
+static void
+remove_ours(const char *file, void *arg)
+{
+	CkpxName	name;
+
+	ckpx_parse_name(file, &name);
+	if (name.type == CKPX_NAME_UNKNOWN)
+		return;
+	CHECK_FOR_INTERRUPTS();
+	ckpx_remove_file(file);
+}
+
+/*
+ * Learn our folder where the boot has not come so far.
+ */
+static void
+find_folder(void)
+{
+	char		name[CKPX_NAME_MAX];
+	CkpxNodeKind kind;
+	uint64		node_id;
+
+	if (CkpxShared->folder[0] != '\0')
+		return;
+	node_id = ckpx_node_identity(&kind);
+	ckpx_folder_name(name, GetSystemIdentifier(), node_id);
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	snprintf(CkpxShared->folder, sizeof(CkpxShared->folder), "%s/%s",
+			 ckpx_directory, name);
+	LWLockRelease(CkpxShared->lock);
+}
+
+static void
+remove_folder(void)
+{
+	struct stat st;
+	char		path[MAXPGPATH];
+
+	find_folder();
+	if (stat(CkpxShared->folder, &st) != 0)
+		return;
+	if (!ckpx_folder_lock())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("folder \"%s\" is in use by another server",
+						CkpxShared->folder)));
+
+	ckpx_list_files(remove_ours, NULL);
+	snprintf(path, sizeof(path), "%s/%s", CkpxShared->folder, CKPX_LOCK_FILE);
+	if (unlink(path) != 0 && errno != ENOENT)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not remove file \"%s\": %m", path)));
+	if (rmdir(CkpxShared->folder) != 0)
+		ereport(WARNING,
+				(errcode_for_file_access(),
+				 errmsg("could not remove folder \"%s\": %m",
+						CkpxShared->folder)));
+
+	/*
+	 * One outside may serve other servers, and was not made for us alone.  It
+	 * must not give our folder back after a loss of power, when the file with
+	 * the identity, by which we would find it, is gone.
+	 */
+	if (is_absolute_path(ckpx_directory))
+		fsync_fname(ckpx_directory, true);
+	else
+		(void) rmdir(ckpx_directory);
+}
+
+long
+ckpx_uninstall_step(void)
+{
+	char		path[MAXPGPATH];
+	bool		job_running;
+	bool		complete;
+
+	/* Who reads the history is told that there is none. */
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->booted = false;
+	job_running = CkpxShared->job_running &&
+		CkpxShared->workers[CKPX_WORKER_CHECKPOINTER].pid != 0;
+	LWLockRelease(CkpxShared->lock);
+	ckpx_set_problem(CKPX_UNINSTALLED_PROBLEM);
+	if (job_running)
+		return 50;
+
+	(void) ckpx_uninstall_is_marked(&complete);
+	if (!complete)
+	{
+		CKPX_FAULT("uninstall-slot");
+		remove_slot();
+		CKPX_FAULT("uninstall-files");
+		remove_folder();
+		snprintf(path, sizeof(path), "%s/%s", DataDir, CKPX_NODE_FILE);
+		durable_unlink(path, ERROR);
+		ereport(LOG,
+				(errmsg("ckpx dropped its replication slot and removed its files")));
+	}
+	else
+		ereport(LOG,
+				(errmsg("ckpx does nothing: it was uninstalled"),
+				 errhint(CKPX_UNINSTALLED_HINT)));
+
+	ckpx_logtail_clear();
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	ckpx_entry_store_init(CkpxShared->store, ckpx_max_entries);
+	CkpxShared->npins = 0;
+	CkpxShared->collected_lsn = InvalidXLogRecPtr;
+	CkpxShared->released_lsn = InvalidXLogRecPtr;
+	CkpxShared->folder[0] = '\0';
+	CkpxShared->uninstall_done = true;
+	LWLockRelease(CkpxShared->lock);
+	ConditionVariableBroadcast(&CkpxShared->progress);
+	return 0;
+}

@@ -1,0 +1,72 @@
+/*-------------------------------------------------------------------------
+ *
+ * files.h
+ *		The store's folder: durable writing, bounded reading, removal.
+ *
+ * Paths are always CkpxShared->folder plus a name that names.h built or
+ * parsed.  Errors are raised with errcode_for_file_access() and the path.
+ *
+ * Publishing: the file is written as <name>.tmp, fsynced, renamed to <name>
+ * (durable_rename() syncs the folder too).  A file that was not published is
+ * removed by _abort or, after a crash, at the next start.  When _publish
+ * itself raises an error, the file may already have its final name: the same
+ * name must be written again, or be counted as possibly there.
+ *
+ * Outside a transaction an error leaves descriptors open until the worker's
+ * error block calls AtEOXact_Files(); _abort comes before that.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CKPX_FILES_H
+#define CKPX_FILES_H
+
+#include "postgres.h"
+
+#include "core/format/names.h"
+
+typedef struct CkpxOutput CkpxOutput;
+
+/* Long work is done in pieces, with a look at interrupts between them. */
+#define CKPX_IO_PIECE_BYTES	(1024 * 1024)
+
+/*
+ * Build the path of a file of the store; 'path' has MAXPGPATH bytes.  An error
+ * before ckpx has started, and where 'name' leads out of the folder.
+ */
+extern void ckpx_store_path(char *path, const char *name);
+
+/*
+ * Write a new file; bytes go through a buffer.  'what', a static string, names
+ * fault points: <what>-create, -write, -fsync, -rename, -renamed.  _abort
+ * closes and removes the temporary file; it raises no error, so it may be
+ * called in PG_CATCH, and does nothing for NULL or after _publish returned.
+ * _create_at takes a path instead of a name in the folder.
+ */
+extern CkpxOutput *ckpx_output_create(const char *name, const char *what);
+extern CkpxOutput *ckpx_output_create_at(const char *path, const char *what);
+extern void ckpx_output_write(void *output, const char *bytes, Size length);
+extern void ckpx_output_publish(CkpxOutput *output);
+
+/* Bytes given to _write so far. */
+extern uint64 ckpx_output_bytes(const CkpxOutput *output);
+extern void ckpx_output_abort(CkpxOutput *output);
+
+/*
+ * Read a whole file, at most 'max' bytes, with a zero byte behind it; NULL
+ * when it is not there.
+ */
+extern char *ckpx_read_file(const char *name, Size max, Size *length);
+extern char *ckpx_read_file_at(const char *path, Size max, Size *length);
+
+/* Remove a file of ours; a missing one is no error.  _quietly: or a WARNING. */
+extern void ckpx_remove_file(const char *name);
+extern void ckpx_remove_file_quietly(const char *name);
+
+/* Call 'visit' with each name in the folder, in ascending order. */
+extern void ckpx_list_files(void (*visit) (const char *name, void *arg),
+							void *arg);
+
+/* Sum of the sizes of the store's files, in bytes; 0 before the first start. */
+extern uint64 ckpx_directory_bytes(void);
+
+#endif							/* CKPX_FILES_H */

@@ -1,0 +1,763 @@
+/*-------------------------------------------------------------------------
+ *
+ * object_file.c
+ *		Checkpoint objects as files: the parts of one, read as one.
+ *
+ * core/format/object_format.h knows the bytes; here are the descriptors, the names,
+ * and the question whether a file is the one that its entry means: of this
+ * cluster, of this range, and with the same header in all parts, so that
+ * parts left by an earlier attempt are not taken for parts of this one.
+ *
+ * An object has any number of parts and a process few descriptors, so only
+ * one part is open at a time.  Header, footer and table of contents of each
+ * part are read when the object is opened and stay in memory.  A section that
+ * is read later is checked against them, so it does not matter if the file is
+ * another one by then.  Garbage collection may remove the file in between:
+ * a reader that allows for that makes its choice of objects again.
+ *
+ * Long reads are cut into pieces of a megabyte with a look at interrupts
+ * between them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "server/base/compat.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "miscadmin.h"
+#include "server/base/fault.h"
+#include "server/base/shared_state.h"
+#include "server/store/files.h"
+#include "server/store/object_file.h"
+#include "storage/fd.h"
+#include "utils/memutils.h"
+
+#define CKPX_LOOKED_AT_AGAIN \
+	"The ckpx checkpointer looks at the object again before its range counts as lost; see the view ckpx_workers."
+
+/* More parts than any object has; a bound for a damaged one. */
+#define MAX_PARTS			65536
+
+/* One file of an object. */
+typedef struct ObjectPart
+{
+	struct CkpxObjectFile *file;
+	uint64		size;
+	CkpxObjectReader *reader;	/* NULL: not verified */
+	char		name[CKPX_NAME_MAX];
+} ObjectPart;
+
+struct CkpxObjectFile
+{
+	MemoryContext context;
+	bool		missing_ok;
+	bool		gone;			/* a part was not there, which is all right */
+	bool		again;			/* read from the disk, not from a cache */
+	bool		judging;		/* an absence goes to: */
+	char	   *absent;			/* the sentence about it, or NULL */
+	uint32		nparts;
+	ObjectPart **parts;
+	int			fd;				/* of 'open_part' */
+	ObjectPart *open_part;		/* NULL: none */
+	uint32		current;		/* the part that _next is in */
+	bool		part_begun;		/* a record of it was returned */
+	bool		any_key;
+	CkpxRelKey	last_key;
+};
+
+/* Fill 'path' with the path of a part, for a message. */
+static const char *
+part_path(const ObjectPart *part, char *path)
+{
+	ckpx_store_path(path, part->name);
+	return path;
+}
+
+/* May what is told by this error be over in a moment, or be a loss? */
+static bool
+is_absence(int error)
+{
+	/* A directory in the place of the file is found by reading it. */
+	return error == ENOENT || error == EIO || error == EISDIR;
+}
+
+/*
+ * A part cannot be opened or read, as errno says.  An absence is left in
+ * file->absent where the caller judges it, and where the object may have been
+ * collected, it is no error at all; the rest is raised.
+ */
+static void
+part_unreadable(const ObjectPart *part, bool opening)
+{
+	CkpxObjectFile *file = part->file;
+	int			save_errno = errno;
+	char		path[MAXPGPATH];
+
+	(void) part_path(part, path);
+	if (save_errno == ENOENT && file->missing_ok)
+	{
+		file->gone = true;
+		return;
+	}
+	if (is_absence(save_errno) && file->judging)
+	{
+		file->absent = opening ?
+			psprintf("Could not open file \"%s\": %s.", path,
+					 strerror(save_errno)) :
+			psprintf("Could not read file \"%s\": %s.", path,
+					 strerror(save_errno));
+		return;
+	}
+
+	if (is_absence(save_errno))
+		ckpx_object_file_suspect(part->name);
+	errno = save_errno;
+	ereport(ERROR,
+			(errcode_for_file_access(),
+			 opening ?
+			 errmsg("could not open file \"%s\": %m", path) :
+			 errmsg("could not read file \"%s\": %m", path),
+			 is_absence(save_errno) ? errhint(CKPX_LOOKED_AT_AGAIN) : 0));
+}
+
+static void
+close_open_part(CkpxObjectFile *file)
+{
+	if (file->open_part == NULL)
+		return;
+	file->open_part = NULL;
+	(void) CloseTransientFile(file->fd);
+}
+
+/* Make 'part' the one that is open; false as part_unreadable() leaves it. */
+static bool
+reach_part(ObjectPart *part)
+{
+	CkpxObjectFile *file = part->file;
+	char		path[MAXPGPATH];
+
+	if (file->open_part == part)
+		return true;
+	close_open_part(file);
+	file->fd = OpenTransientFile(part_path(part, path), O_RDONLY | PG_BINARY);
+	if (file->fd < 0)
+	{
+		part_unreadable(part, true);
+		return false;
+	}
+	file->open_part = part;
+
+#if defined(USE_POSIX_FADVISE) && defined(POSIX_FADV_DONTNEED)
+	/* To read twice means nothing if the kernel reads once. */
+	if (file->again)
+		(void) posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED);
+#endif
+	return true;
+}
+
+/* CkpxObjectRead callback. */
+static bool
+read_part(void *arg, uint64 offset, char *bytes, Size length)
+{
+	ObjectPart *part = arg;
+
+	if (!reach_part(part))
+		return false;
+	while (length > 0)
+	{
+		ssize_t		done = -1;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!CKPX_FAULT_FAILS("object-read"))
+		{
+			pgstat_report_wait_start(PG_WAIT_EXTENSION);
+			done = pg_pread(part->file->fd, bytes,
+							Min(length, CKPX_IO_PIECE_BYTES), (off_t) offset);
+			pgstat_report_wait_end();
+		}
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+		{
+			part_unreadable(part, false);
+			return false;
+		}
+		if (done == 0)
+			return false;
+		offset += done;
+		bytes += done;
+		length -= done;
+	}
+	return true;
+}
+
+/* What is wrong with a part, as a palloc'd sentence that names the file. */
+static char *
+part_problem(const ObjectPart *part, const char *problem)
+{
+	char		path[MAXPGPATH];
+
+	if (part->file->absent != NULL)
+		return part->file->absent;
+	return psprintf("File \"%s\": %s.", part_path(part, path),
+					problem != NULL ? problem : "unknown problem");
+}
+
+/* Is this a file of our cluster?  NULL, or what is wrong. */
+static const char *
+identity_problem(const CkpxIdentity *found)
+{
+	CkpxIdentity own;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	own = CkpxShared->identity;
+	LWLockRelease(CkpxShared->lock);
+
+	/*
+	 * The node identifier is another one in what a copy has taken over, and
+	 * what a later epoch changed (checksums, WAL segment size) does not make
+	 * an older object wrong.
+	 */
+	if (own.system_identifier == 0)
+		return NULL;
+	if (found->system_identifier != own.system_identifier)
+		return "it belongs to another cluster";
+	if (found->pg_major != own.pg_major)
+		return "it belongs to another major version of PostgreSQL";
+	if (found->block_size != own.block_size ||
+		found->segment_blocks != own.segment_blocks)
+		return "it was written with another block or segment size";
+	return NULL;
+}
+
+/* Does a part's header say what the name says?  NULL, or what is wrong. */
+static const char *
+header_problem(const CkpxObjectHeader *header, const CkpxEntry *entry,
+			   uint32 part)
+{
+	if (header->kind != entry->kind)
+		return "it is an object of another kind";
+	if (header->epoch != entry->epoch)
+		return "it is of another epoch";
+	if (header->timeline != entry->timeline)
+		return "it is of another timeline";
+	if (header->start_lsn != entry->start_lsn ||
+		header->end_lsn != entry->end_lsn)
+		return "it is of another range";
+	if (header->part != part)
+		return "it is another part";
+	if (entry->version != 0 && header->version != entry->version)
+		return "it has another format version than its entry";
+	return identity_problem(&header->identity);
+}
+
+/*
+ * Parts left by an earlier attempt must not be taken for parts of this
+ * object: every header but its part number comes from one writing.
+ */
+static const char *
+siblings_problem(const CkpxObjectHeader *a, const CkpxObjectHeader *b)
+{
+	if (a->written_at != b->written_at || a->created_at != b->created_at ||
+		a->identity.node_id != b->identity.node_id ||
+		a->last_record.start != b->last_record.start ||
+		a->last_record.crc != b->last_record.crc ||
+		a->last_change_lsn != b->last_change_lsn)
+		return "it was not written together with the first part";
+	return NULL;
+}
+
+/*
+ * Open part 'number' and verify everything but its sections.  False with
+ * *problem set, which is NULL where the object has gone.
+ */
+static bool
+part_open(CkpxObjectFile *file, const CkpxEntry *entry, uint32 number,
+		  char **problem)
+{
+	ObjectPart *part;
+	struct stat st;
+	const char *text = NULL;
+
+	part = palloc0(sizeof(ObjectPart));
+	part->file = file;
+	ckpx_object_name(part->name, entry->kind, entry->epoch, entry->timeline,
+					 entry->start_lsn, entry->end_lsn, number);
+
+	file->parts = file->nparts == 0 ? palloc(sizeof(ObjectPart *)) :
+		repalloc(file->parts, sizeof(ObjectPart *) * (file->nparts + 1));
+	file->parts[file->nparts++] = part;
+
+	*problem = NULL;
+	if (reach_part(part))
+	{
+		if (fstat(file->fd, &st) != 0)
+		{
+			char		path[MAXPGPATH];
+
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not stat file \"%s\": %m",
+							part_path(part, path))));
+		}
+		part->size = st.st_size;
+		part->reader = ckpx_object_open(file->context, read_part, part,
+										part->size, &text);
+	}
+	if (part->reader != NULL)
+	{
+		const CkpxObjectHeader *header = ckpx_object_header(part->reader);
+
+		text = header_problem(header, entry, number);
+		if (text == NULL && number > 0)
+			text = siblings_problem(ckpx_object_header(file->parts[0]->reader),
+									header);
+		if (text == NULL)
+			return true;
+	}
+	if (!file->gone)
+		*problem = part_problem(part, text);
+	return false;
+}
+
+/*
+ * Open all parts, one after the other.  False with *problem set, NULL where
+ * the object has gone.  Where the entry knows how many parts and bytes there
+ * are, both must agree.
+ */
+static bool
+parts_open(CkpxObjectFile *file, const CkpxEntry *entry, char **problem)
+{
+	uint64		size = 0;
+	ObjectPart *part;
+
+	for (uint32 number = 0;; number++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (number >= MAX_PARTS)
+		{
+			*problem = part_problem(file->parts[0], "there is no last part");
+			return false;
+		}
+		if (!part_open(file, entry, number, problem))
+			return false;
+		part = file->parts[number];
+		size += part->size;
+		if (ckpx_object_totals(part->reader)->last_part)
+			break;
+	}
+	if (entry->nparts != 0 && entry->nparts != file->nparts)
+		*problem = part_problem(file->parts[0],
+								psprintf("the object has %u parts instead of %u",
+										 file->nparts, entry->nparts));
+	else if (entry->size_bytes != 0 && entry->size_bytes != size)
+		*problem = part_problem(file->parts[0],
+								psprintf("the object has " UINT64_FORMAT " bytes instead of " UINT64_FORMAT,
+										 size, entry->size_bytes));
+	return *problem == NULL;
+}
+
+static CkpxObjectFile *
+object_file_create(void)
+{
+	CkpxObjectFile *file = palloc0(sizeof(CkpxObjectFile));
+
+	file->context = CurrentMemoryContext;
+	return file;
+}
+
+/*
+ * The descriptor may have been closed by the end of a transaction, but then
+ * nobody gets here any more.
+ */
+void
+ckpx_object_file_close(CkpxObjectFile *file)
+{
+	close_open_part(file);
+	for (uint32 i = 0; i < file->nparts; i++)
+	{
+		if (file->parts[i]->reader != NULL)
+			ckpx_object_close(file->parts[i]->reader);
+		pfree(file->parts[i]);
+	}
+	if (file->parts != NULL)
+		pfree(file->parts);
+	pfree(file);
+}
+
+/*
+ * Whoever finds damage tells the checkpointer, which looks for itself and
+ * draws the consequences: jobs/damage.c.
+ */
+void
+ckpx_object_file_suspect(const char *name)
+{
+	CkpxName	parsed;
+	CkpxEntryTicket suspect = {0};
+
+	ckpx_parse_name(name, &parsed);
+	if (parsed.type != CKPX_NAME_OBJECT)
+		return;
+	suspect.kind = parsed.kind;
+	suspect.epoch = parsed.epoch;
+	suspect.start_lsn = parsed.start_lsn;
+	suspect.end_lsn = parsed.end_lsn;
+	ckpx_suspect(&suspect);
+}
+
+void
+ckpx_object_file_loss(char *reason, const CkpxEntry *entry)
+{
+	char		name[CKPX_NAME_MAX];
+
+	ckpx_object_name(name, entry->kind, entry->epoch, entry->timeline,
+					 entry->start_lsn, entry->end_lsn, 0);
+	snprintf(reason, CKPX_GAP_REASON_MAX, "object %s is missing or damaged",
+			 name);
+}
+
+void
+ckpx_object_file_keep(const CkpxEntry *entry)
+{
+	for (uint32 part = 0; part < Max(entry->nparts, 1); part++)
+	{
+		char		name[CKPX_NAME_MAX];
+		char		path[MAXPGPATH];
+		char		kept[MAXPGPATH];
+
+		CHECK_FOR_INTERRUPTS();
+		ckpx_object_name(name, entry->kind, entry->epoch, entry->timeline,
+						 entry->start_lsn, entry->end_lsn, part);
+		ckpx_store_path(path, name);
+		ckpx_damaged_name(name);
+		ckpx_store_path(kept, name);
+
+		/* It may be away, or kept already. */
+		if (link(path, kept) != 0 && errno != ENOENT && errno != EEXIST)
+			ereport(LOG,
+					(errcode_for_file_access(),
+					 errmsg("could not link file \"%s\" to \"%s\": %m",
+							path, kept)));
+	}
+}
+
+static void
+damaged(const ObjectPart *part, const char *problem)
+{
+	ckpx_object_file_suspect(part->name);
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("checkpoint object \"%s\" is damaged", part->name),
+			 errdetail("%s", problem),
+			 errhint(CKPX_LOOKED_AT_AGAIN)));
+}
+
+CkpxObjectFile *
+ckpx_object_file_open(const CkpxEntry *entry, bool missing_ok)
+{
+	CkpxObjectFile *file = object_file_create();
+	char	   *problem;
+
+	file->missing_ok = missing_ok;
+	if (parts_open(file, entry, &problem))
+		return file;
+	if (problem != NULL)
+		damaged(file->parts[0], problem);
+	ckpx_object_file_close(file);
+	return NULL;
+}
+
+bool
+ckpx_object_file_gone(const CkpxObjectFile *file)
+{
+	return file->gone;
+}
+
+const CkpxObjectHeader *
+ckpx_object_file_header(CkpxObjectFile *file)
+{
+	return ckpx_object_header(file->parts[0]->reader);
+}
+
+bool
+ckpx_object_file_next(CkpxObjectFile *file, CkpxRelationView *view)
+{
+	while (file->current < file->nparts)
+	{
+		ObjectPart *part = file->parts[file->current];
+		const char *problem = NULL;
+
+		if (ckpx_object_next(part->reader, view, &problem))
+		{
+			/* Within a part the reader sees to the order. */
+			if (!file->part_begun && file->any_key &&
+				ckpx_rel_key_compare(&file->last_key, &view->key) >= 0)
+				damaged(part,
+						part_problem(part, "its relations do not continue those of the part before it"));
+			file->part_begun = true;
+			file->any_key = true;
+			file->last_key = view->key;
+			return true;
+		}
+		if (file->gone)
+			return false;
+		if (problem != NULL)
+			damaged(part, part_problem(part, problem));
+		file->current++;
+		file->part_begun = false;
+	}
+	return false;
+}
+
+/*
+ * Every part is asked: that costs no reading where the key lies outside it,
+ * and nothing can be missed.
+ */
+bool
+ckpx_object_file_find_since(CkpxObjectFile *file, const CkpxRelKey *key,
+							XLogRecPtr lsn, CkpxRelation *relation)
+{
+	bool		found = false;
+
+	for (uint32 i = 0; i < file->nparts; i++)
+	{
+		ObjectPart *part = file->parts[i];
+		const char *problem = NULL;
+		bool		here = false;
+
+		if (!ckpx_object_find_since(part->reader, key, lsn, relation, &here,
+									&problem))
+		{
+			if (file->gone)
+				return false;
+			damaged(part, part_problem(part, problem));
+		}
+		found = found || here;
+	}
+	return found;
+}
+
+bool
+ckpx_object_file_find(CkpxObjectFile *file, const CkpxRelKey *key,
+					  CkpxRelation *relation)
+{
+	return ckpx_object_file_find_since(file, key, InvalidXLogRecPtr,
+									   relation);
+}
+
+/*
+ * At the end of a part _next is asked all the same: that is where its totals
+ * are verified, and it goes on to the next part.
+ */
+bool
+ckpx_object_file_peek(CkpxObjectFile *file, CkpxRelKey *key)
+{
+	while (file->current < file->nparts)
+	{
+		ObjectPart *part = file->parts[file->current];
+		CkpxRelationView view;
+		const char *problem = NULL;
+
+		if (ckpx_object_peek(part->reader, key))
+			return true;
+		if (ckpx_object_next(part->reader, &view, &problem))
+			problem = "a record came from nowhere";
+		if (file->gone)
+			return false;
+		if (problem != NULL)
+			damaged(part, part_problem(part, problem));
+		file->current++;
+		file->part_begun = false;
+	}
+	return false;
+}
+
+XLogRecPtr
+ckpx_object_file_tombstones_from(CkpxObjectFile *file)
+{
+	XLogRecPtr	lsn = InvalidXLogRecPtr;
+
+	for (uint32 i = 0; i < file->nparts; i++)
+		lsn = Max(lsn,
+				  ckpx_object_totals(file->parts[i]->reader)->tombstones_from);
+	return lsn;
+}
+
+/*
+ * Read everything in an object; NULL, or what is wrong with it.
+ */
+static char *
+body_problem(CkpxObjectFile *file)
+{
+	CkpxRelKey	last = {0};
+	bool		any = false;
+
+	for (uint32 i = 0; i < file->nparts; i++)
+	{
+		ObjectPart *part = file->parts[i];
+		CkpxRelationView view;
+		CkpxRelation relation;
+		const char *problem = NULL;
+		bool		begun = false;
+
+		while (ckpx_object_next(part->reader, &view, &problem))
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (any && !begun && ckpx_rel_key_compare(&last, &view.key) >= 0)
+				return part_problem(part, "its relations do not continue those of the part before it");
+			begun = any = true;
+			last = view.key;
+
+			ckpx_relation_init(&relation, &view.key, file->context);
+			if (!ckpx_relation_merge_view(&relation, &view, &problem))
+				return part_problem(part, problem);
+			ckpx_block_set_reset(&relation.blocks);
+		}
+		if (problem != NULL)
+			return part_problem(part, problem);
+	}
+	return NULL;
+}
+
+/* What an object's header and footer say about it. */
+static void
+describe(CkpxObjectFile *file, CkpxEntry *entry)
+{
+	const CkpxObjectHeader *header = ckpx_object_file_header(file);
+
+	memset(entry, 0, sizeof(CkpxEntry));
+	entry->kind = header->kind;
+	entry->state = CKPX_ENTRY_FINISHED;
+	entry->epoch = header->epoch;
+	entry->timeline = header->timeline;
+	entry->start_lsn = header->start_lsn;
+	entry->end_lsn = header->end_lsn;
+	entry->last_record = header->last_record;
+	entry->last_change_lsn = header->last_change_lsn;
+	entry->truncate_lsn = header->truncate_lsn;
+	entry->nxacts = header->nxacts;
+	entry->wal_bytes = header->wal_bytes;
+	memcpy(entry->custom_rmgrs, header->custom_rmgrs, CKPX_RMGR_BITMAP_BYTES);
+	entry->version = header->version;
+	entry->open_xacts = header->nopen_xacts;
+	entry->created_at = header->created_at;
+	entry->finished_at = header->written_at;
+	entry->nparts = file->nparts;
+	for (uint32 i = 0; i < file->nparts; i++)
+	{
+		const CkpxObjectTotals *totals;
+
+		totals = ckpx_object_totals(file->parts[i]->reader);
+		entry->nrelations += totals->nrelations;
+		entry->nblocks += totals->nblocks;
+		entry->undurable += totals->undurable;
+		entry->size_bytes += file->parts[i]->size;
+	}
+	entry->tombstones_from = ckpx_object_file_tombstones_from(file);
+}
+
+/*
+ * Open an object and close it again.  What it says goes to *found and
+ * *identity (NULL: not wanted); 'body': it must be readable to its end.
+ */
+static CkpxObjectState
+examine_once(const CkpxEntry *expected, bool body, bool again,
+			 CkpxEntry *found, CkpxIdentity *identity, char **problem)
+{
+	MemoryContext context;
+	MemoryContext oldcontext;
+	CkpxObjectFile *file;
+	CkpxObjectState state = CKPX_OBJECT_GOOD;
+	char	   *text = NULL;
+
+	context = AllocSetContextCreate(CurrentMemoryContext,
+									"ckpx object check",
+									ALLOCSET_DEFAULT_SIZES);
+	oldcontext = MemoryContextSwitchTo(context);
+	file = object_file_create();
+	file->judging = true;
+	file->again = again;
+	if (parts_open(file, expected, &text))
+	{
+		if (body)
+			text = body_problem(file);
+		if (found != NULL)
+			describe(file, found);
+		if (identity != NULL)
+			*identity = ckpx_object_file_header(file)->identity;
+	}
+	if (text != NULL)
+		state = file->absent != NULL ? CKPX_OBJECT_ABSENT :
+			CKPX_OBJECT_DAMAGED;
+
+	MemoryContextSwitchTo(oldcontext);
+	if (text != NULL)
+		*problem = pstrdup(text);
+	ckpx_object_file_close(file);
+	MemoryContextDelete(context);
+	return state;
+}
+
+/*
+ * The same, and damage is believed only if it is there a second time.
+ */
+static CkpxObjectState
+examine(const CkpxEntry *expected, bool body, CkpxEntry *found,
+		CkpxIdentity *identity, char **problem)
+{
+	CkpxObjectState state;
+	char	   *before;
+
+	state = examine_once(expected, body, false, found, identity, problem);
+	if (state != CKPX_OBJECT_DAMAGED)
+		return state;
+	before = *problem;
+	state = examine_once(expected, body, true, found, identity, problem);
+
+	/* What reads differently each time cannot be read now. */
+	if (state == CKPX_OBJECT_DAMAGED && strcmp(before, *problem) != 0)
+		state = CKPX_OBJECT_ABSENT;
+	return state;
+}
+
+CkpxObjectState
+ckpx_object_file_check(CkpxEntry *entry, char **problem)
+{
+	CkpxEntry	found;
+	CkpxObjectState state = examine(entry, false, &found, NULL, problem);
+
+	if (state == CKPX_OBJECT_GOOD)
+		entry->tombstones_from = found.tombstones_from;
+	return state;
+}
+
+CkpxObjectState
+ckpx_object_file_verify(const CkpxEntry *entry, char **problem)
+{
+	return examine(entry, true, NULL, NULL, problem);
+}
+
+CkpxObjectState
+ckpx_object_file_probe(const char *name, CkpxEntry *entry,
+					   CkpxIdentity *identity, char **problem)
+{
+	CkpxEntry	expected;
+	CkpxName	parsed;
+
+	ckpx_parse_name(name, &parsed);
+	if (parsed.type != CKPX_NAME_OBJECT || parsed.part != 0)
+	{
+		*problem = psprintf("\"%s\" is not the name of a checkpoint object.",
+							name);
+		return CKPX_OBJECT_DAMAGED;
+	}
+	memset(&expected, 0, sizeof(expected));
+	expected.kind = parsed.kind;
+	expected.epoch = parsed.epoch;
+	expected.timeline = parsed.timeline;
+	expected.start_lsn = parsed.start_lsn;
+	expected.end_lsn = parsed.end_lsn;
+	return examine(&expected, false, entry, identity, problem);
+}

@@ -1,0 +1,105 @@
+/*-------------------------------------------------------------------------
+ *
+ * object_file.h
+ *		Checkpoint objects as files, read through all their parts.
+ *
+ * Any process may read; nothing is shared.  Everything lives in the memory
+ * context of _open and is let go by _close; outside a transaction an error
+ * leaves descriptors open until the worker's error block calls
+ * AtEOXact_Files().
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CKPX_OBJECT_FILE_H
+#define CKPX_OBJECT_FILE_H
+
+#include "postgres.h"
+
+#include "core/format/object_format.h"
+#include "core/history/entry_store.h"
+
+/*
+ * An object for reading, through all its parts, from the present process.
+ * Damage raises ERRCODE_DATA_CORRUPTED naming the file.  'missing_ok': the
+ * object may be removed at any time, so _open returns NULL, and _next and
+ * _find return false with _gone being true from then on, when a part is not
+ * there; ask _gone before believing a false then.  Kind, epoch, timeline, range
+ * and, where they are not 0, version, nparts and size_bytes must be those of the
+ * entry; system identifier, major and block sizes those of this cluster.  All
+ * parts of an object must have the same header but for the part's number.
+ * All lives in the memory context of _open, with one descriptor, that of the
+ * part in use.  _find leaves 'relation' as it is where the key is not there;
+ * _find_since leaves out a global's layers that end at or before 'lsn'.  _peek
+ * tells the key of the record that _next will visit, see object_format.h.
+ */
+typedef struct CkpxObjectFile CkpxObjectFile;
+
+extern CkpxObjectFile *ckpx_object_file_open(const CkpxEntry *entry,
+											 bool missing_ok);
+extern const CkpxObjectHeader *ckpx_object_file_header(CkpxObjectFile *file);
+extern bool ckpx_object_file_next(CkpxObjectFile *file,
+								  CkpxRelationView *view);
+extern bool ckpx_object_file_find(CkpxObjectFile *file, const CkpxRelKey *key,
+								  CkpxRelation *relation);
+extern bool ckpx_object_file_find_since(CkpxObjectFile *file,
+										const CkpxRelKey *key, XLogRecPtr lsn,
+										CkpxRelation *relation);
+extern bool ckpx_object_file_peek(CkpxObjectFile *file, CkpxRelKey *key);
+extern bool ckpx_object_file_gone(const CkpxObjectFile *file);
+
+/* No range that ends before this is answered by the global; Invalid: any is. */
+extern XLogRecPtr ckpx_object_file_tombstones_from(CkpxObjectFile *file);
+extern void ckpx_object_file_close(CkpxObjectFile *file);
+
+/*
+ * What a look at an object finds.  DAMAGED: its files are there, were read
+ * twice, and both times the same was wrong.  ABSENT: a file is not there or
+ * its sectors cannot be read, which may be over in a moment; what to do if it
+ * lasts is up to the caller.  Whatever else keeps files from being read
+ * (rights, descriptors) says nothing about the object and is raised.
+ */
+typedef enum CkpxObjectState
+{
+	CKPX_OBJECT_GOOD = 0,
+	CKPX_OBJECT_DAMAGED,
+	CKPX_OBJECT_ABSENT
+} CkpxObjectState;
+
+/*
+ * Check header, footer, table of contents and size of every part without
+ * reading the body, and learn entry->tombstones_from.  Unless GOOD, *problem
+ * is a palloc'd sentence that names the file.
+ */
+extern CkpxObjectState ckpx_object_file_check(CkpxEntry *entry,
+											  char **problem);
+
+/* The same, and its body is read to the end. */
+extern CkpxObjectState ckpx_object_file_verify(const CkpxEntry *entry,
+											   char **problem);
+
+/*
+ * The same as _check for one named file of which only the name is known;
+ * fills entry and *identity.
+ */
+extern CkpxObjectState ckpx_object_file_probe(const char *name,
+											  CkpxEntry *entry,
+											  CkpxIdentity *identity,
+											  char **problem);
+
+/*
+ * Have the checkpointer look whether the object of this name is damaged.  The
+ * functions above do it where they raise an error about damage, or about a
+ * missing file.  No lock may be held.
+ */
+extern void ckpx_object_file_suspect(const char *name);
+
+/*
+ * Give the files of an object a second name, by which they stay when the
+ * object is removed: its damage may tell more than that it is there.
+ */
+extern void ckpx_object_file_keep(const CkpxEntry *entry);
+
+/* The reason of the gap that its loss leaves, CKPX_GAP_REASON_MAX bytes. */
+extern void ckpx_object_file_loss(char *reason, const CkpxEntry *entry);
+
+#endif							/* CKPX_OBJECT_FILE_H */

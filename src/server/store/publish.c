@@ -1,0 +1,477 @@
+/*-------------------------------------------------------------------------
+ *
+ * publish.c
+ *		The manifest: writing it, and removing what no manifest names.
+ *
+ * The two newest manifests are kept.  An object may go only when neither of
+ * them names it, because the older one is what a start falls back to when
+ * the newest is damaged; for the same reason WAL is released only up to what
+ * the older one knows.
+ *
+ * Each attempt to write a manifest has a sequence number of its own.  One that
+ * fails after its rename leaves a manifest of that number, and the next
+ * attempt may publish another end.
+ *
+ * If we die after the new manifest's rename and before memory has learnt of
+ * it, the next start reads it and finds the entry finished.  If we die
+ * before the rename, the next start finds the old state and an orphaned
+ * object, which is removed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "server/base/compat.h"
+
+#include "miscadmin.h"
+#include "server/base/entry_walk.h"
+#include "server/base/fault.h"
+#include "server/base/options.h"
+#include "server/base/shared_state.h"
+#include "server/store/files.h"
+#include "server/store/publish.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* What of a manifest is one copy under one hold of the lock. */
+static void
+gather_head(CkpxManifest *manifest)
+{
+	const CkpxEntryStore *store = CkpxShared->store;
+
+	memset(manifest, 0, sizeof(*manifest));
+	manifest->version = CKPX_MANIFEST_VERSION;
+	manifest->written_at = GetCurrentTimestamp();
+	manifest->global_version_interval_s = ckpx_global_version_interval / 1000;
+
+	/* The store cannot grow beyond its fixed size, so allocate first. */
+	manifest->entries = MemoryContextAllocHuge(CurrentMemoryContext,
+											   sizeof(CkpxEntry) * ((Size) store->max_entries + 1));
+	manifest->gaps = palloc(sizeof(CkpxGap) * CKPX_MAX_GAPS);
+	manifest->pins = palloc(sizeof(CkpxPin) * CKPX_MAX_PINS);
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	manifest->sequence = ++CkpxShared->manifest_used;
+	manifest->identity = CkpxShared->identity;
+	manifest->epoch = store->epoch;
+	manifest->timeline = store->timeline;
+	manifest->epoch_start = store->epoch_start;
+	manifest->known_xid = CkpxShared->known_xid;
+	manifest->ngaps = store->ngaps;
+	memcpy(manifest->gaps, store->gaps, sizeof(CkpxGap) * store->ngaps);
+	manifest->npins = CkpxShared->npins;
+	memcpy(manifest->pins, CkpxShared->pins,
+		   sizeof(CkpxPin) * CkpxShared->npins);
+	LWLockRelease(CkpxShared->lock);
+}
+
+/*
+ * Copy what a manifest holds out of shared memory.  Caller frees nothing: it
+ * is all in the current context.
+ *
+ * The entries are copied in turns: a manifest is written within a job, and
+ * meanwhile epoch, gaps and finished entries are the job's own.  Only a cut
+ * that the runner spills may come in; its manifest is asked for after that.
+ */
+static void
+gather_manifest(CkpxManifest *manifest, const CkpxEntry *added,
+				const CkpxEntrySpan *removed, uint32 nremoved)
+{
+	CkpxEntryWalk walk = {0};
+	uint32		n = 0;
+	uint32		next_removed = 0;
+
+	gather_head(manifest);
+	while (ckpx_entry_walk_next(&walk, LW_SHARED))
+	{
+		for (uint32 i = walk.begin; i < walk.end; i++)
+		{
+			const CkpxEntry *entry = ckpx_entry_store_at(CkpxShared->store,
+														 i);
+
+			if (entry->state != CKPX_ENTRY_FINISHED)
+				continue;
+
+			/* Both lists are in the same order. */
+			if (next_removed < nremoved &&
+				entry->kind == removed[next_removed].kind &&
+				entry->epoch == removed[next_removed].epoch &&
+				entry->start_lsn == removed[next_removed].start_lsn &&
+				entry->end_lsn == removed[next_removed].end_lsn)
+			{
+				next_removed++;
+				continue;
+			}
+			if (added != NULL && added->kind == CKPX_KIND_INCREMENTAL &&
+				entry->kind == CKPX_KIND_SEGMENT &&
+				entry->epoch == added->epoch &&
+				entry->end_lsn <= added->end_lsn)
+				continue;
+			manifest->entries[n++] = *entry;
+		}
+	}
+	if (next_removed != nremoved)
+		elog(ERROR, "entry to be removed is not in the store");
+
+	if (added != NULL)
+		manifest->entries[n++] = *added;
+	manifest->nentries = n;
+}
+
+XLogRecPtr
+ckpx_release_point(const CkpxManifest *manifest)
+{
+	XLogRecPtr	end_lsn = manifest->epoch_start;
+	XLogRecPtr	release_lsn = manifest->epoch_start;
+	bool		moved;
+
+	/* A second round, because the entry that was added stands at the end. */
+	do
+	{
+		moved = false;
+		for (uint32 i = 0; i < manifest->nentries; i++)
+		{
+			const CkpxEntry *entry = &manifest->entries[i];
+
+			if (entry->epoch != manifest->epoch || entry->end_lsn <= end_lsn)
+				continue;
+			if (entry->kind != CKPX_KIND_INCREMENTAL &&
+				entry->kind != CKPX_KIND_GLOBAL &&
+				entry->kind != CKPX_KIND_SEGMENT)
+				continue;
+			if (entry->last_record.start == InvalidXLogRecPtr)
+				continue;
+
+			/* Where a segment is missing a boot goes on before the next. */
+			if (entry->kind == CKPX_KIND_SEGMENT &&
+				entry->start_lsn > end_lsn)
+				continue;
+			end_lsn = entry->end_lsn;
+			release_lsn = entry->last_record.start;
+			moved = true;
+		}
+	} while (moved);
+	return release_lsn;
+}
+
+/* What ckpx_list_files() callbacks work on. */
+typedef struct CkpxSweep
+{
+	uint64		oldest_manifest;	/* older ones go */
+	bool		objects_too;
+	uint32		nkept;			/* objects that a manifest names, sorted; an */
+	CkpxName   *kept;			/* object may be there twice, 'part' is the
+								 * number of its parts */
+	List	   *victims;
+} CkpxSweep;
+
+static int
+compare_objects(const void *a, const void *b)
+{
+	const CkpxName *left = a;
+	const CkpxName *right = b;
+
+	if (left->epoch != right->epoch)
+		return left->epoch < right->epoch ? -1 : 1;
+	if (left->start_lsn != right->start_lsn)
+		return left->start_lsn < right->start_lsn ? -1 : 1;
+	if (left->end_lsn != right->end_lsn)
+		return left->end_lsn < right->end_lsn ? -1 : 1;
+	return (int) left->kind - (int) right->kind;
+}
+
+static void
+keep_objects(CkpxSweep *sweep, const CkpxManifest *manifest)
+{
+	Size		nkept = (Size) sweep->nkept + manifest->nentries;
+
+	if (manifest->nentries == 0)
+		return;
+	sweep->kept = sweep->kept == NULL ?
+		MemoryContextAllocHuge(CurrentMemoryContext,
+							   sizeof(CkpxName) * nkept) :
+		repalloc_huge(sweep->kept, sizeof(CkpxName) * nkept);
+	for (uint32 i = 0; i < manifest->nentries; i++)
+	{
+		const CkpxEntry *entry = &manifest->entries[i];
+		CkpxName   *name = &sweep->kept[sweep->nkept++];
+
+		name->epoch = entry->epoch;
+		name->start_lsn = entry->start_lsn;
+		name->end_lsn = entry->end_lsn;
+		name->kind = entry->kind;
+		name->part = Max(entry->nparts, 1);
+	}
+}
+
+static bool
+is_kept(const CkpxSweep *sweep, const CkpxName *name)
+{
+	const CkpxName *found = sweep->nkept == 0 ? NULL :
+		bsearch(name, sweep->kept, sweep->nkept, sizeof(CkpxName),
+				compare_objects);
+
+	if (found == NULL)
+		return false;
+
+	/* Both manifests may name it; an attempt may have had more parts. */
+	while (found > sweep->kept && compare_objects(found - 1, name) == 0)
+		found--;
+	for (; found < sweep->kept + sweep->nkept &&
+		 compare_objects(found, name) == 0; found++)
+	{
+		if (name->part < found->part)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Is the file being written, or does it wait to be named by a manifest?  A
+ * global is in work over many steps of the checkpointer; a cut that the runner
+ * spills itself has an entry, but no manifest yet.
+ */
+static bool
+is_in_work(const CkpxName *name)
+{
+	const CkpxEntry *entry;
+	bool		in_work;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	entry = ckpx_entry_store_find(CkpxShared->store, name->kind, name->epoch,
+								  name->start_lsn, name->end_lsn);
+	if (name->kind == CKPX_KIND_SEGMENT)
+		in_work = entry != NULL ||
+			(name->epoch == CkpxShared->store->epoch &&
+			 name->end_lsn == CkpxShared->cut_in_work_end);
+	else
+		in_work = entry != NULL && entry->state == CKPX_ENTRY_RUNNING;
+	LWLockRelease(CkpxShared->lock);
+	return in_work;
+}
+
+static void
+sweep_file(const char *file, void *arg)
+{
+	CkpxSweep  *sweep = arg;
+	CkpxName	name;
+	bool		keep = true;
+
+	ckpx_parse_name(file, &name);
+	switch (name.type)
+	{
+		case CKPX_NAME_UNKNOWN:
+		case CKPX_NAME_DAMAGED:
+			break;
+		case CKPX_NAME_TEMPORARY:
+			keep = !sweep->objects_too || is_in_work(&name);
+			break;
+		case CKPX_NAME_MANIFEST:
+			keep = name.sequence >= sweep->oldest_manifest ||
+				name.sequence <= CkpxShared->keep_sequence;
+			break;
+		case CKPX_NAME_OBJECT:
+			if (!sweep->objects_too)
+				break;
+			keep = is_kept(sweep, &name) || is_in_work(&name);
+			break;
+	}
+	if (!keep)
+		sweep->victims = lappend(sweep->victims, pstrdup(file));
+}
+
+static void
+remove_one(const char *name)
+{
+	CKPX_FAULT("remove-file");
+	ckpx_remove_file(name);
+	CHECK_FOR_INTERRUPTS();
+}
+
+static void
+remove_victims(CkpxSweep *sweep)
+{
+	ListCell   *cell;
+
+	foreach(cell, sweep->victims)
+	{
+		remove_one(lfirst(cell));
+		if (sweep->objects_too)
+			ckpx_progress_done(foreach_current_index(cell) + 1);
+	}
+}
+
+/* Find the sequences of the two newest manifests on disk. */
+typedef struct CkpxNewest
+{
+	uint32		n;
+	CkpxName	names[2];
+} CkpxNewest;
+
+static void
+newest_manifests(const char *file, void *arg)
+{
+	CkpxNewest *newest = arg;
+	CkpxName	name;
+
+	ckpx_parse_name(file, &name);
+	if (name.type != CKPX_NAME_MANIFEST)
+		return;
+	if (newest->n < 2)
+		newest->names[newest->n++] = name;
+	else if (name.sequence > newest->names[1].sequence)
+		newest->names[1] = name;
+	if (newest->n == 2 &&
+		newest->names[1].sequence > newest->names[0].sequence)
+	{
+		CkpxName	swap = newest->names[0];
+
+		newest->names[0] = newest->names[1];
+		newest->names[1] = swap;
+	}
+}
+
+void
+ckpx_sweep(void)
+{
+	CkpxNewest	newest = {0};
+	CkpxSweep	sweep = {0};
+
+	if (CkpxShared->keep_files)
+		return;
+
+	ckpx_list_files(newest_manifests, &newest);
+	if (newest.n == 0)
+		return;
+	for (uint32 i = 0; i < newest.n; i++)
+	{
+		char		name[CKPX_NAME_MAX];
+		CkpxManifest manifest;
+		char	   *text;
+		Size		length;
+		const char *problem;
+
+		ckpx_manifest_name(name, newest.names[i].sequence,
+						   newest.names[i].start_lsn,
+						   newest.names[i].end_lsn);
+		text = ckpx_read_file(name, CKPX_MANIFEST_MAX_BYTES, &length);
+		if (text == NULL ||
+			!ckpx_manifest_decode(&manifest, text, length, &problem))
+			return;
+		pfree(text);
+		keep_objects(&sweep, &manifest);
+		ckpx_manifest_free(&manifest);
+	}
+	if (sweep.nkept > 0)
+		qsort(sweep.kept, sweep.nkept, sizeof(CkpxName), compare_objects);
+
+	sweep.oldest_manifest = newest.names[newest.n - 1].sequence;
+	sweep.objects_too = true;
+	ckpx_list_files(sweep_file, &sweep);
+	ckpx_progress_phase(CKPX_JOB_PHASE_REMOVE, list_length(sweep.victims));
+	remove_victims(&sweep);
+}
+
+void
+ckpx_remove_object(const CkpxEntrySpan *span, uint32 nparts)
+{
+	for (uint32 part = Max(nparts, 1); part-- > 0;)
+	{
+		char		name[CKPX_NAME_MAX];
+
+		ckpx_object_name(name, (CkpxEntryKind) span->kind, span->epoch,
+						 span->timeline, span->start_lsn, span->end_lsn, part);
+		remove_one(name);
+	}
+}
+
+/* ckpx_list_files() callback: the newest manifest below a sequence. */
+typedef struct CkpxPrevious
+{
+	uint64		below;
+	uint64		sequence;		/* 0: there is none */
+} CkpxPrevious;
+
+static void
+find_previous(const char *file, void *arg)
+{
+	CkpxPrevious *previous = arg;
+	CkpxName	name;
+
+	ckpx_parse_name(file, &name);
+	if (name.type == CKPX_NAME_MANIFEST && name.sequence < previous->below)
+		previous->sequence = Max(previous->sequence, name.sequence);
+}
+
+static void
+publish(const CkpxEntry *added, const CkpxEntrySpan *removed,
+		uint32 nremoved)
+{
+	CkpxManifest manifest;
+	CkpxOutput *output;
+	StringInfoData text;
+	CkpxSweep	sweep = {0};
+	CkpxPrevious previous = {0};
+	char		name[CKPX_NAME_MAX];
+	XLogRecPtr	start_lsn;
+	XLogRecPtr	end_lsn;
+	XLogRecPtr	release_lsn;
+	uint64		requested;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	requested = CkpxShared->publish_requested;
+	LWLockRelease(CkpxShared->lock);
+
+	gather_manifest(&manifest, added, removed, nremoved);
+	initStringInfo(&text);
+	ckpx_manifest_encode(&text, &manifest);
+
+	start_lsn = manifest.epoch_start;
+	end_lsn = start_lsn;
+	for (uint32 i = 0; i < manifest.nentries; i++)
+	{
+		if (manifest.entries[i].epoch == manifest.epoch)
+			end_lsn = Max(end_lsn, manifest.entries[i].end_lsn);
+	}
+	ckpx_manifest_name(name, manifest.sequence, start_lsn, end_lsn);
+	release_lsn = ckpx_release_point(&manifest);
+
+	output = ckpx_output_create(name, "manifest");
+	PG_TRY();
+	{
+		ckpx_output_write(output, text.data, text.len);
+		ckpx_output_publish(output);
+	}
+	PG_CATCH();
+	{
+		ckpx_output_abort(output);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	CKPX_FAULT("publish-memory");
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->manifest_sequence = manifest.sequence;
+	CkpxShared->manifest_release[1] = CkpxShared->manifest_release[0];
+	CkpxShared->manifest_release[0] = release_lsn;
+	CkpxShared->publish_done = Max(CkpxShared->publish_done, requested);
+	LWLockRelease(CkpxShared->lock);
+	ConditionVariableBroadcast(&CkpxShared->progress);
+
+	/* Manifests older than the two newest have no use any more. */
+	previous.below = manifest.sequence;
+	ckpx_list_files(find_previous, &previous);
+	sweep.oldest_manifest = previous.sequence;
+	ckpx_list_files(sweep_file, &sweep);
+	remove_victims(&sweep);
+}
+
+void
+ckpx_publish(const CkpxEntry *added)
+{
+	publish(added, NULL, 0);
+}
+
+void
+ckpx_publish_without(const CkpxEntrySpan *removed, uint32 nremoved)
+{
+	publish(NULL, removed, nremoved);
+}

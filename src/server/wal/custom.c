@@ -1,0 +1,154 @@
+/*-------------------------------------------------------------------------
+ *
+ * custom.c
+ *		Records of custom resource managers, through the decoders of ckpx.h.
+ *
+ * A record that no decoder covers is not lost: the blocks that it names count
+ * like anybody's.  That such a resource manager was there is noted in the cut,
+ * since it may change more than it names.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "ckpx.h"
+#include "server/wal/decode_internal.h"
+
+typedef struct DecoderSink
+{
+	CkpxBlockSink sink;			/* first: it is what the callbacks get */
+	CkpxWalDecoder *decoder;
+	XLogReaderState *reader;
+} DecoderSink;
+
+static CkpxRelKey
+sink_key(const CkpxFork *fork)
+{
+	CkpxRelKey	key = {fork->tablespace, fork->database, fork->relation,
+	(uint32) fork->fork};
+
+	if (fork->fork < 0 || fork->fork > MAX_FORKNUM)
+		elog(ERROR, "decoder of a resource manager handed over fork %d",
+			 (int) fork->fork);
+	return key;
+}
+
+static void
+sink_create(CkpxBlockSink *sink, const CkpxFork *fork)
+{
+	DecoderSink *state = (DecoderSink *) sink;
+	CkpxRelKey	key = sink_key(fork);
+
+	if (key.relation == CKPX_DATABASE_WIDE)
+	{
+		ckpx_wal_decoder_change_database(state->decoder, state->reader,
+										 key.tablespace, key.database, false);
+		return;
+	}
+	if (fork->fork == FSM_FORKNUM)
+		return;
+	ckpx_wal_decoder_forget_fork(state->decoder, &key);
+	ckpx_dirty_tree_create_fork(state->decoder->tree, &key);
+	ckpx_wal_xacts_created(state->decoder->xacts, &key,
+						   XLogRecGetXid(state->reader),
+						   state->reader->ReadRecPtr);
+	state->decoder->last_change_lsn = state->reader->ReadRecPtr;
+}
+
+static void
+sink_drop(CkpxBlockSink *sink, const CkpxFork *fork)
+{
+	DecoderSink *state = (DecoderSink *) sink;
+	CkpxRelKey	key = sink_key(fork);
+
+	if (key.relation == CKPX_DATABASE_WIDE)
+	{
+		ckpx_wal_decoder_change_database(state->decoder, state->reader,
+										 key.tablespace, key.database, true);
+		return;
+	}
+	if (fork->fork == FSM_FORKNUM)
+		return;
+	ckpx_wal_decoder_forget_fork(state->decoder, &key);
+	ckpx_dirty_tree_drop_fork(state->decoder->tree, &key);
+	state->decoder->last_change_lsn = state->reader->ReadRecPtr;
+}
+
+static void
+sink_truncate(CkpxBlockSink *sink, const CkpxFork *fork, BlockNumber nblocks)
+{
+	DecoderSink *state = (DecoderSink *) sink;
+	CkpxRelKey	key = sink_key(fork);
+
+	if (key.relation == CKPX_DATABASE_WIDE || nblocks == InvalidBlockNumber)
+		elog(ERROR, "decoder of a resource manager handed over a truncation that cannot be");
+	if (fork->fork == FSM_FORKNUM)
+		return;
+	ckpx_dirty_tree_truncate_fork(state->decoder->tree, &key, nblocks);
+	state->decoder->last_change_lsn = state->reader->ReadRecPtr;
+}
+
+static void
+sink_block(CkpxBlockSink *sink, const CkpxFork *fork, BlockNumber block)
+{
+	DecoderSink *state = (DecoderSink *) sink;
+	CkpxRelKey	key = sink_key(fork);
+	CkpxRelation *relation;
+
+	if (key.relation == CKPX_DATABASE_WIDE || block == InvalidBlockNumber)
+		elog(ERROR, "decoder of a resource manager handed over a block that cannot be");
+	if (fork->fork == FSM_FORKNUM)
+		return;
+	relation = ckpx_wal_decoder_find_relation(state->decoder, &key,
+											  XLogRecGetXid(state->reader));
+	(void) ckpx_block_set_add(&relation->blocks, block);
+	if (relation->appended != NULL)
+		(void) ckpx_block_set_add(&relation->appended->blocks, block);
+	state->decoder->last_change_lsn = state->reader->ReadRecPtr;
+}
+
+/*
+ * Find the decoder of a resource manager; the list is what the postmaster
+ * made, and never changes.
+ */
+static const CkpxDecoder *
+find_decoder(RmgrId rmid)
+{
+	const CkpxDecoder *found;
+	static bool warned = false;
+
+	found = *(const CkpxDecoder **) find_rendezvous_variable(CKPX_DECODERS_VARIABLE);
+	for (; found != NULL; found = found->next)
+	{
+		if (found->rmid != rmid)
+			continue;
+		if (found->api_version <= CKPX_API_VERSION)
+			return found;
+		if (!warned)
+			ereport(WARNING,
+					(errmsg("decoder of resource manager %d is ignored: it was compiled for a newer ckpx",
+							rmid)));
+		warned = true;
+	}
+	return NULL;
+}
+
+bool
+ckpx_wal_decoder_custom(CkpxWalDecoder *decoder, XLogReaderState *reader)
+{
+	RmgrId		rmid = XLogRecGetRmid(reader);
+	const CkpxDecoder *custom = find_decoder(rmid);
+	DecoderSink state;
+
+	state.sink.block = sink_block;
+	state.sink.truncate = sink_truncate;
+	state.sink.create = sink_create;
+	state.sink.drop = sink_drop;
+	state.decoder = decoder;
+	state.reader = reader;
+	if (custom != NULL &&
+		custom->decode(reader, &state.sink, custom->arg) == CKPX_RECORD_COVERED)
+		return true;
+	decoder->custom_rmgrs[rmid / 8] |= 1 << (rmid % 8);
+	return false;
+}

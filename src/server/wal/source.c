@@ -1,0 +1,530 @@
+/*-------------------------------------------------------------------------
+ *
+ * source.c
+ *		Reading WAL: from a position to whole records, over timelines, and
+ *		never past what is safe to read.
+ *
+ * What a record changes is wal/decode.c's matter, where its bytes come from
+ * that of wal/pages.c.
+ *
+ * Timelines.  The reader itself does not notice a switch: it goes on with the
+ * next record, across a record that was cut off by the switch, and checks its
+ * link to the previous one.  'timeline' is the one that the position is on;
+ * while a switch point lies ahead it is the limit, and to arrive there is
+ * reported once.
+ *
+ * Cut-off records.  After a crash or a promotion the last record may lack its
+ * end.  PostgreSQL continues on the next page, flagged as overwriting, and
+ * the reader passes over the pieces.  If the record's first page was not
+ * complete the record is simply overwritten; it was never read, for the
+ * flushed part ended within it, and the process that saw that part is gone
+ * with the crash.
+ *
+ * Trouble.  A file may be replaced or renamed under an open descriptor, so
+ * anything unexpected closes the file, looks at the limit and the history
+ * anew and tries once more before it is believed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "server/wal/source_internal.h"
+
+#include "access/xlog.h"
+#include "catalog/pg_control.h"
+#include "miscadmin.h"
+#include "server/base/compat.h"
+#include "utils/memutils.h"
+
+/*
+ * Records
+ */
+
+/*
+ * Read the next record into the reader.  False: source->status says whether
+ * it is READ_AT_LIMIT, READ_LATER or READ_BROKEN.  Runs in the source's
+ * context.
+ */
+static bool
+next_record(CkpxWalSource *source)
+{
+	XLogReaderState *reader = source->reader;
+
+	for (int attempt = 0;; attempt++)
+	{
+		XLogRecPtr	at = reader->NextRecPtr;
+		char	   *message = NULL;
+
+		/* Spare the reader an attempt that cannot succeed. */
+		if (at >= source->limit)
+		{
+			if (!ckpx_wal_update_limit(source))
+			{
+				source->status = READ_BROKEN;
+				return false;
+			}
+			if (at >= source->limit)
+			{
+				source->status = READ_AT_LIMIT;
+				return false;
+			}
+		}
+
+		source->status = READ_OK;
+		if (XLogReadRecord(reader, &message) != NULL)
+			return true;
+
+		/* A page header and nothing behind it makes no message. */
+		if (source->status == READ_OK && message == NULL)
+			source->status = READ_LATER;
+		if (source->status == READ_AT_LIMIT || source->status == READ_LATER ||
+			source->status == READ_BROKEN)
+			return false;
+
+		if (attempt > 0)
+		{
+			if (source->status == READ_GONE)
+				ckpx_wal_broke(source, CKPX_BREAK_GONE, at, InvalidXLogRecPtr,
+							   "WAL file \"%s\" is missing", source->path);
+			else if (source->status == READ_SHORT)
+				ckpx_wal_broke(source, CKPX_BREAK_INVALID, at,
+							   InvalidXLogRecPtr,
+							   "WAL file \"%s\" is too short", source->path);
+			else
+				ckpx_wal_broke(source, CKPX_BREAK_INVALID, at,
+							   InvalidXLogRecPtr, "%s", message);
+			source->status = READ_BROKEN;
+			return false;
+		}
+		ckpx_wal_start_over(source);
+		if (!ckpx_wal_update_limit(source))
+		{
+			source->status = READ_BROKEN;
+			return false;
+		}
+	}
+}
+
+/* Let the reader begin at a record, or behind the header of a page. */
+static void
+begin_read(CkpxWalSource *source, XLogRecPtr lsn)
+{
+	/* Up to 15, XLogBeginRead() takes only the start of a record. */
+	if (lsn % XLOG_BLCKSZ == 0)
+		lsn += XLogSegmentOffset(lsn, wal_segment_size) == 0 ?
+			SizeOfXLogLongPHD : SizeOfXLogShortPHD;
+
+	ckpx_wal_start_over(source);
+	source->reader->latestPagePtr = InvalidXLogRecPtr;
+	source->reader->latestPageTLI = 0;
+	XLogBeginRead(source->reader, lsn);
+}
+
+/*
+ * wal_level was minimal: find the record from which on it is not.  Returns
+ * its end, or InvalidXLogRecPtr if it has not come yet.
+ */
+static XLogRecPtr
+skip_minimal(CkpxWalSource *source)
+{
+	while (next_record(source))
+	{
+		if (ckpx_wal_decoder_wal_level(source->reader) > WAL_LEVEL_MINIMAL)
+			return source->reader->EndRecPtr;
+	}
+	return InvalidXLogRecPtr;
+}
+
+/*
+ * The interface
+ */
+
+CkpxWalSource *
+ckpx_wal_source_create(MemoryContext parent, CkpxFirstRecordCallback callback)
+{
+	MemoryContext context;
+	MemoryContext old_context;
+	CkpxWalSource *source;
+
+	context = AllocSetContextCreate(parent, "ckpx WAL source",
+									ALLOCSET_DEFAULT_SIZES);
+	old_context = MemoryContextSwitchTo(context);
+
+	source = palloc0(sizeof(CkpxWalSource));
+	source->parent = parent;
+	source->context = context;
+	source->file = -1;
+	source->on_reset.func = ckpx_wal_close_on_reset;
+	source->on_reset.arg = source;
+	MemoryContextRegisterResetCallback(context, &source->on_reset);
+
+	source->chunk = palloc(CHUNK_BYTES);
+	source->reader =
+		XLogReaderAllocate(wal_segment_size, NULL,
+						   XL_ROUTINE(.page_read = ckpx_wal_read_page),
+						   source);
+	if (source->reader == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory"),
+				 errdetail("Failed while allocating a WAL reading processor.")));
+	source->reader->system_identifier = GetSystemIdentifier();
+	source->decoder = ckpx_wal_decoder_create(context, callback);
+
+	MemoryContextSwitchTo(old_context);
+	return source;
+}
+
+void
+ckpx_wal_source_free(CkpxWalSource *source)
+{
+	MemoryContextDelete(source->context);
+}
+
+/*
+ * What both ways to begin have in common.  What is known of transactions is
+ * right only where the new position goes on from the old one, if need be over
+ * the one record that broke the chain.  Sequences are kept in any case: one
+ * too many does no harm.
+ */
+static void
+set_position(CkpxWalSource *source, XLogRecPtr lsn, TimeLineID timeline)
+{
+	bool		goes_on = lsn == source->position ||
+		(source->problem.kind == CKPX_BREAK_SPECIAL &&
+		 lsn == source->problem.resume_lsn);
+
+	if (!XLogRecPtrIsInvalid(source->position))
+	{
+		ckpx_wal_decoder_discard(source->decoder);
+		if (!goes_on)
+			ckpx_wal_xacts_reset(source->decoder->xacts, lsn);
+	}
+	source->position = lsn;
+	source->timeline = timeline;
+	source->cut_start = lsn;
+	source->switch_reported = false;
+	source->at_beginning = false;
+	source->redo_reported = false;
+	source->limit = InvalidXLogRecPtr;
+	memset(&source->last_record, 0, sizeof(source->last_record));
+	memset(&source->problem, 0, sizeof(source->problem));
+}
+
+void
+ckpx_wal_source_begin(CkpxWalSource *source, XLogRecPtr lsn,
+					  TimeLineID timeline)
+{
+	set_position(source, lsn, timeline);
+	source->at_beginning = true;
+	begin_read(source, lsn);
+}
+
+/*
+ * Read the records from 'from' to 'mark' once more and compare them: the last
+ * one, and the run where 'from' is its start.
+ */
+static bool
+check_records(CkpxWalSource *source, const CkpxRecordMark *mark,
+			  XLogRecPtr from)
+{
+	XLogReaderState *reader = source->reader;
+	const XLogRecord *header;
+	uint32		hash = 0;
+
+	begin_read(source, from);
+	if (!ckpx_wal_update_limit(source))
+		return false;
+	if (source->limit < source->position)
+	{
+		ckpx_wal_broke(source, CKPX_BREAK_BEHIND, source->limit,
+					   InvalidXLogRecPtr, "WAL ends at %X/%X, before %X/%X",
+					   LSN_FORMAT_ARGS(source->limit),
+					   LSN_FORMAT_ARGS(source->position));
+		return false;
+	}
+	if (XLogRecPtrIsInvalid(mark->start))
+		return true;			/* nothing to compare with */
+
+	do
+	{
+		XLogRecPtr	at = reader->NextRecPtr;
+
+		if (!next_record(source))
+		{
+			if (source->status == READ_LATER)
+				ckpx_wal_broke(source, CKPX_BREAK_BEHIND, at,
+							   InvalidXLogRecPtr,
+							   "WAL file \"%s\" is not there yet",
+							   source->path);
+			else if (source->status == READ_AT_LIMIT)
+				ckpx_wal_broke(source, CKPX_BREAK_INVALID, at,
+							   InvalidXLogRecPtr,
+							   "the record at %X/%X is not complete",
+							   LSN_FORMAT_ARGS(at));
+			return false;
+		}
+		header = &reader->record->header;
+		hash = reader->ReadRecPtr == from ? header->xl_crc :
+			ckpx_run_hash(hash, header->xl_crc);
+	} while (reader->EndRecPtr < source->position);
+
+	if (reader->ReadRecPtr != mark->start ||
+		reader->EndRecPtr != source->position ||
+		header->xl_tot_len != mark->length || header->xl_crc != mark->crc)
+	{
+		ckpx_wal_broke(source, CKPX_BREAK_INVALID, mark->start,
+					   InvalidXLogRecPtr,
+					   "the record at %X/%X is not the one that was read before",
+					   LSN_FORMAT_ARGS(mark->start));
+		return false;
+	}
+	if (from == mark->run_start && hash != mark->run_hash)
+	{
+		ckpx_wal_broke(source, CKPX_BREAK_INVALID, from, InvalidXLogRecPtr,
+					   "the WAL from %X/%X to %X/%X is not what was read before",
+					   LSN_FORMAT_ARGS(from),
+					   LSN_FORMAT_ARGS(source->position));
+		return false;
+	}
+	source->last_record = *mark;
+	return true;
+}
+
+bool
+ckpx_wal_source_resume(CkpxWalSource *source, XLogRecPtr lsn,
+					   TimeLineID timeline, const CkpxRecordMark *mark)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(source->context);
+	XLogRecPtr	from;
+	bool		result;
+
+	set_position(source, lsn, timeline);
+	if (XLogRecPtrIsInvalid(mark->start))
+		from = lsn;
+	else if (!XLogRecPtrIsInvalid(mark->run_start))
+		from = mark->run_start;
+	else
+		from = mark->start;
+	result = check_records(source, mark, from);
+
+	/*
+	 * The slot holds the last record, and no more for the run's sake: where a
+	 * long transaction writes alone, the run may reach back to PostgreSQL's
+	 * last checkpoint.  Where WAL of it is gone, the last record has to do.
+	 */
+	if (!result && source->problem.kind == CKPX_BREAK_GONE &&
+		from < mark->start)
+	{
+		memset(&source->problem, 0, sizeof(source->problem));
+		result = check_records(source, mark, mark->start);
+	}
+	MemoryContextSwitchTo(old_context);
+	return result;
+}
+
+void
+ckpx_wal_source_add_sequence(CkpxWalSource *source, const CkpxRelKey *key)
+{
+	ckpx_wal_decoder_add_sequence(source->decoder, key, source->position);
+}
+
+void
+ckpx_wal_source_add_open_xact(CkpxWalSource *source, TransactionId xid,
+							  XLogRecPtr first_lsn)
+{
+	ckpx_wal_xacts_add(source->decoder->xacts, xid, first_lsn);
+}
+
+void
+ckpx_wal_source_set_complete(CkpxWalSource *source)
+{
+	source->decoder->xacts->complete = true;
+}
+
+void
+ckpx_wal_source_add_undurable(CkpxWalSource *source, const CkpxRelKey *key)
+{
+	ckpx_wal_xacts_add_undurable(source->decoder->xacts, key);
+}
+
+/* The reader's present record is the last one now. */
+static inline void
+note_record(CkpxRecordMark *mark, XLogReaderState *reader)
+{
+	mark->start = reader->ReadRecPtr;
+	mark->length = XLogRecGetTotalLen(reader);
+	mark->crc = reader->record->header.xl_crc;
+	if (XLogRecPtrIsInvalid(mark->run_start) ||
+		ckpx_wal_decoder_has_time(reader))
+	{
+		mark->run_start = mark->start;
+		mark->run_hash = mark->crc;
+	}
+	else
+		mark->run_hash = ckpx_run_hash(mark->run_hash, mark->crc);
+}
+
+/* Decode records until there is a reason to stop. */
+static CkpxWalResult
+read_records(CkpxWalSource *source, XLogRecPtr upto, uint64 max_bytes)
+{
+	XLogReaderState *reader = source->reader;
+	XLogRecPtr	stop = PG_UINT64_MAX;
+
+	if (!ckpx_wal_update_limit(source))
+		return CKPX_WAL_BROKEN;
+	if (!XLogRecPtrIsInvalid(upto))
+		stop = upto;
+	if (max_bytes > 0)
+		stop = Min(stop, source->position + max_bytes);
+
+	while (source->position < stop)
+	{
+		CkpxWalBreak broken;
+		bool		reported = source->redo_reported;
+
+		source->redo_reported = false;
+		if (!reported && !next_record(source))
+		{
+			if (source->status == READ_BROKEN)
+				return CKPX_WAL_BROKEN;
+			if (source->status == READ_AT_LIMIT &&
+				source->limit == source->switch_point)
+			{
+				/* Everything of this timeline that counts is decoded. */
+				source->switch_reported = true;
+				return CKPX_WAL_SWITCH;
+			}
+			return CKPX_WAL_CAUGHT_UP;
+		}
+
+		if (unlikely(XLogRecGetRmid(reader) == RM_XLOG_ID) && !reported &&
+			ckpx_record_is_redo(XLogRecGetInfo(reader) & ~XLR_INFO_MASK))
+		{
+			source->redo_reported = true;
+			return CKPX_WAL_REDO;
+		}
+
+		broken = ckpx_wal_decoder_apply(source->decoder, reader);
+
+		/*
+		 * The shutdown of a server whose wal_level was minimal is a good
+		 * beginning: what was done without WAL lies before it, and with ckpx
+		 * running the level is another one.
+		 */
+		if (broken == CKPX_BREAK_MINIMAL && source->at_beginning &&
+			(XLogRecGetInfo(reader) & ~XLR_INFO_MASK) == XLOG_CHECKPOINT_SHUTDOWN)
+			broken = CKPX_BREAK_NONE;
+		source->at_beginning = false;
+		if (unlikely(broken != CKPX_BREAK_NONE))
+		{
+			XLogRecPtr	at = reader->ReadRecPtr;
+
+			if (broken == CKPX_BREAK_MINIMAL)
+				ckpx_wal_broke(source, broken, at, skip_minimal(source),
+							   "wal_level was \"minimal\"");
+			else
+				ckpx_wal_broke(source, broken, at, reader->EndRecPtr,
+							   "unknown record changes relation files: resource manager %u, info %02X",
+							   XLogRecGetRmid(reader), XLogRecGetInfo(reader));
+			return CKPX_WAL_BROKEN;
+		}
+
+		source->position = reader->EndRecPtr;
+		note_record(&source->last_record, reader);
+	}
+	return source->position < source->limit ? CKPX_WAL_MORE : CKPX_WAL_CAUGHT_UP;
+}
+
+CkpxWalResult
+ckpx_wal_source_read(CkpxWalSource *source, XLogRecPtr upto, uint64 max_bytes)
+{
+	MemoryContext old_context;
+	CkpxWalResult result;
+
+	Assert(!XLogRecPtrIsInvalid(source->position));
+	if (source->problem.kind != CKPX_BREAK_NONE)
+		return CKPX_WAL_BROKEN;
+
+	if (source->switch_reported)
+	{
+		/* The same bytes, but from the next timeline's file. */
+		ckpx_wal_start_over(source);
+		source->timeline = source->next_timeline;
+		source->switch_reported = false;
+	}
+
+	/* XLogReader allocates in the current context. */
+	old_context = MemoryContextSwitchTo(source->context);
+	result = read_records(source, upto, max_bytes);
+	MemoryContextSwitchTo(old_context);
+	return result;
+}
+
+const CkpxWalProblem *
+ckpx_wal_source_problem(const CkpxWalSource *source)
+{
+	return &source->problem;
+}
+
+XLogRecPtr
+ckpx_wal_source_position(const CkpxWalSource *source, TimeLineID *timeline)
+{
+	if (timeline != NULL)
+		*timeline = source->timeline;
+	return source->position;
+}
+
+bool
+ckpx_wal_source_pending(const CkpxWalSource *source)
+{
+	return source->decoder->nrecords > 0;
+}
+
+Size
+ckpx_wal_source_memory(const CkpxWalSource *source)
+{
+	return MemoryContextMemAllocated(source->context, true);
+}
+
+void
+ckpx_wal_source_cut(CkpxWalSource *source, CkpxWalCut *cut)
+{
+	cut->start_lsn = source->cut_start;
+	cut->end_lsn = source->position;
+	ckpx_wal_decoder_take(source->decoder, source->parent, cut);
+	cut->timeline = source->timeline;
+	cut->wal_bytes = source->position - source->cut_start;
+	cut->last_record = source->last_record;
+	source->cut_start = source->position;
+}
+
+XLogRecPtr
+ckpx_wal_source_checkpoint_redo(const CkpxWalSource *source)
+{
+	return source->decoder->checkpoint_redo;
+}
+
+uint32
+ckpx_wal_source_open_xacts(const CkpxWalSource *source, CkpxOpenXact **xacts,
+						   bool *complete)
+{
+	*complete = source->decoder->xacts->complete;
+	return ckpx_wal_xacts_list(source->decoder->xacts, xacts);
+}
+
+uint32
+ckpx_wal_source_undurable(CkpxWalSource *source, XLogRecPtr redo,
+						  CkpxRelKey **keys)
+{
+	return ckpx_wal_xacts_undurable(source->decoder->xacts, redo, keys);
+}
+
+uint32
+ckpx_wal_source_builds(const CkpxWalSource *source, XLogRecPtr durable,
+					   CkpxRelKey **ended, XLogRecPtr *from, XLogRecPtr *to)
+{
+	return ckpx_wal_xacts_builds(source->decoder->xacts, durable, ended,
+								 from, to);
+}
