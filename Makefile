@@ -102,7 +102,7 @@ ifneq ($(filter command line environment,$(origin PG_CONFIG)),)
 export PG_CONFIG
 endif
 
-.PHONY: setup test unit demo bench fuzz test-major test-cassert test-core test-soak
+.PHONY: setup test unit demo bench fuzz indent test-major test-cassert test-core test-soak
 
 setup:
 	@test/setup.sh
@@ -116,6 +116,10 @@ unit: setup
 
 demo: setup
 	@test/private.sh test/demo.sh
+
+# Lay the sources out as PostgreSQL's: pgindent.
+indent:
+	@tools/indent.sh
 
 # T= picks parts: make bench T='collect tps'
 bench: setup

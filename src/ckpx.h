@@ -100,8 +100,8 @@ typedef struct CkpxEvent
 	XLogRecPtr	start_lsn;		/* the range is [start_lsn, end_lsn) */
 	XLogRecPtr	end_lsn;
 	const char *path;			/* absolute path of its object, also where it
-								 * is not there yet or any more; further
-								 * parts have .1, .2, ... appended */
+								 * is not there yet or any more; further parts
+								 * have .1, .2, ... appended */
 } CkpxEvent;
 
 typedef struct CkpxObserver
@@ -177,8 +177,8 @@ typedef struct CkpxDecoder
 typedef struct CkpxMapRow
 {
 	CkpxFork	fork;
-	BlockNumber limit_block;	/* changed from here on; InvalidBlockNumber: no
-								 * limit */
+	BlockNumber limit_block;	/* changed from here on; InvalidBlockNumber:
+								 * no limit */
 	uint64		nblocks;		/* blocks listed */
 } CkpxMapRow;
 

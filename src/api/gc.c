@@ -197,7 +197,7 @@ static PinResult
 try_pin(const CkpxPin *pin, PublishWait *wait, XLogRecPtr *oldest)
 {
 	CkpxEntryStore *store = CkpxShared->store;
-	const CkpxEntry *global;
+	const CkpxEntry *newest;
 	CkpxPin    *place;
 	PinResult	result = PIN_OK;
 	int			i;
@@ -223,9 +223,9 @@ try_pin(const CkpxPin *pin, PublishWait *wait, XLogRecPtr *oldest)
 		place = &CkpxShared->pins[CkpxShared->npins++];
 		*place = *pin;
 		place->epoch = store->epoch;
-		global = ckpx_entry_store_newest(store, CKPX_KIND_GLOBAL, true);
-		if (global != NULL)
-			place->global_lsn = global->end_lsn;
+		newest = ckpx_entry_store_newest(store, CKPX_KIND_GLOBAL, true);
+		if (newest != NULL)
+			place->global_lsn = newest->end_lsn;
 		request_publish(wait);
 	}
 	LWLockRelease(CkpxShared->lock);

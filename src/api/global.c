@@ -38,10 +38,10 @@ typedef struct GlobalWait
 static XLogRecPtr
 covered_lsn(void)
 {
-	const CkpxEntry *global = ckpx_entry_store_newest(CkpxShared->store,
+	const CkpxEntry *newest = ckpx_entry_store_newest(CkpxShared->store,
 													  CKPX_KIND_GLOBAL, true);
 
-	return global != NULL ? global->end_lsn : InvalidXLogRecPtr;
+	return newest != NULL ? newest->end_lsn : InvalidXLogRecPtr;
 }
 
 /*

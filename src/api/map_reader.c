@@ -524,7 +524,10 @@ ckpx_map_read(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 	{
 		MapInputs	inputs;
 
-		/* what a choice gathered whose object went away is left to the context */
+		/*
+		 * what a choice gathered whose object went away is left to the
+		 * context
+		 */
 		if (relation == NULL)
 			tree = ckpx_dirty_tree_create(CurrentMemoryContext);
 		else
@@ -567,9 +570,9 @@ ckpx_map_read_range(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 	ckpx_check_past_range(start_lsn, end_lsn);
 
 	/*
-	 * With no end given, everything that is flushed now must be in the answer.
-	 * The flush position may lie inside a record; the insert position is the
-	 * end of one and not before it.
+	 * With no end given, everything that is flushed now must be in the
+	 * answer. The flush position may lie inside a record; the insert position
+	 * is the end of one and not before it.
 	 */
 	target = end_lsn == InvalidXLogRecPtr ? ckpx_flush_wal_end() :
 		ckpx_normalize_lsn(end_lsn);

@@ -105,8 +105,8 @@ ckpx_wait_collected(PG_FUNCTION_ARGS)
 	timeout_ms = ckpx_timeout_argument(fcinfo, 1);
 
 	/*
-	 * What is written already is collected at once; what is not comes with the
-	 * runner's ordinary rounds.
+	 * What is written already is collected at once; what is not comes with
+	 * the runner's ordinary rounds.
 	 */
 	if (wait.lsn <= ckpx_wal_end())
 	{

@@ -90,7 +90,7 @@ static const Field pin_fields[] = {
 	PIN("expires_at", FIELD_TIME, expires_at, 0)
 };
 
-const List ckpx_manifest_lists[NLISTS] = {
+const List	ckpx_manifest_lists[NLISTS] = {
 	{"entries", entry_fields, lengthof(entry_fields), sizeof(CkpxEntry),
 		CKPX_MANIFEST_MAX_ENTRIES, offsetof(CkpxManifest, entries),
 	offsetof(CkpxManifest, nentries)},
@@ -110,9 +110,9 @@ const char *const ckpx_manifest_kinds[CKPX_KIND_SEGMENT + 1] = {
 	[CKPX_KIND_SEGMENT] = "segment"
 };
 
-const char ckpx_manifest_hex[] = "0123456789ABCDEF";
+const char	ckpx_manifest_hex[] = "0123456789ABCDEF";
 
-char **
+char	  **
 ckpx_manifest_items(const List *list, CkpxManifest *manifest)
 {
 	return (char **) ((char *) manifest + list->items_offset);

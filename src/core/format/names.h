@@ -30,7 +30,8 @@ typedef enum CkpxNameType
 	CKPX_NAME_UNKNOWN = 0,		/* not ours: leave it alone */
 	CKPX_NAME_OBJECT,
 	CKPX_NAME_MANIFEST,
-	CKPX_NAME_TEMPORARY,		/* an object or manifest that was not published */
+	CKPX_NAME_TEMPORARY,		/* an object or manifest that was not
+								 * published */
 	CKPX_NAME_DAMAGED			/* what was an object */
 } CkpxNameType;
 

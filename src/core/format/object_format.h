@@ -73,8 +73,8 @@ typedef struct CkpxObjectHeader
 	uint64		wal_bytes;
 	uint8		custom_rmgrs[CKPX_RMGR_BITMAP_BYTES];
 	uint32		nopen_xacts;	/* at most CKPX_MAX_OPEN_XACTS */
-	CkpxOpenXact *open_xacts;	/* read: by xid, from the reader's memory;
-								 * to write: in any order */
+	CkpxOpenXact *open_xacts;	/* read: by xid, from the reader's memory; to
+								 * write: in any order */
 	uint32		nlayers;		/* of a global, newest first; else 0 */
 	CkpxLayer	layers[CKPX_MAX_LAYERS];
 } CkpxObjectHeader;

@@ -109,9 +109,9 @@ typedef struct CkpxEntryStore
 	 * Behind max_entries of these: as many CkpxEntrySpan, of which the first
 	 * nentries are in order: by epoch, end_lsn, kind with globals behind
 	 * incrementals, start_lsn; and as many numbers that say in the same order
-	 * where in the pool each entry is, and then where the free places are.  So
-	 * an entry stays where it is when others come and go: 100,000 entries are
-	 * 50 MB, too much to be moved while the lock is held.
+	 * where in the pool each entry is, and then where the free places are.
+	 * So an entry stays where it is when others come and go: 100,000 entries
+	 * are 50 MB, too much to be moved while the lock is held.
 	 */
 } CkpxEntryStore;
 
@@ -131,7 +131,8 @@ typedef enum CkpxStoreResult
 	CKPX_STORE_OK = 0,
 	CKPX_STORE_FULL,			/* max_entries reached */
 	CKPX_STORE_NOT_CONTIGUOUS,	/* does not start where the last one ended */
-	CKPX_STORE_UNFINISHED,		/* the previous one of its kind is not finished */
+	CKPX_STORE_UNFINISHED,		/* the previous one of its kind is not
+								 * finished */
 	CKPX_STORE_STALE,			/* a global not newer than the newest */
 	CKPX_STORE_WRONG_EPOCH,
 	CKPX_STORE_BAD_RANGE,		/* start >= end, or outside the epoch */

@@ -102,7 +102,7 @@ judge_age(const CkpxEntryStore *store, XLogRecPtr end_lsn,
 		  CkpxCollectResult *result)
 {
 	const CkpxEntrySpan *spans = spans_of(store);
-	CkpxEpochView	view;
+	CkpxEpochView view;
 	XLogRecPtr	kept_from = PG_UINT64_MAX;
 	XLogRecPtr	oldest = PG_UINT64_MAX;
 
@@ -172,7 +172,7 @@ ckpx_entry_store_collect(const CkpxEntryStore *store, XLogRecPtr start_lsn,
 						 XLogRecPtr end_lsn, uint32 *chosen,
 						 CkpxCollectResult *result)
 {
-	CkpxEpochView	view;
+	CkpxEpochView view;
 	bool		found = false;
 
 	memset(result, 0, sizeof(CkpxCollectResult));
@@ -202,13 +202,13 @@ ckpx_entry_store_collect(const CkpxEntryStore *store, XLogRecPtr start_lsn,
 	if (found && start_lsn < end_lsn)
 	{
 		XLogRecPtr	position = start_lsn;
-		uint32		global = find_global(store, &view, start_lsn, end_lsn,
-										 &result->oldest_end);
+		uint32		chosen_global = find_global(store, &view, start_lsn, end_lsn,
+												&result->oldest_end);
 
-		if (global < store->nentries)
+		if (chosen_global < store->nentries)
 		{
-			chosen[result->nchosen++] = global;
-			position = spans_of(store)[global].end_lsn;
+			chosen[result->nchosen++] = chosen_global;
+			position = spans_of(store)[chosen_global].end_lsn;
 		}
 		position = ckpx_epoch_walk(store, &view, position,
 								   result->nchosen > 0, end_lsn,

@@ -177,9 +177,9 @@ ckpx_entry_store_stretch_start(const CkpxEntryStore *store)
 const CkpxEntry *
 ckpx_entry_store_previous_global(const CkpxEntryStore *store)
 {
-	const CkpxEntry *global = ckpx_store_newest_of(store, store->epoch,
+	const CkpxEntry *newest = ckpx_store_newest_of(store, store->epoch,
 												   CKPX_KIND_GLOBAL, true);
 
-	return global != NULL &&
-		global->end_lsn > ckpx_entry_store_stretch_start(store) ? global : NULL;
+	return newest != NULL &&
+		newest->end_lsn > ckpx_entry_store_stretch_start(store) ? newest : NULL;
 }

@@ -79,7 +79,7 @@ list_covers(Epoch *epoch, XLogRecPtr limit)
 			  compare_covers);
 	for (uint32 i = 1; i < epoch->ncovers; i++)
 		epoch->covers[i].end_lsn = Max(epoch->covers[i].end_lsn,
-										 epoch->covers[i - 1].end_lsn);
+									   epoch->covers[i - 1].end_lsn);
 }
 
 /* How far do the globals reach that begin at or before 'lsn'?  0: none does. */

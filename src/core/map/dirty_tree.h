@@ -51,9 +51,9 @@
 #define CKPX_REL_CREATED	0x0002	/* its fork was created within the range */
 #define CKPX_REL_SEQUENCE	0x0004	/* a sequence whose page may still change
 									 * without WAL after the range's end */
-#define CKPX_REL_UNDURABLE	0x0008	/* made by a transaction that was open when
-									 * the object was written: its files may
-									 * not be durable (bulk builds) */
+#define CKPX_REL_UNDURABLE	0x0008	/* made by a transaction that was open
+									 * when the object was written: its files
+									 * may not be durable (bulk builds) */
 #define CKPX_REL_FLAGS_KNOWN	0x000f
 
 /* What WAL did to a relation fork in the range.  Sums when merged. */
@@ -78,7 +78,8 @@ typedef struct CkpxRelation
 	BlockNumber last_vm_block;	/* decoder's shortcut: the VM block marked for
 								 * this fork last; not encoded */
 	struct CkpxRelation *appended;	/* decoder's shortcut: the row with those
-									 * of the blocks that got rows; not encoded */
+									 * of the blocks that got rows; not
+									 * encoded */
 } CkpxRelation;
 
 typedef struct CkpxDirtyTree CkpxDirtyTree;

@@ -85,7 +85,10 @@ ckpx_layers_plan(CkpxLayerPlan *plan, const CkpxLayer *sources,
 
 	Assert(nsources > 0);
 
-	/* A clock that was set back must not make a layer younger than newer ones. */
+	/*
+	 * A clock that was set back must not make a layer younger than newer
+	 * ones.
+	 */
 	for (uint32 i = 0; i < nsources; i++)
 	{
 		Assert(i == 0 || sources[i].end_lsn < sources[i - 1].end_lsn);

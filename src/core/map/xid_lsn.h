@@ -30,9 +30,9 @@
 
 typedef struct CkpxXidLsn
 {
-	uint64		known_from;		/* xids below this are not known: they may have
-								 * records from before tracking began, or were
-								 * forgotten */
+	uint64		known_from;		/* xids below this are not known: they may
+								 * have records from before tracking began, or
+								 * were forgotten */
 	uint64		last_xid;		/* the highest xid noted */
 	uint64		first_bucket;	/* bucket number (xid >> shift) of the oldest
 								 * kept */

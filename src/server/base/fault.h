@@ -65,7 +65,7 @@ extern uint64 ckpx_fault_value(const char *name, uint64 otherwise);
 extern Size ckpx_fault_shmem_size(void);
 extern void ckpx_fault_shmem_init(void *place, bool found);
 
-#define CKPX_MAX_FAULTS			128	/* set at the same time */
+#define CKPX_MAX_FAULTS			128 /* set at the same time */
 #define CKPX_FAULT_NAME_MAX		48
 #define CKPX_FAULT_ARGUMENT_MAX 64
 

@@ -149,8 +149,9 @@ typedef struct CkpxStat
 	uint64		commands_failed;
 	uint64		commands_overridden;	/* objects removed although their post
 										 * command had not succeeded */
-	uint64		caps_reached;	/* times that max_entries or max_directory_size
-								 * made room before its time */
+	uint64		caps_reached;	/* times that max_entries or
+								 * max_directory_size made room before its
+								 * time */
 	uint64		pending_ms_total;
 	uint64		pending_ms_max;
 	uint64		pending_histogram[CKPX_PENDING_BUCKETS];
@@ -277,19 +278,19 @@ typedef struct CkpxSharedState
 	uint64		manifest_used;	/* highest sequence ever given to a manifest,
 								 * which may have got its name although its
 								 * publishing failed */
-	XLogRecPtr	manifest_release[2];	/* release point named by the newest and
-										 * by the one before it */
+	XLogRecPtr	manifest_release[2];	/* release point named by the newest
+										 * and by the one before it */
 	uint64		publish_requested;	/* a manifest is wanted: bump, wake the */
 	uint64		publish_done;	/* checkpointer; done when equal or above */
 	uint64		publish_failures;	/* attempts that failed, the last with: */
 	char		publish_error[CKPX_ERROR_TEXT_MAX];
-	bool		keep_files;		/* the boot had to fall back: nothing goes that
-								 * it found but did not know, */
+	bool		keep_files;		/* the boot had to fall back: nothing goes
+								 * that it found but did not know, */
 	uint64		keep_sequence;	/* and no manifest up to this one */
 	bool		pins_loaded;	/* from then on memory knows pins better than
 								 * any manifest */
-	bool		gc_stuck;		/* the caps are reached and nothing more can be
-								 * removed */
+	bool		gc_stuck;		/* the caps are reached and nothing more can
+								 * be removed */
 	bool		removing;		/* GC has chosen what goes: no pin can come in
 								 * before it is gone */
 	uint64		loaded_ms;		/* monotonic time of the first load */
@@ -349,8 +350,8 @@ typedef struct CkpxSharedState
 
 	uint32		nsuspects;		/* objects in doubt, under lock */
 	CkpxSuspect suspects[CKPX_MAX_SUSPECTS];
-	uint64		absent_since_ms;	/* a start waits for objects since then; 0:
-									 * for none */
+	uint64		absent_since_ms;	/* a start waits for objects since then;
+									 * 0: for none */
 	bool		reload_request; /* the runner is to load the history anew */
 
 	struct CkpxFlushShared *flush;	/* under lock, see flush/shared.h */

@@ -49,7 +49,7 @@ typedef struct CkpxFlushSlot
 	uint32		nmissing;		/* done, but its file was not there */
 	uint32		nfailed;
 	uint64		blocks_written;
-	char		error[CKPX_ERROR_TEXT_MAX];	/* of the last one that failed */
+	char		error[CKPX_ERROR_TEXT_MAX]; /* of the last one that failed */
 } CkpxFlushSlot;
 
 /* A relation with dirty buffers, or one that was flushed. */

@@ -53,14 +53,14 @@
 static void
 forget_unfinished_global(CkpxEntryStore *store)
 {
-	CkpxEntry  *global = ckpx_entry_store_newest(store, CKPX_KIND_GLOBAL,
+	CkpxEntry  *newest = ckpx_entry_store_newest(store, CKPX_KIND_GLOBAL,
 												 false);
 
-	if (global == NULL || global->state == CKPX_ENTRY_FINISHED)
+	if (newest == NULL || newest->state == CKPX_ENTRY_FINISHED)
 		return;
-	(void) ckpx_entry_transition(global, CKPX_EVENT_ABANDON);
-	(void) ckpx_entry_store_remove(store, global->kind, global->epoch,
-								   global->start_lsn, global->end_lsn);
+	(void) ckpx_entry_transition(newest, CKPX_EVENT_ABANDON);
+	(void) ckpx_entry_store_remove(store, newest->kind, newest->epoch,
+								   newest->start_lsn, newest->end_lsn);
 }
 
 /*

@@ -624,7 +624,7 @@ work_round(void *arg)
 static bool
 is_due(const CkpxGcTicket *tickets, uint32 ntickets, uint64 now)
 {
-	const CkpxEntry *global;
+	const CkpxEntry *newest;
 	XLogRecPtr	global_end = InvalidXLogRecPtr;
 	uint64		sequence;
 	bool		due = now >= next_round_ms;
@@ -637,10 +637,10 @@ is_due(const CkpxGcTicket *tickets, uint32 ntickets, uint64 now)
 	}
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	global = ckpx_entry_store_newest(CkpxShared->store, CKPX_KIND_GLOBAL,
+	newest = ckpx_entry_store_newest(CkpxShared->store, CKPX_KIND_GLOBAL,
 									 true);
-	if (global != NULL)
-		global_end = global->end_lsn;
+	if (newest != NULL)
+		global_end = newest->end_lsn;
 	sequence = CkpxShared->manifest_sequence;
 	LWLockRelease(CkpxShared->lock);
 

@@ -66,7 +66,7 @@ remove_files(const CkpxGlobalJob *job)
 void
 ckpx_global_forget(void)
 {
-	CkpxGlobalJob  *job = current_job;
+	CkpxGlobalJob *job = current_job;
 
 	if (job == NULL)
 		return;
@@ -80,7 +80,7 @@ ckpx_global_forget(void)
 static void
 drop_job(void)
 {
-	CkpxGlobalJob  *job = current_job;
+	CkpxGlobalJob *job = current_job;
 
 	for (uint32 i = 0; i < job->ninputs; i++)
 	{
@@ -200,7 +200,7 @@ static void
 create_job(const CkpxEntryTicket *ticket)
 {
 	MemoryContext context;
-	CkpxGlobalJob  *job;
+	CkpxGlobalJob *job;
 
 	context = AllocSetContextCreate(TopMemoryContext, "ckpx global",
 									ALLOCSET_DEFAULT_SIZES);
@@ -262,7 +262,7 @@ ckpx_global_step(long *wait_ms)
 	}
 	PG_CATCH();
 	{
-		CkpxGlobalJob	failed;
+		CkpxGlobalJob failed;
 		ErrorData  *error;
 
 		MemoryContextSwitchTo(context);

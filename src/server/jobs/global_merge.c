@@ -103,7 +103,7 @@ advance_input(CkpxGlobalInput *input)
 static void
 write_layer(void *arg, const CkpxRelation *relation, uint32 layer)
 {
-	CkpxGlobalJob  *job = arg;
+	CkpxGlobalJob *job = arg;
 
 	if (!job->any_written ||
 		!ckpx_rel_key_equal(&job->written, &relation->key))

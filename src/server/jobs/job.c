@@ -328,9 +328,9 @@ ckpx_job_catch(MemoryContext context)
 	ckpx_global_forget();
 
 	/*
-	 * Files that nobody names may be left: an object that has its name but
-	 * no manifest, or what a manifest that has its name already replaces.
-	 * The job may never be tried again.
+	 * Files that nobody names may be left: an object that has its name but no
+	 * manifest, or what a manifest that has its name already replaces. The
+	 * job may never be tried again.
 	 */
 	ckpx_job_want_sweep();
 	return error;

@@ -54,8 +54,8 @@ typedef struct CkpxSegmentInfo
 	uint64		clock_ms;		/* monotonic */
 	Size		bytes;			/* length of its byte form */
 	Size		thinned_bytes;	/* length of what is behind that */
-	uint64		redo_ms;		/* end_lsn is a redo point of PostgreSQL, known
-								 * since then (monotonic); 0: it is none */
+	uint64		redo_ms;		/* end_lsn is a redo point of PostgreSQL,
+								 * known since then (monotonic); 0: it is none */
 	bool		spilled;		/* in an object file, not in memory */
 	bool		spilling;		/* its object is being written */
 	uint32		nparts;			/* spilled: files of its object */

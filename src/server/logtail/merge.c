@@ -325,7 +325,7 @@ ckpx_logtail_merge(XLogRecPtr boundary)
 		groups[ngroups].first = i;
 		groups[ngroups].count = 1;
 		groups[ngroups].weight = Max(ckpx_segment_size(&infos[i]),
-									  MIN_WEIGHT);
+									 MIN_WEIGHT);
 		ngroups++;
 		while (ngroups >= 2)
 		{

@@ -265,13 +265,13 @@ sweep_step(long *wait_ms)
 static void (*const steps[]) (long *wait_ms) =
 {
 	publish_step,
-	spill_step,
-	ckpx_incremental_step,
-	ckpx_damage_step,
-	backup_step,
-	ckpx_global_step,
-	ckpx_gc_step,
-	sweep_step
+		spill_step,
+		ckpx_incremental_step,
+		ckpx_damage_step,
+		backup_step,
+		ckpx_global_step,
+		ckpx_gc_step,
+		sweep_step
 };
 
 /*

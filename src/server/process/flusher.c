@@ -357,8 +357,8 @@ ckpx_flusher_step(void)
 	ckpx_dequeue_done(CKPX_QUEUE_DIRTY, ntickets);
 
 	/*
-	 * The end of a checkpoint cycle is short: look every second whether it has
-	 * come, and do not wait for the tick then.
+	 * The end of a checkpoint cycle is short: look every second whether it
+	 * has come, and do not wait for the tick then.
 	 */
 	now = ckpx_clock_ms();
 	if (ckpx_sheet_is_late(&redo, &window_ms))

@@ -525,7 +525,7 @@ find_end(CkpxBoot *boot, const CkpxManifest *manifest, bool *damaged)
 		for (uint32 i = 0; i < manifest->nentries; i++)
 		{
 			if (ckpx_replay_compare_entries(&manifest->entries[i],
-										&boot->last) == 0)
+											&boot->last) == 0)
 				damaged[i] = true;
 		}
 	}

@@ -49,7 +49,7 @@ static int
 compare_found(const void *a, const void *b)
 {
 	return ckpx_replay_compare_entries(&((const CkpxFound *) a)->entry,
-						   &((const CkpxFound *) b)->entry);
+									   &((const CkpxFound *) b)->entry);
 }
 
 /*

@@ -36,8 +36,8 @@ typedef enum CkpxChainState
 	CKPX_CHAIN_FOLLOWING,		/* reading WAL */
 	CKPX_CHAIN_BEHIND,			/* replay has not come to the end of what is
 								 * known */
-	CKPX_CHAIN_CLOSING,			/* reading broke off; what was decoded is being
-								 * brought into a last incremental */
+	CKPX_CHAIN_CLOSING,			/* reading broke off; what was decoded is
+								 * being brought into a last incremental */
 	CKPX_CHAIN_NEW_EPOCH		/* a new epoch is to begin */
 } CkpxChainState;
 

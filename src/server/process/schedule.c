@@ -167,7 +167,11 @@ maybe_create(CkpxRunner *runner)
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	newest = ckpx_entry_store_newest(CkpxShared->store,
 									 CKPX_KIND_INCREMENTAL, false);
-	/* Where all of them were collected, the global tells when the last cut was. */
+
+	/*
+	 * Where all of them were collected, the global tells when the last cut
+	 * was.
+	 */
 	if (newest == NULL)
 		newest = ckpx_entry_store_newest(CkpxShared->store, CKPX_KIND_GLOBAL,
 										 true);

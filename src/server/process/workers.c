@@ -270,7 +270,7 @@ ckpx_error_is_external(const ErrorData *error)
 		category == ERRCODE_SYSTEM_ERROR ||
 		category == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ||
 		error->sqlerrcode == ERRCODE_DATA_CORRUPTED ||
-		/* files: permission denied, a read-only disk; not a directory */
+	/* files: permission denied, a read-only disk; not a directory */
 		error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ||
 		error->sqlerrcode == ERRCODE_WRONG_OBJECT_TYPE;
 }

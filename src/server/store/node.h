@@ -46,9 +46,9 @@ extern bool ckpx_folder_is_there(void);
 typedef enum CkpxNodeKind
 {
 	CKPX_NODE_KNOWN = 0,		/* as before, or the first time */
-	CKPX_NODE_MOVED,			/* it seems so; but the device is another, or a
-								 * time of birth is not known: if its folder is
-								 * locked, this is a copy */
+	CKPX_NODE_MOVED,			/* it seems so; but the device is another, or
+								 * a time of birth is not known: if its folder
+								 * is locked, this is a copy */
 	CKPX_NODE_COPY				/* certainly, or the file is damaged */
 } CkpxNodeKind;
 

@@ -66,8 +66,8 @@ StaticAssertDecl(CKPX_RMGR_BITMAP_BYTES * 8 > RM_MAX_ID, "rmgr bitmap");
 typedef struct ActiveSequence
 {
 	CkpxRelKey	key;			/* for dynahash: first */
-	XLogRecPtr	last_lsn;		/* start of its last record, or invalid: before
-								 * the chain */
+	XLogRecPtr	last_lsn;		/* start of its last record, or invalid:
+								 * before the chain */
 } ActiveSequence;
 
 /*
@@ -559,7 +559,7 @@ decode_dbase(CkpxWalDecoder *decoder, XLogReaderState *reader)
 		case XLOG_DBASE_CREATE_FILE_COPY:
 			{
 				xl_dbase_create_file_copy_rec *create =
-				(xl_dbase_create_file_copy_rec *) data;
+					(xl_dbase_create_file_copy_rec *) data;
 
 				ckpx_wal_decoder_change_database(decoder, reader,
 												 create->tablespace_id,
@@ -570,7 +570,7 @@ decode_dbase(CkpxWalDecoder *decoder, XLogReaderState *reader)
 		case XLOG_DBASE_CREATE_WAL_LOG:
 			{
 				xl_dbase_create_wal_log_rec *create =
-				(xl_dbase_create_wal_log_rec *) data;
+					(xl_dbase_create_wal_log_rec *) data;
 
 				ckpx_wal_decoder_change_database(decoder, reader,
 												 create->tablespace_id,

@@ -199,7 +199,7 @@ ckpx_wal_update_limit(CkpxWalSource *source)
 		limit = Min(limit, source->switch_point);
 	}
 	if (limit < source->limit)
-		ckpx_wal_start_over(source);		/* what lies behind it is void */
+		ckpx_wal_start_over(source);	/* what lies behind it is void */
 	source->limit = limit;
 	return true;
 }
