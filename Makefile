@@ -8,6 +8,7 @@
 # and for which nothing has to be installed or configured by hand:
 #
 #	make demo               a throw-away server: checkpoints, kill -9, the same answer
+#	make play               a throw-away server to try things on, until Ctrl-C
 #	make test               unit, regress, isolation and TAP tests
 #	make unit               only the unit tests of src/core
 #	make bench              the benchmarks; the results are in build/bench.txt
@@ -102,7 +103,7 @@ ifneq ($(filter command line environment,$(origin PG_CONFIG)),)
 export PG_CONFIG
 endif
 
-.PHONY: setup test unit demo bench fuzz indent test-major test-cassert test-core test-soak
+.PHONY: setup test unit demo play bench fuzz indent test-major test-cassert test-core test-soak
 
 setup:
 	@test/setup.sh
@@ -116,6 +117,9 @@ unit: setup
 
 demo: setup
 	@test/private.sh test/demo.sh
+
+play: setup
+	@test/private.sh test/play.sh
 
 # Lay the sources out as PostgreSQL's: pgindent.
 indent:
