@@ -4,16 +4,15 @@
  *		The map of any range, from objects and the logtail.
  *
  * Why nothing is missed.  Inputs are chosen while the shared lock is held:
- * first the contiguous finished incrementals from the start on, or, where they
- * are gone, a global that holds the start and those after it, then, with
- * the lock still held, the segments from the end of the last one on are
- * pinned.  The runner forgets a segment only after the incremental that holds
- * its range is finished, which it learns under the same lock; so at the
- * moment of the choice each LSN up to the collected position lies in a chosen
- * incremental, in a pinned segment, or in neither because it is a real hole.
- * A pinned segment stays until it is unpinned; an object may be removed at
- * any time, and then the choice is made again: what replaced it is in the
- * store before it went.
+ * first the objects, see ckpx_entry_store_collect(), then, with the lock
+ * still held, the segments from the end of the last one on are pinned.  The
+ * runner forgets a segment only after the incremental that holds its range is
+ * finished, which it learns under the same lock; so at the moment of the
+ * choice each LSN up to the collected position lies in a chosen incremental,
+ * in a pinned segment, or in neither because it is a real hole. A pinned
+ * segment stays until it is unpinned; an object may be removed at any time,
+ * and then the choice is made again: what replaced it is in the store before
+ * it went.
  *
  * Merging is ordered (block_set.h).  Segments may overlap the last object,
  * where a segment was not trimmed yet; appending such a segment is harmless:
@@ -88,36 +87,6 @@ find_gap(XLogRecPtr lsn, CkpxGap *gap)
 }
 
 /*
- * Choose the finished incrementals of 'epoch' that cover [start_lsn, ...)
- * without a hole, as far as they go or to 'end_lsn'; returns their number and
- * moves *reached.  Caller holds the lock.
- */
-static uint32
-walk_incrementals(uint32 epoch, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
-				  CkpxEntrySpan *chosen, XLogRecPtr *reached)
-{
-	const CkpxEntryStore *store = CkpxShared->store;
-	uint32		nchosen = 0;
-
-	*reached = start_lsn;
-	for (uint32 i = ckpx_entry_store_ending_after(store, epoch, start_lsn);
-		 i < store->nentries && *reached < end_lsn; i++)
-	{
-		CkpxEntrySpan span = ckpx_entry_store_span(store, i);
-
-		if (span.epoch != epoch)
-			break;
-		if (span.kind != CKPX_KIND_INCREMENTAL)
-			continue;
-		if (!span.finished || span.start_lsn > *reached)
-			break;
-		chosen[nchosen++] = span;
-		*reached = span.end_lsn;
-	}
-	return nchosen;
-}
-
-/*
  * Do the segments adjoin, from 'start_lsn' on, up to 'end_lsn'?  Returns how
  * far they do.
  */
@@ -137,57 +106,14 @@ follow_segments(const CkpxSegmentRef *segments, uint32 nsegments,
 }
 
 /*
- * Choose the objects of the answer; returns the epoch.  Caller holds the lock.
- *
- * Incrementals tell changes apart best, so as long as they are there they
- * answer.  Otherwise it is the newest global that holds the start, by its
- * layers, and the incrementals after it.
- */
-static uint32
-choose_objects(MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
-			   uint32 *chosen)
-{
-	const CkpxEntryStore *store = CkpxShared->store;
-	CkpxCollectResult result;
-	CkpxEntrySpan first = {0};
-	uint32		skip = 0;
-
-	ckpx_entry_store_collect(store, start_lsn, end_lsn, chosen, &result);
-	inputs->reached = result.nchosen > 0 ? result.checkpointed : start_lsn;
-	inputs->oldest_end = result.oldest_end;
-	if (result.nchosen > 0)
-		first = ckpx_entry_store_span(store, chosen[0]);
-	if (first.kind == CKPX_KIND_GLOBAL)
-	{
-		/* What follows the global, a backup perhaps, follows them as well. */
-		XLogRecPtr	upto = Min(end_lsn, first.end_lsn);
-		XLogRecPtr	reached;
-		uint32		n = walk_incrementals(result.epoch, start_lsn, upto,
-										  inputs->entries, &reached);
-
-		if (reached == upto || (reached > upto && result.nchosen == 1))
-		{
-			skip = 1;
-			inputs->nentries = n;
-			inputs->reached = Max(reached, result.nchosen > 1 ?
-								  result.checkpointed : 0);
-		}
-	}
-	for (uint32 i = skip; i < result.nchosen; i++)
-		inputs->entries[inputs->nentries++] =
-			ckpx_entry_store_span(store, chosen[i]);
-	return result.epoch;
-}
-
-/*
  * Choose what answers [start_lsn, end_lsn), and pin the segments among it.
  */
 static void
 choose_inputs(MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 {
 	const CkpxEntryStore *store = CkpxShared->store;
+	CkpxCollectResult result;
 	uint32	   *chosen;
-	uint32		epoch;
 
 	/* Under the lock nothing is allocated, for nothing may fail there. */
 	memset(inputs, 0, sizeof(MapInputs));
@@ -196,13 +122,19 @@ choose_inputs(MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 	inputs->segments = ckpx_logtail_make_room();
 
 	ckpx_lock_history();
-	epoch = choose_objects(inputs, start_lsn, end_lsn, chosen);
+	ckpx_entry_store_collect(store, start_lsn, end_lsn, true, chosen, &result);
+	for (uint32 i = 0; i < result.nchosen; i++)
+		inputs->entries[i] = ckpx_entry_store_span(store, chosen[i]);
+	inputs->nentries = result.nchosen;
+	inputs->reached = result.nchosen > 0 ? result.checkpointed : start_lsn;
+	inputs->oldest_end = result.oldest_end;
 
 	/*
 	 * The logtail belongs to the open epoch.  Where the same LSNs were
 	 * written twice, an older epoch's answer must not run on into it.
 	 */
-	if (inputs->reached < end_lsn && epoch != 0 && epoch == store->epoch)
+	if (inputs->reached < end_lsn && result.epoch != 0 &&
+		result.epoch == store->epoch)
 	{
 		inputs->nsegments = ckpx_logtail_pin_into(inputs->segments,
 												  inputs->reached, end_lsn);

@@ -62,7 +62,7 @@ copy_locations(LocationList *list, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 											 store->max_entries);
 
 	ckpx_lock_history();
-	ckpx_entry_store_collect(store, start_lsn, end_lsn, chosen, result);
+	ckpx_entry_store_collect(store, start_lsn, end_lsn, false, chosen, result);
 	begin = result->from_lsn;
 	for (uint32 i = 0; i < result->nchosen; i++)
 	{

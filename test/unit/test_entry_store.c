@@ -241,7 +241,7 @@ static void
 collect(XLogRecPtr start, XLogRecPtr end)
 {
 	memset(&result, 0x5a, sizeof(result));
-	ckpx_entry_store_collect(store, start, end, chosen, &result);
+	ckpx_entry_store_collect(store, start, end, false, chosen, &result);
 }
 
 /* What was chosen, as "G100-300 I300-400". */
@@ -940,6 +940,36 @@ test_collect_after_gc(void **arg)
 }
 
 /* The incremental behind the global is gone: the answer ends there. */
+/* Incrementals stand in for a global where they hold all of its range. */
+static void
+test_collect_incrementals_first(void **arg)
+{
+	chain(600);
+	add(G, 100, 300);
+	add(G, 100, 500);
+
+	ckpx_entry_store_collect(store, 150, 600, true, chosen, &result);
+	assert_string_equal(chosen_text(),
+						"I100-200 I200-300 I300-400 I400-500 I500-600");
+	assert_true(result.complete);
+	assert_int_equal(result.checkpointed, 600);
+
+	/* as far as the range goes is enough */
+	assert_true(ckpx_entry_store_remove(store, I, 1, 400, 500));
+	ckpx_entry_store_collect(store, 100, 400, true, chosen, &result);
+	assert_string_equal(chosen_text(), "I100-200 I200-300 I300-400");
+
+	/* otherwise none of them stands in */
+	ckpx_entry_store_collect(store, 100, 600, true, chosen, &result);
+	assert_string_equal(chosen_text(), "G100-500 I500-600");
+	assert_true(result.complete);
+
+	/* what a damaged range holds is not looked at */
+	ckpx_entry_store_add_damage(store, 1, 1, 200, 300, 0, "damaged");
+	ckpx_entry_store_collect(store, 100, 400, true, chosen, &result);
+	assert_string_equal(chosen_text(), "G100-500");
+}
+
 static void
 test_collect_hole_after_global(void **arg)
 {
@@ -2385,8 +2415,8 @@ test_ten_thousand(void **arg)
 
 	clock_gettime(CLOCK_MONOTONIC, &from);
 	for (int i = 0; i < 100; i++)
-		ckpx_entry_store_collect(large, 1000, 1000 + count * 10, indexes,
-								 &result);
+		ckpx_entry_store_collect(large, 1000, 1000 + count * 10, false,
+								 indexes, &result);
 	clock_gettime(CLOCK_MONOTONIC, &to);
 	assert_int_equal(result.nchosen, count);
 	assert_true(result.complete);
@@ -2397,7 +2427,8 @@ test_ten_thousand(void **arg)
 	clock_gettime(CLOCK_MONOTONIC, &from);
 	for (int i = 0; i < 100; i++)
 		ckpx_entry_store_collect(large, 1000 + (count - 10) * 10,
-								 1000 + count * 10, indexes, &result);
+								 1000 + count * 10, false, indexes,
+								 &result);
 	clock_gettime(CLOCK_MONOTONIC, &to);
 	assert_int_equal(result.nchosen, 10);
 	us = ((to.tv_sec - from.tv_sec) * 1e9 + (to.tv_nsec - from.tv_nsec)) / 1e5;
@@ -2520,6 +2551,7 @@ main(void)
 		unit(test_collect_global_older_than_start),
 		unit(test_collect_newest_global),
 		unit(test_collect_after_gc),
+		unit(test_collect_incrementals_first),
 		unit(test_collect_hole_after_global),
 		unit(test_collect_hole),
 		unit(test_collect_ignores_backups_and_segments),

@@ -109,9 +109,9 @@ typedef struct CkpxEntryStore
 	 * Behind max_entries of these: as many CkpxEntrySpan, of which the first
 	 * nentries are in order: by epoch, end_lsn, kind with globals behind
 	 * incrementals, start_lsn; and as many numbers that say in the same order
-	 * where in the pool each entry is, and then where the free places are.
-	 * So an entry stays where it is when others come and go: 100,000 entries
-	 * are 50 MB, too much to be moved while the lock is held.
+	 * where in the pool each entry is, and then where the free places are. So
+	 * an entry stays where it is when others come and go: 100,000 entries are
+	 * 50 MB, too much to be moved while the lock is held.
 	 */
 } CkpxEntryStore;
 
@@ -316,11 +316,13 @@ extern XLogRecPtr ckpx_entry_store_low_water_mark(const CkpxEntryStore *store);
  * global that holds the start, if there is one, then the finished incrementals
  * that overlap the range behind it, as long as each begins where the one
  * before it ends.  In a closed epoch a backup may be the last: the one that
- * continues the last incremental there.
+ * continues the last incremental there.  With 'incrementals_first' the
+ * incrementals in the range of the global answer in its place where they all
+ * are there: they are more objects, but tell changes apart best.
  *
- * Called in two steps so that nothing is formatted under a lock: _collect
- * writes the indexes of the chosen entries, in order, to 'chosen' (room for
- * store->nentries) and fills the rest.
+ * The indexes of the chosen entries are written to 'chosen' (room for
+ * store->nentries), in order; formatting an answer is the caller's, so that
+ * it need not be done under the lock.
  *
  * start_lsn InvalidXLogRecPtr means the beginning of the newest epoch that
  * begins at or before end_lsn; end_lsn is required and not before start_lsn.
@@ -359,7 +361,7 @@ typedef struct CkpxCollectResult
 
 extern void ckpx_entry_store_collect(const CkpxEntryStore *store,
 									 XLogRecPtr start_lsn, XLogRecPtr end_lsn,
-									 uint32 *chosen,
+									 bool incrementals_first, uint32 *chosen,
 									 CkpxCollectResult *result);
 
 /*

@@ -167,25 +167,66 @@ find_global(const CkpxEntryStore *store, const CkpxEpochView *view,
 	return store->nentries;
 }
 
+/*
+ * Find the newest epoch that holds 'start_lsn' or, without one, that begins at
+ * or before 'end_lsn'.
+ */
+static bool
+find_epoch(const CkpxEntryStore *store, XLogRecPtr start_lsn,
+		   XLogRecPtr end_lsn, CkpxEpochView *view)
+{
+	for (bool more = ckpx_epoch_newest(store, view); more;
+		 more = ckpx_epoch_older(store, view))
+	{
+		if (start_lsn == InvalidXLogRecPtr ? view->start <= end_lsn :
+			view->start <= start_lsn && start_lsn < view->limit)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Choose what answers the range, which is not empty, in one epoch; returns how
+ * far that goes, 'start_lsn' where nothing is chosen.
+ */
+static XLogRecPtr
+choose(const CkpxEntryStore *store, const CkpxEpochView *view,
+	   XLogRecPtr start_lsn, XLogRecPtr end_lsn, bool incrementals_first,
+	   uint32 *chosen, CkpxCollectResult *result)
+{
+	XLogRecPtr	position;
+	XLogRecPtr	upto;
+	uint32 global = find_global(store, view, start_lsn, end_lsn,
+								&result->oldest_end);
+
+	if (global == store->nentries)
+		return ckpx_epoch_walk(store, view, start_lsn, false, end_lsn, chosen,
+							   &result->nchosen);
+
+	upto = spans_of(store)[global].end_lsn;
+	if (incrementals_first)
+	{
+		position = ckpx_epoch_walk(store, view, start_lsn, false, end_lsn,
+								   chosen, &result->nchosen);
+		if (position >= Min(upto, end_lsn))
+			return position;
+	}
+	chosen[0] = global;
+
+	result->nchosen = 1;
+	return ckpx_epoch_walk(store, view, upto, true, end_lsn, chosen,
+						   &result->nchosen);
+}
+
 void
 ckpx_entry_store_collect(const CkpxEntryStore *store, XLogRecPtr start_lsn,
-						 XLogRecPtr end_lsn, uint32 *chosen,
-						 CkpxCollectResult *result)
+						 XLogRecPtr end_lsn, bool incrementals_first,
+						 uint32 *chosen, CkpxCollectResult *result)
 {
 	CkpxEpochView view;
-	bool		found = false;
+	bool		found = find_epoch(store, start_lsn, end_lsn, &view);
 
 	memset(result, 0, sizeof(CkpxCollectResult));
-
-	for (bool more = ckpx_epoch_newest(store, &view); more && !found;)
-	{
-		if (start_lsn == InvalidXLogRecPtr)
-			found = view.start <= end_lsn;
-		else
-			found = view.start <= start_lsn && start_lsn < view.limit;
-		if (!found)
-			more = ckpx_epoch_older(store, &view);
-	}
 	if (found)
 	{
 		result->epoch = view.epoch;
@@ -201,35 +242,24 @@ ckpx_entry_store_collect(const CkpxEntryStore *store, XLogRecPtr start_lsn,
 
 	if (found && start_lsn < end_lsn)
 	{
-		XLogRecPtr	position = start_lsn;
-		uint32		chosen_global = find_global(store, &view, start_lsn, end_lsn,
-												&result->oldest_end);
+		XLogRecPtr	position = choose(store, &view, start_lsn, end_lsn,
+									  incrementals_first, chosen, result);
 
-		if (chosen_global < store->nentries)
-		{
-			chosen[result->nchosen++] = chosen_global;
-			position = spans_of(store)[chosen_global].end_lsn;
-		}
-		position = ckpx_epoch_walk(store, &view, position,
-								   result->nchosen > 0, end_lsn,
-								   chosen, &result->nchosen);
-		if (result->oldest_end != InvalidXLogRecPtr)
+		result->complete = position >= end_lsn;
+		if (result->complete)
+			result->oldest_end = InvalidXLogRecPtr;
+		else if (result->oldest_end != InvalidXLogRecPtr)
 		{
 			/* A part of an answer would hide that the rest is not gone. */
-			if (position < end_lsn)
-			{
-				result->nchosen = 0;
-				result->missing_from = start_lsn;
-				result->stale = true;
-				return;
-			}
-			result->oldest_end = InvalidXLogRecPtr;
+			result->nchosen = 0;
+			result->missing_from = start_lsn;
+			result->stale = true;
+			return;
 		}
 		if (result->nchosen > 0)
 		{
 			result->from_lsn = spans_of(store)[chosen[0]].start_lsn;
 			result->checkpointed = position;
-			result->complete = position >= end_lsn;
 			if (!result->complete)
 				result->missing_from = position;
 			return;
