@@ -185,6 +185,13 @@ ckpx_object_name(char *name, CkpxEntryKind kind, uint32 epoch,
 	return (int) (at - name);
 }
 
+int
+ckpx_entry_object_name(char *name, const CkpxEntry *entry, uint32 part)
+{
+	return ckpx_object_name(name, entry->kind, entry->epoch, entry->timeline,
+							entry->start_lsn, entry->end_lsn, part);
+}
+
 /*
  * Write the name of a manifest.
  */

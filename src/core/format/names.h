@@ -21,7 +21,7 @@
 #ifndef CKPX_NAMES_H
 #define CKPX_NAMES_H
 
-#include "core/types.h"
+#include "core/history/entry.h"
 
 #define CKPX_NAME_MAX		96	/* longest name with its zero byte, rounded up */
 
@@ -51,6 +51,8 @@ typedef struct CkpxName
 extern int	ckpx_object_name(char *name, CkpxEntryKind kind, uint32 epoch,
 							 TimeLineID timeline, XLogRecPtr start_lsn,
 							 XLogRecPtr end_lsn, uint32 part);
+extern int	ckpx_entry_object_name(char *name, const CkpxEntry *entry,
+								   uint32 part);
 extern int	ckpx_manifest_name(char *name, uint64 sequence,
 							   XLogRecPtr start_lsn, XLogRecPtr end_lsn);
 extern int	ckpx_folder_name(char *name, uint64 system_identifier,

@@ -303,6 +303,27 @@ ckpx_suspect(const CkpxEntryTicket *entry)
 	ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
 }
 
+/*
+ * Find the entry that 'ticket' names in the store; NULL where it is not there.
+ * Caller holds 'lock'.
+ */
+CkpxEntry *
+ckpx_ticket_entry(const CkpxEntryTicket *ticket)
+{
+	return ckpx_entry_store_find(CkpxShared->store, ticket->kind,
+								 ticket->epoch, ticket->start_lsn,
+								 ticket->end_lsn);
+}
+
+/* Find the entry of the store that 'copy' was taken from, likewise. */
+CkpxEntry *
+ckpx_shared_entry(const CkpxEntry *copy)
+{
+	CkpxEntryTicket ticket = ckpx_entry_ticket(copy);
+
+	return ckpx_ticket_entry(&ticket);
+}
+
 uint64
 ckpx_patience_ms(void)
 {

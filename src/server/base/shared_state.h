@@ -128,6 +128,19 @@ typedef struct CkpxEntryTicket
 	int			event;			/* post queue only: a CkpxEventType */
 } CkpxEntryTicket;
 
+/* The ticket of an entry, for any of these but the post queue. */
+static inline CkpxEntryTicket
+ckpx_entry_ticket(const CkpxEntry *entry)
+{
+	CkpxEntryTicket ticket = {0};
+
+	ticket.kind = entry->kind;
+	ticket.epoch = entry->epoch;
+	ticket.start_lsn = entry->start_lsn;
+	ticket.end_lsn = entry->end_lsn;
+	return ticket;
+}
+
 typedef struct CkpxGcTicket
 {
 	XLogRecPtr	upto;
@@ -417,6 +430,13 @@ extern void ckpx_dequeue_done(CkpxQueueId queue, uint32 count);
  * 'lock' exclusively.
  */
 extern void ckpx_suspect(const CkpxEntryTicket *entry);
+
+/*
+ * The entry of the store that a ticket, or a copy of it, stands for; NULL
+ * where it is not there.  Caller holds 'lock'.
+ */
+extern CkpxEntry *ckpx_ticket_entry(const CkpxEntryTicket *ticket);
+extern CkpxEntry *ckpx_shared_entry(const CkpxEntry *copy);
 
 /* How long an object may be absent before it is lost. */
 extern uint64 ckpx_patience_ms(void);
