@@ -20,14 +20,12 @@
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
 #include "server/base/shared_state.h"
+#include "server/flush/buffers.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(ckpx_changed_blocks);
 PG_FUNCTION_INFO_V1(ckpx_dirty_tree);
 PG_FUNCTION_INFO_V1(ckpx_wal_by_relation);
-
-/* Buffer headers looked at between two checks for interrupts. */
-#define BUFFERS_PER_CHECK	4096
 
 /*
  * Raise an error where a relation has no map: it has no files, or its changes
@@ -219,6 +217,28 @@ compare_to_relation(const void *key, const void *element)
 								&(*(CkpxRelation *const *) element)->key);
 }
 
+/* The map, and for each of its relations a count. */
+typedef struct DirtyCounts
+{
+	const CkpxMap *map;
+	uint64	   *counts;
+} DirtyCounts;
+
+static void
+count_if_changed(void *arg, const CkpxRelKey *key, BlockNumber block,
+				 int buffer)
+{
+	const DirtyCounts *dirty = arg;
+	CkpxRelation **relations = dirty->map->relations;
+	CkpxRelation **relation = bsearch(key, relations, dirty->map->nrelations,
+									  sizeof(CkpxRelation *),
+									  compare_to_relation);
+
+	if (relation != NULL &&
+		ckpx_block_set_changed(&(*relation)->blocks, block))
+		dirty->counts[relation - relations]++;
+}
+
 /*
  * Count, for each relation of the map, the changed blocks that are dirty in
  * shared buffers now.
@@ -226,39 +246,11 @@ compare_to_relation(const void *key, const void *element)
 static uint64 *
 count_dirty_blocks(const CkpxMap *map)
 {
-	uint64	   *counts = palloc0(sizeof(uint64) * (map->nrelations + 1));
+	DirtyCounts dirty = {map};
 
-	for (int i = 0; i < NBuffers; i++)
-	{
-		BufferDesc *buffer = GetBufferDescriptor(i);
-		CkpxRelation **relation;
-		BufferTag	tag;
-		uint32		state;
-		CkpxRelKey	key;
-
-		if (i % BUFFERS_PER_CHECK == 0)
-			CHECK_FOR_INTERRUPTS();
-
-		/* the lock is only taken for those that look dirty */
-		if ((pg_atomic_read_u32(&buffer->state) & BM_DIRTY) == 0)
-			continue;
-		state = LockBufHdr(buffer);
-		tag = buffer->tag;
-		UnlockBufHdr(buffer, state);
-		if ((state & (BM_DIRTY | BM_TAG_VALID)) != (BM_DIRTY | BM_TAG_VALID))
-			continue;
-
-		key.tablespace = CKPX_LOCATOR_TABLESPACE(CKPX_TAG_LOCATOR(tag));
-		key.database = CKPX_LOCATOR_DATABASE(CKPX_TAG_LOCATOR(tag));
-		key.relation = CKPX_LOCATOR_NUMBER(CKPX_TAG_LOCATOR(tag));
-		key.fork = tag.forkNum;
-		relation = bsearch(&key, map->relations, map->nrelations,
-						   sizeof(CkpxRelation *), compare_to_relation);
-		if (relation != NULL &&
-			ckpx_block_set_changed(&(*relation)->blocks, tag.blockNum))
-			counts[relation - map->relations]++;
-	}
-	return counts;
+	dirty.counts = palloc0(sizeof(uint64) * (map->nrelations + 1));
+	ckpx_dirty_buffers_walk(count_if_changed, &dirty);
+	return dirty.counts;
 }
 
 Datum

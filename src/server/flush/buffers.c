@@ -33,45 +33,15 @@
  * Finding
  */
 
-static void
-add_buffer(CkpxDirtyBuffers *found, const CkpxRelKey *key, BlockNumber block,
-		   int buffer)
-{
-	CkpxDirtyBuffer *entry;
-
-	if (found->count == found->max)
-	{
-		found->max *= 2;
-		found->buffers = repalloc_huge(found->buffers,
-									   sizeof(CkpxDirtyBuffer) * found->max);
-	}
-	entry = &found->buffers[found->count++];
-	entry->key = *key;
-	entry->block = block;
-	entry->buffer = buffer;
-}
-
-static int
-compare_buffers(const void *a, const void *b)
-{
-	const CkpxDirtyBuffer *x = a;
-	const CkpxDirtyBuffer *y = b;
-	int			result = ckpx_rel_key_compare(&x->key, &y->key);
-
-	if (result != 0)
-		return result;
-	return x->block < y->block ? -1 : x->block > y->block;
-}
-
+/*
+ * Call 'callback' for each dirty buffer of a permanent relation, in the order
+ * of the buffers.  The callback runs without lock or pin and may raise an
+ * error.  The buffer may be clean, or hold another block, by then.
+ */
 void
-ckpx_dirty_buffers_find(CkpxDirtyBuffers *found, CkpxBlockWanted wanted,
-						void *arg)
+ckpx_dirty_buffers_walk(CkpxDirtyCallback callback, void *arg)
 {
 	const uint32 flags = BM_DIRTY | BM_VALID | BM_TAG_VALID | BM_PERMANENT;
-
-	found->count = 0;
-	found->max = FIRST_BUFFERS;
-	found->buffers = palloc(sizeof(CkpxDirtyBuffer) * found->max);
 
 	/* What the caller waited for is visible from here on. */
 	pg_memory_barrier();
@@ -97,9 +67,64 @@ ckpx_dirty_buffers_find(CkpxDirtyBuffers *found, CkpxBlockWanted wanted,
 		key.database = CKPX_LOCATOR_DATABASE(CKPX_TAG_LOCATOR(tag));
 		key.relation = CKPX_LOCATOR_NUMBER(CKPX_TAG_LOCATOR(tag));
 		key.fork = tag.forkNum;
-		if (wanted(arg, &key, tag.blockNum))
-			add_buffer(found, &key, tag.blockNum, i);
+		callback(arg, &key, tag.blockNum, i);
 	}
+}
+
+/* What a search wants, and what it has found. */
+typedef struct Search
+{
+	CkpxDirtyBuffers *found;
+	CkpxBlockWanted wanted;
+	void	   *arg;
+} Search;
+
+static void
+add_if_wanted(void *arg, const CkpxRelKey *key, BlockNumber block, int buffer)
+{
+	const Search *search = arg;
+	CkpxDirtyBuffers *found = search->found;
+	CkpxDirtyBuffer *entry;
+
+	if (!search->wanted(search->arg, key, block))
+		return;
+	if (found->count == found->max)
+	{
+		found->max *= 2;
+		found->buffers = repalloc_huge(found->buffers,
+									   sizeof(CkpxDirtyBuffer) * found->max);
+	}
+	entry = &found->buffers[found->count++];
+	entry->key = *key;
+	entry->block = block;
+	entry->buffer = buffer;
+}
+
+static int
+compare_buffers(const void *a, const void *b)
+{
+	const CkpxDirtyBuffer *x = a;
+	const CkpxDirtyBuffer *y = b;
+	int			result = ckpx_rel_key_compare(&x->key, &y->key);
+
+	if (result != 0)
+		return result;
+	return x->block < y->block ? -1 : x->block > y->block;
+}
+
+/*
+ * Find the dirty buffers that 'wanted' says yes to, sorted.
+ */
+void
+ckpx_dirty_buffers_find(CkpxDirtyBuffers *found, CkpxBlockWanted wanted,
+						void *arg)
+{
+	Search		search = {found, wanted, arg};
+
+	found->count = 0;
+	found->max = FIRST_BUFFERS;
+	found->buffers = palloc(sizeof(CkpxDirtyBuffer) * found->max);
+	ckpx_dirty_buffers_walk(add_if_wanted, &search);
 	qsort(found->buffers, found->count, sizeof(CkpxDirtyBuffer),
 		  compare_buffers);
 }

@@ -5,17 +5,19 @@
  *
  * Finding: one walk over the buffer headers.  It takes a header's lock only
  * where the buffer looks dirty without it.  That is no gamble: a change marks
- * its buffer dirty before its record is in WAL (what does it the other way
- * round delays checkpoints, and the caller has waited for that), so whoever
- * has seen the record flushed or replayed sees the mark; and a mark that is
- * gone was taken away after the page had been written to the file.
+ * its buffer dirty before its record is in WAL (a change that does it the
+ * other way round delays checkpoints, and a durable pass has waited for
+ * those), so a process that has seen the record flushed or replayed sees the
+ * mark; and a mark that is gone was taken away after the page had been
+ * written to the file.
  *
  * Writing: each buffer by itself.  It is pinned only if it still holds the
  * block, written under the share lock of its content, and unpinned before
  * anything else is done, so nobody ever waits for more than one page write.
- * A buffer that holds another block by then was written by whoever took it.
+ * A buffer that holds another block by then was written by the backend that
+ * took it.
  *
- * Both are for workers, not for backends.
+ * Every process may walk; only workers write.
  *
  *-------------------------------------------------------------------------
  */
@@ -41,6 +43,13 @@ typedef struct CkpxDirtyBuffers
 	uint32		count;
 	uint32		max;
 } CkpxDirtyBuffers;
+
+/* Called with each dirty buffer; holds no lock and no pin. */
+typedef void (*CkpxDirtyCallback) (void *arg, const CkpxRelKey *key,
+								   BlockNumber block, int buffer);
+
+/* Call 'callback' for each dirty buffer of a permanent relation. */
+extern void ckpx_dirty_buffers_walk(CkpxDirtyCallback callback, void *arg);
 
 /* Is this dirty block of interest? */
 typedef bool (*CkpxBlockWanted) (void *arg, const CkpxRelKey *key,

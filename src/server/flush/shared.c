@@ -12,6 +12,7 @@
 
 #include "miscadmin.h"
 #include "server/base/options.h"
+#include "server/flush/buffers.h"
 #include "server/flush/shared.h"
 #include "storage/procarray.h"
 
@@ -124,34 +125,33 @@ ckpx_find_key(const CkpxRelKey *keys, uint32 nkeys, const CkpxRelKey *key)
 	return bsearch(&relation, keys, nkeys, sizeof(CkpxRelKey), compare_keys);
 }
 
+/* Which relations' dirty buffers to count; no keys: those of all. */
+typedef struct DirtyCount
+{
+	const CkpxRelKey *keys;
+	uint32		nkeys;
+	uint64		count;
+} DirtyCount;
+
+static void
+count_if_listed(void *arg, const CkpxRelKey *key, BlockNumber block,
+				int buffer)
+{
+	DirtyCount *count = arg;
+
+	if (count->nkeys == 0 ||
+		ckpx_find_key(count->keys, count->nkeys, key) != NULL)
+		count->count++;
+}
+
+/*
+ * Count the dirty buffers of these relations, all of their forks.
+ */
 uint64
 ckpx_flush_count_dirty(const CkpxRelKey *keys, uint32 nkeys)
 {
-	uint64		count = 0;
+	DirtyCount	count = {keys, nkeys, 0};
 
-	for (int i = 0; i < NBuffers; i++)
-	{
-		BufferDesc *buffer = GetBufferDescriptor(i);
-		BufferTag	tag;
-		uint32		state;
-		CkpxRelKey	key;
-
-		if (i % 4096 == 0)
-			CHECK_FOR_INTERRUPTS();
-		if ((pg_atomic_read_u32(&buffer->state) & BM_DIRTY) == 0)
-			continue;
-		state = LockBufHdr(buffer);
-		tag = buffer->tag;
-		UnlockBufHdr(buffer, state);
-		if ((state & (BM_DIRTY | BM_TAG_VALID | BM_PERMANENT)) !=
-			(BM_DIRTY | BM_TAG_VALID | BM_PERMANENT))
-			continue;
-		key.tablespace = CKPX_LOCATOR_TABLESPACE(CKPX_TAG_LOCATOR(tag));
-		key.database = CKPX_LOCATOR_DATABASE(CKPX_TAG_LOCATOR(tag));
-		key.relation = CKPX_LOCATOR_NUMBER(CKPX_TAG_LOCATOR(tag));
-		key.fork = MAIN_FORKNUM;
-		if (nkeys == 0 || ckpx_find_key(keys, nkeys, &key) != NULL)
-			count++;
-	}
-	return count;
+	ckpx_dirty_buffers_walk(count_if_listed, &count);
+	return count.count;
 }

@@ -23,21 +23,27 @@
 #include "miscadmin.h"
 #include "postmaster/bgwriter.h"
 #include "server/base/options.h"
+#include "server/flush/buffers.h"
 #include "server/logtail/logtail.h"
 #include "server/process/flusher.h"
 #include "utils/hsearch.h"
-
-#define HEADERS_PER_CHECK	16384
 
 /* A relation at this tick. */
 typedef struct SheetRow
 {
 	CkpxRelKey	key;			/* for dynahash: first */
-	XLogRecPtr	flushed_lsn;	/* as far as this process knows */
 	uint64		dirty_blocks;
 	uint64		thinned_blocks; /* of these, changed without getting rows */
 	const CkpxRelation *thinned;	/* which those are, or NULL: none */
 } SheetRow;
+
+/* A walk over the buffers that counts dirty blocks by relation. */
+typedef struct SheetCount
+{
+	HTAB	   *rows;
+	const CkpxDirtyTree *thinned;	/* NULL: not known */
+	SheetRow   *row;			/* of the last buffer */
+} SheetCount;
 
 /* The checkpoint cycle, as far as this process has seen it. */
 static XLogRecPtr cycle_redo = InvalidXLogRecPtr;
@@ -60,18 +66,6 @@ find_relation(const CkpxRelKey *key)
 	relation.key.fork = MAIN_FORKNUM;
 	return bsearch(&relation, flush->relations, flush->nrelations,
 				   sizeof(CkpxFlushRelation), compare_relations);
-}
-
-static HTAB *
-create_rows(void)
-{
-	HASHCTL		control;
-
-	control.keysize = sizeof(CkpxRelKey);
-	control.entrysize = sizeof(SheetRow);
-	control.hcxt = CurrentMemoryContext;
-	return hash_create("ckpx flush sheet", 256, &control,
-					   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
 /* From where on changes of a relation count, at this tick. */
@@ -106,54 +100,48 @@ find_thinned(XLogRecPtr durable)
 }
 
 /*
- * Count the dirty blocks of permanent relations.  Neighbours often belong to
- * the same relation, so the last row is remembered.
+ * Neighbours often belong to the same relation, so the last row is
+ * remembered.
  */
-static HTAB *
-count_dirty(XLogRecPtr durable, const CkpxDirtyTree *thinned)
+static void
+count_buffer(void *arg, const CkpxRelKey *fork, BlockNumber block, int buffer)
 {
-	const uint32 flags = BM_DIRTY | BM_VALID | BM_TAG_VALID | BM_PERMANENT;
-	HTAB	   *rows = create_rows();
-	SheetRow   *row = NULL;
+	SheetCount *count = arg;
+	CkpxRelKey	key = *fork;
 
-	for (int i = 0; i < NBuffers; i++)
+	key.fork = MAIN_FORKNUM;
+	if (count->row == NULL || !ckpx_rel_key_equal(&count->row->key, &key))
 	{
-		BufferDesc *buffer = GetBufferDescriptor(i);
-		BufferTag	tag;
-		uint32		state;
-		CkpxRelKey	key;
 		bool		found;
 
-		if (i % HEADERS_PER_CHECK == 0)
-			CHECK_FOR_INTERRUPTS();
-		if ((pg_atomic_read_u32(&buffer->state) & flags) != flags)
-			continue;
-		state = LockBufHdr(buffer);
-		tag = buffer->tag;
-		UnlockBufHdr(buffer, state);
-		if ((state & flags) != flags)
-			continue;
-
-		key.tablespace = CKPX_LOCATOR_TABLESPACE(CKPX_TAG_LOCATOR(tag));
-		key.database = CKPX_LOCATOR_DATABASE(CKPX_TAG_LOCATOR(tag));
-		key.relation = CKPX_LOCATOR_NUMBER(CKPX_TAG_LOCATOR(tag));
-		key.fork = MAIN_FORKNUM;
-		if (row == NULL || !ckpx_rel_key_equal(&row->key, &key))
+		count->row = hash_search(count->rows, &key, HASH_ENTER, &found);
+		if (!found)
 		{
-			row = hash_search(rows, &key, HASH_ENTER, &found);
-			if (!found)
-			{
-				row->flushed_lsn = flushed_lsn(&durable, &key);
-				row->dirty_blocks = row->thinned_blocks = 0;
-				row->thinned = ckpx_dirty_tree_find(thinned, &key);
-			}
+			count->row->dirty_blocks = count->row->thinned_blocks = 0;
+			count->row->thinned = count->thinned == NULL ? NULL :
+				ckpx_dirty_tree_find(count->thinned, &key);
 		}
-		row->dirty_blocks++;
-		if (row->thinned != NULL && tag.forkNum == MAIN_FORKNUM &&
-			ckpx_block_set_contains(&row->thinned->blocks, tag.blockNum))
-			row->thinned_blocks++;
 	}
-	return rows;
+	count->row->dirty_blocks++;
+	if (count->row->thinned != NULL && fork->fork == MAIN_FORKNUM &&
+		ckpx_block_set_contains(&count->row->thinned->blocks, block))
+		count->row->thinned_blocks++;
+}
+
+/* Count the dirty blocks of each permanent relation. */
+static HTAB *
+count_dirty(const CkpxDirtyTree *thinned)
+{
+	SheetCount	count = {.thinned = thinned};
+	HASHCTL		control;
+
+	control.keysize = sizeof(CkpxRelKey);
+	control.entrysize = sizeof(SheetRow);
+	control.hcxt = CurrentMemoryContext;
+	count.rows = hash_create("ckpx flush sheet", 256, &control,
+							 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	ckpx_dirty_buffers_walk(count_buffer, &count);
+	return count.rows;
 }
 
 /* Dirtiest first; of clean ones those with something to tell. */
@@ -203,7 +191,7 @@ build_sheet(HTAB *rows, XLogRecPtr durable, uint32 *count)
 		relation->delete_bytes = row->thinned_blocks * BLCKSZ;
 		relation->append_bytes = row->dirty_blocks * BLCKSZ -
 			relation->delete_bytes;
-		relation->flushed_lsn = row->flushed_lsn;
+		relation->flushed_lsn = Max(relation->flushed_lsn, durable);
 
 		/*
 		 * A pass over everything since then was one over this, too.  A
@@ -332,7 +320,7 @@ ckpx_sheet_update(void)
 	durable = CkpxShared->durable_lsn;
 	LWLockRelease(CkpxShared->lock);
 
-	rows = count_dirty(durable, find_thinned(durable));
+	rows = count_dirty(find_thinned(durable));
 	sheet = build_sheet(rows, durable, &count);
 	pressure = decide(sheet, count);
 
