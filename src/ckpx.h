@@ -172,7 +172,7 @@ typedef struct CkpxDecoder
  *
  * For ordinary backends and for workers that are connected to a database; not
  * for callbacks.  Errors are raised as by the SQL functions of the same
- * names; everything can be cancelled.  No privilege is checked.
+ * names; everything can be canceled.  No privilege is checked.
  */
 typedef struct CkpxMapRow
 {
@@ -219,7 +219,7 @@ static inline void
 ckpx_check_registration(void)
 {
 	if (!process_shared_preload_libraries_in_progress)
-		elog(ERROR, "observers and decoders of ckpx must be registered from shared_preload_libraries");
+		elog(ERROR, "observers and decoders of ckpx must be registered from \"shared_preload_libraries\"");
 }
 
 static inline void

@@ -136,7 +136,7 @@ wait_for_checkpoint(CheckpointWait *wait, long timeout_ms)
 		if (wait->cancelled)
 			ereport(ERROR,
 					(errcode(ERRCODE_QUERY_CANCELED),
-					 errmsg("checkpoint of ckpx was cancelled"),
+					 errmsg("checkpoint of ckpx was canceled"),
 					 errdetail("Another session called ckpx_cancel_pending().")));
 
 		wait->helped = wait->waiting_end;
@@ -372,7 +372,8 @@ ckpx_enable(PG_FUNCTION_ARGS)
 	set_disabled(false);
 	if (!ckpx_enabled)
 		ereport(WARNING,
-				(errmsg("checkpoints of ckpx stay off"),
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("checkpoints of ckpx stay off"),
 				 errdetail("\"ckpx.enabled\" is off.")));
 	PG_RETURN_VOID();
 }
@@ -394,7 +395,7 @@ is_uninstalled(void *arg)
 }
 
 #define CKPX_UNINSTALL_REST \
-	"Now call DROP EXTENSION ckpx in each database that has it, take ckpx out of shared_preload_libraries " \
+	"Now call DROP EXTENSION ckpx in each database that has it, take \"ckpx\" out of \"shared_preload_libraries\" " \
 	"and every ckpx.* setting out of the configuration, restart the server, " \
 	"and remove the file " CKPX_UNINSTALLED_FILE " from the data directory."
 

@@ -426,7 +426,8 @@ warn_not_flushed(const char *error)
 {
 	if (error[0] != '\0')
 		ereport(WARNING,
-				(errmsg("could not flush in time: %s", error)));
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("could not flush in time: %s", error)));
 }
 
 Datum

@@ -122,8 +122,8 @@ wait_for_publish(PublishWait *wait)
 	if (wait->failed)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("ckpx could not write a manifest with the change"),
-				 errdetail("%s", wait->error)));
+				 errmsg("ckpx could not write a manifest with the change: %s",
+						wait->error)));
 }
 
 static bool

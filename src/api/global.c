@@ -191,12 +191,12 @@ ckpx_global_checkpoint(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("global checkpoint of ckpx up to %X/%X failed",
 						LSN_FORMAT_ARGS(wait.target)),
-				 errdetail("%s.", wait.error),
+				 errdetail("The error was: %s.", wait.error),
 				 errhint("It will be tried again; see the view ckpx_checkpoints.")));
 	if (wait.cancelled)
 		ereport(ERROR,
 				(errcode(ERRCODE_QUERY_CANCELED),
-				 errmsg("checkpoint of ckpx was cancelled"),
+				 errmsg("checkpoint of ckpx was canceled"),
 				 errdetail("Another session called ckpx_cancel_pending().")));
 	ckpx_report_disabled();
 	PG_RETURN_NULL();			/* not reached */

@@ -84,7 +84,7 @@ foreach my $what (sort keys %manifest_damage)
 	{
 		like($log, qr/WARNING: .* manifest ".*\Q$name\E" cannot be used/,
 			"newest manifest $what: a warning names it");
-		like($log, qr/ckpx adopted 1 objects/,
+		like($log, qr/ckpx adopted 1 checkpoint object/,
 			"newest manifest $what: what it named is adopted");
 		is(answer($node, $from, $to), $before,
 			"newest manifest $what: the same answer");

@@ -133,7 +133,7 @@ foreach my $place ('cut-before', 'wal-read')
 
 my $offset = -s $node->logfile;
 breaks_with(
-	qr/^more WAL would have been held than ckpx.max_retained_wal allows$/,
+	qr/^more WAL would have been held than "ckpx.max_retained_wal" allows$/,
 	'too much WAL held',
 	sub {
 		add_fault($node, 'object-create', 'error', undef, 'enospc');

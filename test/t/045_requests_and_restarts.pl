@@ -239,7 +239,7 @@ foreach my $victim ('runner', 'checkpointer')
 	$checkpoint->{handle}->finish;
 	like(
 		${ $checkpoint->{err} },
-		qr/checkpoints of ckpx are disabled|checkpoint of ckpx was cancell?ed/,
+		qr/checkpoints of ckpx are disabled|checkpoint of ckpx was canceled/,
 		"$victim ended: the checkpoint's caller is told");
 	is(end_call($disable, 'disable'), '', "$victim ended: disable() returns");
 	like(end_call($cancel, 'cancel'), qr/^[01]$/, "$victim ended: cancel returns");

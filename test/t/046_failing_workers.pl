@@ -70,7 +70,7 @@ cmp_ok(retained(), '<', 64 * 1024 * 1024,
 remove_fault($node, 'cut-before');
 wait_for_sql($node, 'SELECT problem IS NULL FROM ckpx_runner');
 await_tracking($node);
-like(gap_reasons($node), qr/than ckpx.max_retained_wal allows$/,
+like(gap_reasons($node), qr/than "ckpx.max_retained_wal" allows$/,
 	'the gap says why');
 
 # ---- a record that a decoder cannot read: the chain breaks there, and what
@@ -152,7 +152,7 @@ foreach my $case ([ 1, 'runner' ], [ 3, 'checkpointer' ], [ 4, 'observer' ])
 		'SELECT problem IS NOT NULL FROM ckpx_runner');
 	like(
 		$node->safe_psql('postgres', 'SELECT problem FROM ckpx_runner'),
-		qr/^max_worker_processes is $number, which leaves no room for the ckpx $missing; it must be at least 5$/,
+		qr/^"max_worker_processes" is $number, which leaves no room for the ckpx $missing; it must be at least 5$/,
 		"$number: the view names setting and number");
 	($ret, $out, $err) = $node->psql('postgres', 'SELECT ckpx_checkpoint()');
 	if ($missing eq 'observer')
@@ -162,7 +162,7 @@ foreach my $case ([ 1, 'runner' ], [ 3, 'checkpointer' ], [ 4, 'observer' ])
 	}
 	like(
 		$err,
-		qr/ckpx cannot go on.*HINT:  Set max_worker_processes to 5 or more/s,
+		qr/ckpx cannot go on.*HINT:  Set "max_worker_processes" to 5 or more/s,
 		"$number: a caller gets the hint");
 }
 $node->append_conf('postgresql.conf', 'max_worker_processes = 5');

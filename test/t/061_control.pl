@@ -107,7 +107,7 @@ sql("SELECT ckpx_fault_remove('object-renamed')");
 my $total = 0;
 $total += finish($_) foreach @cancel;
 is($total, 1, 'one running entry, counted once');
-like(finish($force), qr/checkpoint of ckpx was cancelled/,
+like(finish($force), qr/checkpoint of ckpx was canceled/,
 	'who waits for it is told');
 comes_true(sub { objects() == sql('SELECT count(*) FROM ckpx_checkpoints') },
 	'no object is left behind');
@@ -129,7 +129,7 @@ $force = in_session('INSERT INTO t VALUES (4); SELECT ckpx_checkpoint()');
 waiting_in('entry-created');
 is(sql('SELECT ckpx_cancel_pending()'), 1, 'a pending entry goes at once');
 sql("SELECT ckpx_fault_remove('entry-created')");
-like(finish($force), qr/cancelled/, 'and its call ends');
+like(finish($force), qr/canceled/, 'and its call ends');
 
 # The checkpointer dies while a cancel waits.
 sql("SELECT ckpx_fault_add('object-write', 'wait')");
@@ -152,7 +152,7 @@ append_to_file(
 	"$store/inc_00000001_00000001_0000000000000001_0000000000000002.ckpx.damaged", 'x');
 my @uninstall = map { in_session("SELECT left(ckpx_uninstall(true), 16)") } 1 .. 3;
 is(finish($_), 'ckpx has dropped', 'uninstall returns') foreach @uninstall;
-like(finish($force), qr/uninstalled|cancelled|failed|not loaded/,
+like(finish($force), qr/uninstalled|canceled|failed|not loaded/,
 	'who waits is told');
 is(sql('SELECT count(*) FROM pg_replication_slots'), 0, 'no slot');
 ok(!-e $node->data_dir . '/ckpx', 'no folder');

@@ -291,7 +291,7 @@ like(error_of($question), qr/58P01/, 'file away: still an error');
 rename "$path.away", $path or die "could not rename: $!";
 nothing_is_lost('file away', $offset);
 like(log_since($node, $offset),
-	qr/LOG:  ckpx cannot read a checkpoint object and looks at it again\n.*\Q$file\E.*LOG:  ckpx can read the object of a checkpoint again/s,
+	qr/LOG:  ckpx cannot read a checkpoint object and looks at it again\n.*\Q$file\E.*LOG:  ckpx can read a checkpoint object again/s,
 	'file away: the log has the beginning and the end');
 
 $offset = -s $node->logfile;

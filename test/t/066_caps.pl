@@ -74,7 +74,7 @@ cmp_ok(entries('true'), '<', 100, 'entries: fewer than the cap');
 cmp_ok(sql('SELECT globals_done FROM ckpx_stat'), '>', 0, 'a global was made');
 cmp_ok(sql('SELECT caps_reached FROM ckpx_stat'), '>', 0, 'it is counted');
 like(log_since($node, $offset),
-	qr/WARNING:  ckpx reaches ckpx.max_entries and removes what it can do without/,
+	qr/WARNING:  ckpx reaches "ckpx.max_entries" and removes what it can do without/,
 	'and logged');
 is_whole($start, $end, 1, 'entries');
 covers_all_oracles($node, $first, wal_position($node), 'entries');
@@ -90,12 +90,12 @@ $node->psql(
 		'\set ON_ERROR_STOP on',
 		map { "UPDATE load_row SET n = n + 1 WHERE id = $_;\nSELECT ckpx_checkpoint(NULL, '20s');" } 1 .. 130),
 	stderr => \$stderr);
-like($stderr, qr/the history holds ckpx.max_entries entries and none can be removed; remove pins/,
+like($stderr, qr/the history holds "ckpx.max_entries" entries and none can be removed; remove pins/,
 	'pins: who waits is told');
 sql_becomes($node, 'SELECT problem FROM ckpx_runner',
 	qr/remove pins/, 'the runner shows it');
 like(log_since($node, $offset),
-	qr/WARNING:  ckpx cannot keep to ckpx.max_entries: nothing more can be removed\n.*DETAIL:  1 pin holds checkpoints/,
+	qr/WARNING:  ckpx cannot keep to "ckpx.max_entries": nothing more can be removed\n.*DETAIL:  1 pin holds checkpoints/,
 	'and so does the log');
 my $pinned = entries("kind = 'incremental' AND end_lsn > '$end'");
 cmp_ok($pinned, '>', 80, 'what is pinned stays');
@@ -144,7 +144,7 @@ wait_for_sql($node, 'SELECT ckpx_checkpoint() IS NOT NULL');
 wait_for_sql($node, "SELECT caps_reached > $reached FROM ckpx_stat");
 wait_until(
 	sub {
-		log_since($node, $offset) =~ /WARNING:  ckpx cannot keep to ckpx.max_directory_size: nothing more can be removed/;
+		log_since($node, $offset) =~ /WARNING:  ckpx cannot keep to "ckpx.max_directory_size": nothing more can be removed/;
 	},
 	'the log tells that pins hold more than the folder may have');
 is(sql('SELECT problem FROM ckpx_runner'), '', 'size: checkpoints go on');

@@ -321,7 +321,7 @@ sub is_expected
 
 	return 1 if defined $op->{expect} && $err =~ $op->{expect};
 	return 1 if $step{may_be_disabled} && $err =~ /checkpoints of ckpx are disabled/;
-	return 1 if $step{cancels} && $err =~ /checkpoint (of ckpx )?was cancelled/;
+	return 1 if $step{cancels} && $err =~ /checkpoint (of ckpx )?was canceled/;
 
 	# A checkpoint that another session's global has covered and collected.
 	return 1

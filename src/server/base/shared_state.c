@@ -419,11 +419,11 @@ static void
 report_missing_worker(CkpxWorkerId worker, CkpxProblem *problem)
 {
 	snprintf(problem->text, sizeof(problem->text),
-			 "max_worker_processes is %d, which leaves no room for the ckpx %s; it must be at least %d",
+			 "\"max_worker_processes\" is %d, which leaves no room for the ckpx %s; it must be at least %d",
 			 max_worker_processes, ckpx_worker_name(worker),
 			 CkpxShared->worker_processes_needed);
 	snprintf(problem->hint, sizeof(problem->hint),
-			 "Set max_worker_processes to %d or more and restart the server.",
+			 "Set \"max_worker_processes\" to %d or more and restart the server.",
 			 CkpxShared->worker_processes_needed);
 }
 
@@ -535,14 +535,13 @@ wait_for(CkpxReached reached, void *arg, long timeout_ms,
 		if (has_problem)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("ckpx cannot go on"),
-					 errdetail_internal("%s", problem.text),
+					 errmsg("ckpx cannot go on: %s", problem.text),
 					 errhint("%s", problem.hint)));
 		if (status.errors != errors_at_start)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("ckpx %s failed", ckpx_worker_name(worker)),
-					 errdetail("Its last error was: %s", status.last_error),
+					 errdetail("Its last error was: %s.", status.last_error),
 					 errhint("See the server log and the view ckpx_workers.")));
 
 		if (timeout_ms >= 0)

@@ -256,8 +256,8 @@ merge_object(CkpxDirtyTree *tree, const CkpxSegmentInfo *info)
 		if (!ckpx_dirty_tree_merge_view(tree, &view, &problem))
 			ereport(ERROR,
 					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("spilled logtail segment is damaged"),
-					 errdetail("%s", problem)));
+					 errmsg("spilled logtail segment is damaged: %s",
+							problem)));
 		CHECK_FOR_INTERRUPTS();
 	}
 	gone = ckpx_object_file_gone(file);

@@ -113,7 +113,7 @@ insert_tail(CkpxEntry *tail)
 	if (result == CKPX_STORE_FULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("no room for a backup checkpoint among ckpx.max_entries entries")));
+				 errmsg("no room for a backup checkpoint among \"ckpx.max_entries\" entries")));
 	if (result != CKPX_STORE_OK && result != CKPX_STORE_DUPLICATE)
 		elog(ERROR, "could not insert backup checkpoint: result %d",
 			 (int) result);

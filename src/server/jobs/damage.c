@@ -161,7 +161,7 @@ look_at(const CkpxSuspect *suspect, bool patient, bool *absent)
 
 		if (suspect->looks > 0)
 			ereport(LOG,
-					(errmsg("ckpx can read the object of a checkpoint again: %s",
+					(errmsg("ckpx can read a checkpoint object again: %s",
 							ckpx_entry_text(&entry, text))));
 		return NULL;
 	}

@@ -252,16 +252,20 @@ carry_out(const GcPlan *plan)
 
 	if (plan->noverridden > 0)
 		ereport(WARNING,
-				(errmsg("ckpx removes %u checkpoints whose post command has not succeeded",
-						plan->noverridden),
-				 errdetail("ckpx.max_entries or ckpx.max_directory_size is reached."),
-				 errhint("See why ckpx.post_checkpoint_command fails in the view ckpx_workers.")));
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg_plural("ckpx removes %u checkpoint whose post command has not succeeded",
+							   "ckpx removes %u checkpoints whose post command has not succeeded",
+							   plan->noverridden, plan->noverridden),
+				 errdetail("\"ckpx.max_entries\" or \"ckpx.max_directory_size\" is reached."),
+				 errhint("See why \"ckpx.post_checkpoint_command\" fails in the view ckpx_workers.")));
 
 	if (plan->nlost > 0)
 		ereport(WARNING,
-				(errmsg("ckpx removes %u checkpoints of ranges that nothing else answers",
-						plan->nlost),
-				 errdetail("ckpx.max_entries or ckpx.max_directory_size is reached; they lie before a gap, and ckpx.gc_keep_time is not over.")));
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg_plural("ckpx removes %u checkpoint of a range that nothing else answers",
+							   "ckpx removes %u checkpoints of ranges that nothing else answers",
+							   plan->nlost, plan->nlost),
+				 errdetail("\"ckpx.max_entries\" or \"ckpx.max_directory_size\" is reached.  What is removed lies before a gap, and \"ckpx.gc_keep_time\" is not over.")));
 
 	/* Only the second manifest without them lets their files go. */
 	ckpx_publish(NULL);
@@ -457,10 +461,10 @@ note_stuck(bool stuck, const char *cap)
 	stuck_logged = true;
 	ereport(WARNING,
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-			 errmsg("ckpx cannot keep to %s: nothing more can be removed", cap),
+			 errmsg("ckpx cannot keep to \"%s\": nothing more can be removed", cap),
 			 errdetail_plural("%u pin holds checkpoints.",
 							  "%u pins hold checkpoints.", npins, npins),
-			 errhint("Remove pins, or raise %s.", cap)));
+			 errhint("Remove pins, or raise \"%s\".", cap)));
 }
 
 /*
@@ -480,9 +484,9 @@ relieve_pressure(void)
 		pressure_logged = true;
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("ckpx reaches %s and removes what it can do without before its time",
+				 errmsg("ckpx reaches \"%s\" and removes what it can do without before its time",
 						cap),
-				 errhint("Consider raising %s, or lowering ckpx.gc_keep_time.",
+				 errhint("Consider raising \"%s\", or lowering \"ckpx.gc_keep_time\".",
 						 cap)));
 		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 		CkpxShared->stat.caps_reached++;

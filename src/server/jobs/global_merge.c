@@ -262,8 +262,8 @@ ckpx_global_merge_relation(CkpxGlobalJob *job)
 				ckpx_object_file_suspect(name);
 				ereport(ERROR,
 						(errcode(ERRCODE_DATA_CORRUPTED),
-						 errmsg("checkpoint object \"%s\" is damaged", name),
-						 problem != NULL ? errdetail("%s", problem) : 0));
+						 errmsg("checkpoint object \"%s\" is damaged: %s", name,
+								problem != NULL ? problem : "unknown problem")));
 			}
 			advance_input(input);
 		}

@@ -74,7 +74,7 @@ ckpx_job_check(const CkpxEntry *entry)
 	if (cancelled)
 		ereport(ERROR,
 				(errcode(ERRCODE_QUERY_CANCELED),
-				 errmsg("checkpoint was cancelled")));
+				 errmsg("checkpoint was canceled")));
 }
 
 bool
@@ -123,8 +123,8 @@ ckpx_job_gather(CkpxDirtyTree *tree, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 					if (!ckpx_dirty_tree_merge_view(tree, &view, &problem))
 						ereport(ERROR,
 								(errcode(ERRCODE_DATA_CORRUPTED),
-								 errmsg("spilled logtail segment is damaged"),
-								 errdetail("%s", problem)));
+								 errmsg("spilled logtail segment is damaged: %s",
+										problem)));
 					CHECK_FOR_INTERRUPTS();
 				}
 				ckpx_object_file_close(file);

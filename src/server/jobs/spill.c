@@ -67,7 +67,7 @@ spill_segment(const CkpxSegmentInfo *info)
 	if (full)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("no room for a logtail segment among ckpx.max_entries entries")));
+				 errmsg("no room for a logtail segment among \"ckpx.max_entries\" entries")));
 
 	if (!ckpx_logtail_mark_spilling(info->start_lsn, info->end_lsn, true))
 		return false;
@@ -236,8 +236,9 @@ ckpx_spill_cut(const CkpxSegmentInfo *given, const CkpxDirtyTree *tree)
 	ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
 
 	ereport(LOG,
-			(errmsg("ckpx wrote a cut of %u relations, which its memory could not hold, to disk",
-					info.nrelations),
-			 errhint("Consider raising ckpx.logtail_memory.")));
+			(errmsg_plural("ckpx wrote a cut of %u relation, which its memory could not hold, to disk",
+						   "ckpx wrote a cut of %u relations, which its memory could not hold, to disk",
+						   info.nrelations, info.nrelations),
+			 errhint("Consider raising \"ckpx.logtail_memory\".")));
 	return true;
 }

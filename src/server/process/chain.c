@@ -115,7 +115,7 @@ static const char *
 check_server(void)
 {
 	if (!XLogIsNeeded())
-		return "wal_level is \"minimal\"; set it to \"replica\" or \"logical\"";
+		return "\"wal_level\" is \"minimal\"; set it to \"replica\" or \"logical\"";
 	if (max_replication_slots <= 0)
 		return "max_replication_slots is 0; ckpx needs one replication slot";
 	return NULL;
@@ -456,8 +456,9 @@ boot_step(CkpxRunner *runner)
 		{
 			if (max_slot_wal_keep_size_mb < 0)
 				ereport(WARNING,
-						(errmsg("max_slot_wal_keep_size does not limit the WAL that ckpx's slot holds while ckpx is not running"),
-						 errhint("While it runs, ckpx.max_retained_wal does.")));
+						(errcode(ERRCODE_WARNING),
+						 errmsg("\"max_slot_wal_keep_size\" does not limit the WAL that ckpx's slot holds while ckpx is not running"),
+						 errhint("While it runs, \"ckpx.max_retained_wal\" does.")));
 			ckpx_replay_load(&runner->boot);
 			resume_chain(runner, slot, restart_lsn);
 		}
@@ -574,7 +575,8 @@ epoch_step(CkpxRunner *runner)
 						LSN_FORMAT_ARGS(start_lsn), timeline)));
 	else
 		ereport(WARNING,
-				(errmsg("ckpx lost track of changes; epoch %u begins at %X/%X",
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("ckpx lost track of changes; epoch %u begins at %X/%X",
 						epoch, LSN_FORMAT_ARGS(start_lsn)),
 				 errdetail("Reason: %s.  What is known ends at %X/%X.",
 						   runner->reason, LSN_FORMAT_ARGS(runner->from_lsn)),

@@ -295,8 +295,9 @@ serve_tickets(const CkpxDirtyTicket *tickets, uint32 ntickets,
 			ReThrowError(error);
 		ereport(LOG,
 				(errcode(error->sqlerrcode),
-				 errmsg("ckpx could not flush %u relations: %s", nkeys,
-						error->message)));
+				 errmsg_plural("ckpx could not flush %u relation: %s",
+							   "ckpx could not flush %u relations: %s",
+							   nkeys, nkeys, error->message)));
 	}
 	PG_END_TRY();
 	if (failed)

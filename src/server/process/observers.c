@@ -114,7 +114,8 @@ call_observers(const CkpxEvent *event)
 		{
 			warned = true;
 			ereport(WARNING,
-					(errmsg("observer \"%s\" is ignored: it was compiled for a newer ckpx",
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("observer \"%s\" is ignored: it was compiled for a newer ckpx",
 							observer->name)));
 		}
 	}

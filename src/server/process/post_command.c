@@ -434,7 +434,7 @@ ckpx_post_command_step(void)
 					 errmsg("ckpx %s", problem),
 					 errdetail("It ran for %s and will be tried again.",
 							   ckpx_entry_text(&entry, text)),
-					 errhint("Until it succeeds the checkpoint's files are kept, as far as ckpx.max_entries and ckpx.max_directory_size allow.")));
+					 errhint("Until it succeeds the checkpoint's files are kept, as far as \"ckpx.max_entries\" and \"ckpx.max_directory_size\" allow.")));
 		return (long) ckpx_entry_backoff_ms(attempts);
 	}
 	ckpx_worker_report(CKPX_WORKER_OBSERVER, CKPX_WORKER_IDLE, "");

@@ -124,8 +124,10 @@ ckpx_replay_await(CkpxObjectState state, const char *problem)
 	if (now - since < patience_ms)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("ckpx waits up to %d minutes for files that cannot be read now",
-						(int) (patience_ms / 60000)),
+				 errmsg_plural("ckpx waits up to %d minute for files that cannot be read now",
+							   "ckpx waits up to %d minutes for files that cannot be read now",
+							   (int) (patience_ms / 60000),
+							   (int) (patience_ms / 60000)),
 				 errdetail("%s", problem)));
 }
 
@@ -220,9 +222,9 @@ ckpx_replay_identify(CkpxBoot *boot)
 	if (!taken)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("folder \"%s\" is in use by another server",
+				 errmsg("directory \"%s\" is in use by another server",
 						CkpxShared->folder),
-				 errhint("Give each server its own ckpx.directory.")));
+				 errhint("Give each server its own \"ckpx.directory\".")));
 }
 
 /*
@@ -251,9 +253,8 @@ read_manifest(const CkpxName *manifest_name, CkpxManifest *manifest)
 	}
 	ereport(WARNING,
 			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("ckpx manifest \"%s/%s\" cannot be used",
-					CkpxShared->folder, name),
-			 errdetail("%s", problem),
+			 errmsg("ckpx manifest \"%s/%s\" cannot be used: %s",
+					CkpxShared->folder, name, problem),
 			 errhint("The manifest before it and the objects themselves are used instead.")));
 	return false;
 }

@@ -93,7 +93,7 @@ find_objects(const CkpxManifest *manifest, CkpxFound **objects, uint32 *epoch)
 		else
 			ereport(WARNING,
 					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("ckpx object cannot be adopted"),
+					 errmsg("ckpx checkpoint object cannot be adopted"),
 					 errdetail("%s", problem)));
 	}
 	qsort(found, nfound, sizeof(CkpxFound), compare_found);
@@ -286,6 +286,7 @@ ckpx_replay_adopt(CkpxManifest *manifest, bool from_nothing)
 	pfree(found);
 	if (nadopted > 0)
 		ereport(LOG,
-				(errmsg("ckpx adopted %u objects that no readable manifest names",
-						nadopted)));
+				(errmsg_plural("ckpx adopted %u checkpoint object that no readable manifest names",
+							   "ckpx adopted %u checkpoint objects that no readable manifest names",
+							   nadopted, nadopted)));
 }

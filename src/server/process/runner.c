@@ -486,7 +486,7 @@ give_up_slot(uint64 retained, uint64 cap)
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 			 errmsg("ckpx gives up history: its slot holds " UINT64_FORMAT " MB of WAL, " UINT64_FORMAT " MB are allowed",
 					retained / (1024 * 1024), cap / (1024 * 1024)),
-			 errhint("See what the oldest entry of ckpx_checkpoints waits for, and the setting ckpx.max_retained_wal.")));
+			 errhint("See what the oldest entry of ckpx_checkpoints waits for, and the setting \"ckpx.max_retained_wal\".")));
 	ckpx_slot_drop();
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	CkpxShared->gave_up_slot = true;

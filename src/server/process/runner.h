@@ -19,7 +19,7 @@
 #include "server/wal/source.h"
 
 /* Why an epoch ended; see ckpx_gaps. */
-#define CKPX_REASON_RETAINED	"more WAL would have been held than ckpx.max_retained_wal allows"
+#define CKPX_REASON_RETAINED	"more WAL would have been held than \"ckpx.max_retained_wal\" allows"
 
 /* More than one lies ahead only where reading is behind. */
 #define CKPX_REDO_POINTS	16

@@ -209,7 +209,7 @@ maybe_create(CkpxRunner *runner)
 		 */
 		ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
 		if (gc_stuck)
-			ckpx_set_problem("the history holds ckpx.max_entries entries and none can be removed; remove pins or raise ckpx.max_entries");
+			ckpx_set_problem("the history holds \"ckpx.max_entries\" entries and none can be removed; remove pins or raise \"ckpx.max_entries\"");
 		return;
 	}
 	if (result != CKPX_STORE_OK)

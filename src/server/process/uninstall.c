@@ -82,7 +82,8 @@ remove_slot(void)
 		if (state == CKPX_SLOT_FOREIGN)
 		{
 			ereport(WARNING,
-					(errmsg("replication slot \"%s\" is not ckpx's own and stays",
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("replication slot \"%s\" is not ckpx's own and stays",
 							CKPX_SLOT_NAME)));
 			return;
 		}
@@ -178,7 +179,7 @@ remove_folder(void)
 	if (!ckpx_folder_lock())
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("folder \"%s\" is in use by another server",
+				 errmsg("directory \"%s\" is in use by another server",
 						CkpxShared->folder)));
 
 	ckpx_list_files(remove_ours, NULL);
@@ -190,7 +191,7 @@ remove_folder(void)
 	if (rmdir(CkpxShared->folder) != 0)
 		ereport(WARNING,
 				(errcode_for_file_access(),
-				 errmsg("could not remove folder \"%s\": %m",
+				 errmsg("could not remove directory \"%s\": %m",
 						CkpxShared->folder)));
 
 	/*

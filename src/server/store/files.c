@@ -62,11 +62,11 @@ ckpx_store_path(char *path, const char *name)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("ckpx has not started yet")));
 	if (name[0] == '\0' || name[0] == '.' || strchr(name, '/') != NULL)
-		elog(ERROR, "file name \"%s\" leads out of the folder", name);
+		elog(ERROR, "file name \"%s\" leads out of the directory", name);
 	if (snprintf(path, MAXPGPATH, "%s/%s", CkpxShared->folder, name) >= MAXPGPATH)
 		ereport(ERROR,
 				(errcode(ERRCODE_NAME_TOO_LONG),
-				 errmsg("path of file \"%s\" in folder \"%s\" is too long",
+				 errmsg("path of file \"%s\" in directory \"%s\" is too long",
 						name, CkpxShared->folder)));
 }
 

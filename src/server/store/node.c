@@ -107,11 +107,11 @@ adopt_folder(const char *directory)
 	if (rename(found, CkpxShared->folder) != 0)
 		ereport(ERROR,
 				(errcode_for_file_access(),
-				 errmsg("could not rename folder \"%s\" to \"%s\": %m",
+				 errmsg("could not rename directory \"%s\" to \"%s\": %m",
 						found, CkpxShared->folder)));
 	fsync_fname(directory, true);
 	ereport(LOG,
-			(errmsg("ckpx took over the folder \"%s\" of the data directory that this one is a copy of",
+			(errmsg("ckpx took over the directory \"%s\" of the data directory that this one is a copy of",
 					found)));
 }
 

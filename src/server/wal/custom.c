@@ -126,7 +126,8 @@ find_decoder(RmgrId rmid)
 			return found;
 		if (!warned)
 			ereport(WARNING,
-					(errmsg("decoder of resource manager %d is ignored: it was compiled for a newer ckpx",
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("decoder of resource manager %d is ignored: it was compiled for a newer ckpx",
 							rmid)));
 		warned = true;
 	}

@@ -423,7 +423,7 @@ read_records(CkpxWalSource *source, XLogRecPtr upto, uint64 max_bytes)
 
 			if (broken == CKPX_BREAK_MINIMAL)
 				ckpx_wal_broke(source, broken, at, skip_minimal(source),
-							   "wal_level was \"minimal\"");
+							   "\"wal_level\" was \"minimal\"");
 			else
 				ckpx_wal_broke(source, broken, at, reader->EndRecPtr,
 							   "unknown record changes relation files: resource manager %u, info %02X",
