@@ -19,7 +19,6 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "server/base/shared_state.h"
-#include "server/process/uninstall.h"
 
 PG_FUNCTION_INFO_V1(ckpx_check_preload);
 

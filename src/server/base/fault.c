@@ -22,9 +22,9 @@
 
 #include "common/pg_prng.h"
 #include "miscadmin.h"
+#include "server/base/clock.h"
 #include "server/base/compat.h"
 #include "server/base/fault.h"
-#include "server/base/shared_state.h"
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
 #include "storage/spin.h"

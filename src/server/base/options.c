@@ -543,3 +543,13 @@ ckpx_options_log(void)
 			(errmsg("ckpx settings: %s", text.data)));
 	pfree(text.data);
 }
+
+/*
+ * Is there a command that has to succeed before a checkpoint's object may go?
+ */
+bool
+ckpx_post_command_is_set(void)
+{
+	return ckpx_post_checkpoint_command != NULL &&
+		ckpx_post_checkpoint_command[0] != '\0';
+}

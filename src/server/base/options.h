@@ -61,6 +61,9 @@ extern char *ckpx_post_checkpoint_command;
 /* Define every setting; called once, from _PG_init(). */
 extern void ckpx_options_define(void);
 
+/* Is there a command that a checkpoint's object has to wait for? */
+extern bool ckpx_post_command_is_set(void);
+
 /* Log all settings at LOG, one line; the runner calls it at its start. */
 extern void ckpx_options_log(void);
 

@@ -13,23 +13,16 @@
  */
 #include "server/base/compat.h"
 
-#include <time.h>
-
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "server/base/fault.h"
 #include "server/base/options.h"
 #include "server/base/shared_state.h"
-#include "server/flush/shared.h"
-#include "server/logtail/logtail.h"
-#include "server/process/uninstall.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
-#define CKPX_TRANCHE		"ckpx"
-#define CKPX_NLOCKS			4
 #define CKPX_PATIENCE_MS	UINT64CONST(300000)
 
 CkpxSharedState *CkpxShared = NULL;
@@ -72,116 +65,106 @@ queue_capacity(CkpxQueueId queue)
 	pg_unreachable();
 }
 
+Size
+ckpx_shared_state_size(void)
+{
+	return sizeof(CkpxSharedState);
+}
+
+void
+ckpx_shared_state_init(void *place, bool found)
+{
+	LWLockPadded *locks;
+
+	CkpxShared = place;
+	if (found)
+		return;
+	locks = GetNamedLWLockTranche(CKPX_TRANCHE);
+	memset(CkpxShared, 0, sizeof(CkpxSharedState));
+	CkpxShared->lock = &locks[0].lock;
+	CkpxShared->logtail_lock = &locks[1].lock;
+	CkpxShared->xid_lock = &locks[2].lock;
+	CkpxShared->dsa_tranche = locks[0].lock.tranche;
+	ConditionVariableInit(&CkpxShared->progress);
+	CkpxShared->stat.stats_reset = GetCurrentTimestamp();
+}
+
 static Size
-queues_size(void)
+queue_size(CkpxQueueId queue)
+{
+	return MAXALIGN(ckpx_ring_size(queue_capacity(queue),
+								   queue_descriptions[queue].ticket_size));
+}
+
+Size
+ckpx_queues_size(void)
 {
 	Size		size = 0;
 
 	for (int i = 0; i < CKPX_NQUEUES; i++)
-		size = add_size(size,
-						MAXALIGN(ckpx_ring_size(queue_capacity(i),
-												queue_descriptions[i].ticket_size)));
+		size = add_size(size, queue_size(i));
 	return size;
 }
 
-/*
- * Ask for memory and locks.  Called from shmem_request_hook.
- */
 void
-ckpx_shared_state_request(void)
+ckpx_queues_init(void *place, bool found)
 {
-	RequestAddinShmemSpace(MAXALIGN(sizeof(CkpxSharedState)));
-	RequestAddinShmemSpace(queues_size());
-	RequestAddinShmemSpace(MAXALIGN(ckpx_entry_store_size(ckpx_max_entries)));
-	RequestAddinShmemSpace(MAXALIGN(sizeof(CkpxXidLsn)));
-	RequestAddinShmemSpace(MAXALIGN(ckpx_logtail_shmem_size()));
-	RequestAddinShmemSpace(MAXALIGN(ckpx_fault_shmem_size()));
-	RequestAddinShmemSpace(MAXALIGN(sizeof(CkpxFlushShared)));
-	RequestAddinShmemSpace(MAXALIGN(sizeof(TransactionId) * MaxBackends));
-	RequestNamedLWLockTranche(CKPX_TRANCHE, CKPX_NLOCKS);
+	char	   *next = place;
+
+	if (found)
+		return;
+	for (int i = 0; i < CKPX_NQUEUES; i++)
+	{
+		CkpxShared->queues[i] = (CkpxRing *) next;
+		ckpx_ring_init(CkpxShared->queues[i], queue_capacity(i),
+					   queue_descriptions[i].ticket_size);
+		next += queue_size(i);
+	}
 }
 
-/*
- * Find the shared memory, and fill it if this is the first process.  Called
- * from shmem_startup_hook.
- */
-void
-ckpx_shared_state_startup(void)
+Size
+ckpx_entries_size(void)
 {
-	CkpxSharedState *shared;
-	char	   *queues;
-	void	   *logtail;
-	void	   *fault;
-	CkpxEntryStore *store;
-	CkpxXidLsn *xid_lsn;
-	CkpxFlushShared *flush;
-	TransactionId *waiting_xids;
-	bool		found;
-	bool		logtail_found;
-	bool		fault_found;
+	return ckpx_entry_store_size(ckpx_max_entries);
+}
 
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+void
+ckpx_entries_init(void *place, bool found)
+{
+	if (found)
+		return;
+	CkpxShared->store = place;
+	ckpx_entry_store_init(CkpxShared->store, ckpx_max_entries);
+}
 
-	shared = ShmemInitStruct("ckpx", sizeof(CkpxSharedState), &found);
-	queues = ShmemInitStruct("ckpx queues", queues_size(), &found);
-	store = ShmemInitStruct("ckpx entries",
-							ckpx_entry_store_size(ckpx_max_entries), &found);
-	xid_lsn = ShmemInitStruct("ckpx xids", sizeof(CkpxXidLsn), &found);
-	logtail = ShmemInitStruct("ckpx logtail", ckpx_logtail_shmem_size(),
-							  &logtail_found);
-	fault = ShmemInitStruct("ckpx faults", ckpx_fault_shmem_size(),
-							&fault_found);
-	flush = ShmemInitStruct("ckpx flush", sizeof(CkpxFlushShared), &found);
-	waiting_xids = ShmemInitStruct("ckpx waiting xids",
-								   sizeof(TransactionId) * MaxBackends,
-								   &found);
+Size
+ckpx_xids_size(void)
+{
+	return sizeof(CkpxXidLsn);
+}
 
-	if (!found)
-	{
-		LWLockPadded *locks = GetNamedLWLockTranche(CKPX_TRANCHE);
+void
+ckpx_xids_init(void *place, bool found)
+{
+	if (found)
+		return;
+	CkpxShared->xid_lsn = place;
+	ckpx_xid_lsn_reset(CkpxShared->xid_lsn, PG_UINT64_MAX);
+}
 
-		memset(shared, 0, sizeof(CkpxSharedState));
-		shared->lock = &locks[0].lock;
-		shared->logtail_lock = &locks[1].lock;
-		shared->xid_lock = &locks[2].lock;
-		shared->dsa_tranche = locks[0].lock.tranche;
-		shared->logtail = logtail;
-		shared->store = store;
-		shared->xid_lsn = xid_lsn;
-		shared->flush = flush;
-		shared->waiting_xids = waiting_xids;
-		memset(flush, 0, sizeof(CkpxFlushShared));
-		memset(waiting_xids, 0, sizeof(TransactionId) * MaxBackends);
-		ConditionVariableInit(&shared->progress);
-		for (int i = 0; i < CKPX_NQUEUES; i++)
-		{
-			shared->queues[i] = (CkpxRing *) queues;
-			ckpx_ring_init(shared->queues[i], queue_capacity(i),
-						   queue_descriptions[i].ticket_size);
-			queues += MAXALIGN(ckpx_ring_size(queue_capacity(i),
-											  queue_descriptions[i].ticket_size));
-		}
-		ckpx_entry_store_init(store, ckpx_max_entries);
-		ckpx_xid_lsn_reset(xid_lsn, PG_UINT64_MAX);
-		shared->stat.stats_reset = GetCurrentTimestamp();
+Size
+ckpx_waiting_xids_size(void)
+{
+	return mul_size(sizeof(TransactionId), MaxBackends);
+}
 
-		/*
-		 * After a crash of another process the workers that have ended for
-		 * good do not come again, so what they knew must be known here.
-		 */
-		shared->uninstalled =
-			ckpx_uninstall_is_marked(&shared->uninstall_done);
-		shared->uninstall_done &= shared->uninstalled;
-		if (shared->uninstalled)
-			strlcpy(shared->problem, CKPX_UNINSTALLED_PROBLEM,
-					CKPX_PROBLEM_MAX);
-	}
-
-	CkpxShared = shared;
-	ckpx_logtail_shmem_init(logtail, logtail_found);
-	ckpx_fault_shmem_init(fault, fault_found);
-
-	LWLockRelease(AddinShmemInitLock);
+void
+ckpx_waiting_xids_init(void *place, bool found)
+{
+	if (found)
+		return;
+	CkpxShared->waiting_xids = place;
+	memset(place, 0, ckpx_waiting_xids_size());
 }
 
 void
@@ -400,21 +383,6 @@ ckpx_set_problem(const char *text)
 				(errmsg("ckpx goes on")));
 }
 
-void
-ckpx_worker_report(CkpxWorkerId worker, CkpxWorkerState state,
-				   const char *activity)
-{
-	CkpxWorkerStatus *status = &CkpxShared->workers[worker];
-	TimestampTz now = GetCurrentTimestamp();
-
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	if (status->state != state)
-		status->since = now;
-	status->state = state;
-	strlcpy(status->activity, activity, sizeof(status->activity));
-	LWLockRelease(CkpxShared->lock);
-}
-
 static void
 report_missing_worker(CkpxWorkerId worker, CkpxProblem *problem)
 {
@@ -581,23 +549,4 @@ void
 ckpx_wait_ignoring_problems(CkpxReached reached, void *arg)
 {
 	(void) wait_for(reached, arg, -1, CKPX_WORKER_RUNNER, WAIT_NO_PROBLEM);
-}
-
-uint64
-ckpx_clock_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64) now.tv_sec * 1000 + now.tv_nsec / 1000000 + 1;
-}
-
-CkpxNow
-ckpx_now(void)
-{
-	CkpxNow		now;
-
-	now.time = GetCurrentTimestamp();
-	now.clock_ms = ckpx_clock_ms();
-	return now;
 }

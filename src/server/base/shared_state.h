@@ -43,11 +43,11 @@
 
 #include "core/format/manifest.h"
 #include "core/format/object_format.h"
-#include "core/history/age.h"
 #include "core/history/entry_store.h"
 #include "core/history/ring.h"
 #include "core/map/xid_lsn.h"
 #include "port/atomics.h"
+#include "server/base/clock.h"
 #include "server/base/history.h"
 #include "server/base/progress.h"
 #include "storage/condition_variable.h"
@@ -397,9 +397,25 @@ extern void ckpx_lock_release(LWLock *lock);
 #define LWLockRelease(lock)			ckpx_lock_release(lock)
 #endif
 
-/* Ask for the memory and the locks; set everything up. Hooks of _PG_init. */
-extern void ckpx_shared_state_request(void);
-extern void ckpx_shared_state_startup(void);
+/* Name and number of the locks that ckpx.c asks for. */
+#define CKPX_TRANCHE		"ckpx"
+#define CKPX_NLOCKS			3
+
+/*
+ * Parts of the shared memory, for ckpx.c: the size, and what sets up the part
+ * at 'place' and makes it known to this process; 'found': another process has
+ * set it up.  CkpxSharedState is the first; the others are in it by a pointer.
+ */
+extern Size ckpx_shared_state_size(void);
+extern void ckpx_shared_state_init(void *place, bool found);
+extern Size ckpx_queues_size(void);
+extern void ckpx_queues_init(void *place, bool found);
+extern Size ckpx_entries_size(void);
+extern void ckpx_entries_init(void *place, bool found);
+extern Size ckpx_xids_size(void);
+extern void ckpx_xids_init(void *place, bool found);
+extern Size ckpx_waiting_xids_size(void);
+extern void ckpx_waiting_xids_init(void *place, bool found);
 
 /*
  * Raise 55000 with the hint that helps where ckpx is not preloaded or, the
@@ -408,6 +424,13 @@ extern void ckpx_shared_state_startup(void);
  */
 #define CKPX_PRELOAD_HINT \
 	"Add \"ckpx\" to \"shared_preload_libraries\" and restart the server."
+#define CKPX_UNINSTALLED_FILE	"ckpx_uninstalled"
+
+/* What ckpx_runner says from then on, and the hint of every error. */
+#define CKPX_UNINSTALLED_PROBLEM \
+	"ckpx was uninstalled; to use it again, remove the file \"" CKPX_UNINSTALLED_FILE "\" and restart the server"
+#define CKPX_UNINSTALLED_HINT \
+	"To use it again, remove the file \"" CKPX_UNINSTALLED_FILE "\" from the data directory and restart the server; otherwise take \"ckpx\" out of \"shared_preload_libraries\"."
 extern void ckpx_require_preload(void);
 extern void ckpx_require_installed(void);
 
@@ -465,10 +488,6 @@ typedef struct CkpxProblem
 
 extern bool ckpx_find_problem(int workers, CkpxProblem *problem);
 
-/* A worker's row. */
-extern void ckpx_worker_report(CkpxWorkerId worker, CkpxWorkerState state,
-							   const char *activity);
-
 /*
  * Wait on 'progress' until 'reached' returns true for 'arg' (called with
  * 'lock' held shared) or 'timeout_ms' (-1: none) has passed (then false).
@@ -492,9 +511,5 @@ extern bool ckpx_wait_despite_problem(CkpxReached reached, void *arg,
  * without a limit.
  */
 extern void ckpx_wait_ignoring_problems(CkpxReached reached, void *arg);
-
-/* Monotonic milliseconds, never 0; and both clocks. */
-extern uint64 ckpx_clock_ms(void);
-extern CkpxNow ckpx_now(void);
 
 #endif							/* CKPX_SHARED_STATE_H */

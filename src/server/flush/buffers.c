@@ -17,10 +17,10 @@
 #include "miscadmin.h"
 #include "server/base/fault.h"
 #include "server/base/options.h"
+#include "server/base/worker_status.h"
 #include "server/flush/buffers.h"
 #include "server/flush/shared.h"
-#include "server/process/flusher.h"
-#include "server/process/workers.h"
+#include "server/flush/writeback.h"
 #include "storage/bufmgr.h"
 #include "utils/inval.h"
 

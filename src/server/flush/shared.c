@@ -16,6 +16,54 @@
 #include "server/flush/shared.h"
 #include "storage/procarray.h"
 
+Size
+ckpx_flush_shmem_size(void)
+{
+	return sizeof(CkpxFlushShared);
+}
+
+void
+ckpx_flush_shmem_init(void *place, bool found)
+{
+	if (found)
+		return;
+	CkpxShared->flush = place;
+	memset(place, 0, sizeof(CkpxFlushShared));
+}
+
+/*
+ * Show the progress of the pass at work.
+ */
+void
+ckpx_flush_progress(CkpxFlushPhase phase, CkpxFlushReason reason, uint64 done,
+					uint64 total)
+{
+	CkpxFlushProgress *progress = &CkpxShared->flush->progress;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	progress->phase = phase;
+	progress->reason = reason;
+	progress->done = done;
+	progress->total = total;
+	LWLockRelease(CkpxShared->lock);
+}
+
+/*
+ * Does a durable pass, or any ticket, wait for the flusher?
+ */
+bool
+ckpx_flush_urgent(void)
+{
+	bool		urgent;
+
+	/* Policy's own tickets are in no hurry, but these are taken all at once. */
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	urgent = CkpxShared->flush->range_request != InvalidXLogRecPtr ||
+		CkpxShared->queues[CKPX_QUEUE_DIRTY]->depth > 0;
+	LWLockRelease(CkpxShared->lock);
+	return urgent;
+}
+
 bool
 ckpx_flush_usable(void)
 {

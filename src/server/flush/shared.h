@@ -129,6 +129,17 @@ typedef struct CkpxFlushShared
 	CkpxFlushCounters counters[CKPX_FLUSH_NREASONS];
 } CkpxFlushShared;
 
+/* A part of the shared memory, see shared_state.h. */
+extern Size ckpx_flush_shmem_size(void);
+extern void ckpx_flush_shmem_init(void *place, bool found);
+
+/* The progress of the pass at work; phase NONE: it is over. */
+extern void ckpx_flush_progress(CkpxFlushPhase phase, CkpxFlushReason reason,
+								uint64 done, uint64 total);
+
+/* Does somebody wait for a durable pass? */
+extern bool ckpx_flush_urgent(void);
+
 /*
  * Can a range be made durable by the flusher?  If not, only PostgreSQL's own
  * checkpoints make anything durable.  Caller holds the lock.

@@ -24,8 +24,9 @@
 #include "postmaster/bgwriter.h"
 #include "server/base/options.h"
 #include "server/flush/buffers.h"
+#include "server/flush/shared.h"
+#include "server/flush/sheet.h"
 #include "server/logtail/logtail.h"
-#include "server/process/flusher.h"
 #include "utils/hsearch.h"
 
 /* A relation at this tick. */

@@ -30,9 +30,10 @@
 #include "miscadmin.h"
 #include "server/base/fault.h"
 #include "server/base/options.h"
+#include "server/base/worker_status.h"
+#include "server/flush/sheet.h"
+#include "server/flush/writeback.h"
 #include "server/logtail/logtail.h"
-#include "server/process/flusher.h"
-#include "server/process/workers.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
 

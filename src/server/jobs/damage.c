@@ -38,11 +38,12 @@
 
 #include "core/format/names.h"
 #include "miscadmin.h"
+#include "server/base/announce.h"
+#include "server/base/worker_status.h"
 #include "server/jobs/job.h"
-#include "server/process/observers.h"
-#include "server/process/workers.h"
 #include "server/store/node.h"
 #include "server/store/object_file.h"
+#include "server/store/publish.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -112,7 +113,7 @@ lose(const CkpxEntry *entry, const CkpxSuspect *suspect, const char *problem)
 	else
 	{
 		ckpx_announce(entry, CKPX_CHECKPOINT_REMOVED);
-		ckpx_job_want_sweep();
+		ckpx_sweep_want();
 	}
 
 	ereport(WARNING,

@@ -20,12 +20,12 @@
  */
 #include "server/base/compat.h"
 
+#include "server/base/announce.h"
 #include "server/base/fault.h"
 #include "server/base/options.h"
+#include "server/base/worker_status.h"
 #include "server/jobs/global_internal.h"
 #include "server/jobs/job.h"
-#include "server/process/observers.h"
-#include "server/process/workers.h"
 #include "server/store/publish.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -63,8 +63,8 @@ remove_files(const CkpxGlobalJob *job)
 	}
 }
 
-void
-ckpx_global_forget(void)
+static void
+forget_job(void)
 {
 	CkpxGlobalJob *job = current_job;
 
@@ -88,8 +88,9 @@ drop_job(void)
 			ckpx_object_file_close(job->inputs[i].file);
 	}
 	ckpx_output_abort(job->output);
-	ckpx_global_forget();
+	forget_job();
 }
+
 static void
 begin_global(CkpxGlobalJob *job)
 {
@@ -216,6 +217,7 @@ create_job(const CkpxEntryTicket *ticket)
 	LWLockRelease(CkpxShared->lock);
 
 	current_job = job;
+	ckpx_job_at_catch(forget_job);
 	if (!ckpx_job_copy_running(ticket, &job->entry))
 		drop_job();
 }

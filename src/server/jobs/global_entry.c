@@ -17,7 +17,6 @@
 #include "server/base/options.h"
 #include "server/jobs/global_internal.h"
 #include "server/jobs/job.h"
-#include "server/process/workers.h"
 #include "storage/fd.h"
 #include "utils/timestamp.h"
 

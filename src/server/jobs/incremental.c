@@ -21,11 +21,11 @@
 
 #include "common/relpath.h"
 #include "miscadmin.h"
+#include "server/base/announce.h"
 #include "server/base/fault.h"
 #include "server/base/options.h"
+#include "server/base/worker_status.h"
 #include "server/jobs/job.h"
-#include "server/process/observers.h"
-#include "server/process/workers.h"
 #include "server/store/publish.h"
 #include "utils/timestamp.h"
 

@@ -18,13 +18,16 @@
 #include "server/base/compat.h"
 
 #include "miscadmin.h"
+#include "server/base/announce.h"
 #include "server/base/options.h"
+#include "server/base/worker_status.h"
 #include "server/jobs/job.h"
 #include "server/logtail/logtail.h"
-#include "server/process/observers.h"
-#include "server/process/workers.h"
 #include "server/store/files.h"
 #include "server/store/object_file.h"
+#include "server/store/publish.h"
+
+static void (*release_at_catch) (void) = NULL;
 
 void
 ckpx_job_end(void)
@@ -75,13 +78,6 @@ ckpx_job_check(const CkpxEntry *entry)
 		ereport(ERROR,
 				(errcode(ERRCODE_QUERY_CANCELED),
 				 errmsg("checkpoint was canceled")));
-}
-
-bool
-ckpx_post_command_is_set(void)
-{
-	return ckpx_post_checkpoint_command != NULL &&
-		ckpx_post_checkpoint_command[0] != '\0';
 }
 
 void
@@ -320,18 +316,29 @@ ckpx_job_note_failure(const CkpxEntryTicket *ticket, CkpxPhase phase,
 	}
 }
 
+/*
+ * Have 'release' called by every ckpx_job_catch().
+ */
+void
+ckpx_job_at_catch(void (*release) (void))
+{
+	Assert(release_at_catch == NULL || release_at_catch == release);
+	release_at_catch = release;
+}
+
 ErrorData *
 ckpx_job_catch(MemoryContext context)
 {
 	ErrorData  *error = ckpx_worker_catch(context);
 
-	ckpx_global_forget();
+	if (release_at_catch != NULL)
+		release_at_catch();
 
 	/*
 	 * Files that nobody names may be left: an object that has its name but no
 	 * manifest, or what a manifest that has its name already replaces. The
 	 * job may never be tried again.
 	 */
-	ckpx_job_want_sweep();
+	ckpx_sweep_want();
 	return error;
 }

@@ -52,15 +52,6 @@ extern void ckpx_job_write(CkpxEntry *entry, const CkpxDirtyTree *tree,
 						   uint32 nopen_xacts);
 
 /*
- * Have the files removed that no manifest names, as soon as this round's other
- * work is done.
- */
-extern void ckpx_job_want_sweep(void);
-
-/* Does a post command have to succeed before the entry's object may go? */
-extern bool ckpx_post_command_is_set(void);
-
-/*
  * jobs/gc.c: serve the gc queue and the requests of ckpx_gc(), and do what is
  * due by time or by the caps.  *wait_ms is lowered to when it wants to be
  * called again.
@@ -106,6 +97,9 @@ extern void ckpx_backup_step(void);
  */
 extern ErrorData *ckpx_job_catch(MemoryContext context);
 
+/* The function by which the global in work then loses its files. */
+extern void ckpx_job_at_catch(void (*release) (void));
+
 /* Copy the entry that a ticket names, if it is there and RUNNING. */
 extern bool ckpx_job_copy_running(const CkpxEntryTicket *ticket,
 								  CkpxEntry *entry);
@@ -129,8 +123,5 @@ extern void ckpx_global_step(long *wait_ms);
  * the next steps; false where there are none, or an attempt has failed.
  */
 extern bool ckpx_global_force(void);
-
-/* jobs/global.c: the files of the global in work are closed; forget it. */
-extern void ckpx_global_forget(void);
 
 #endif							/* CKPX_JOB_H */

@@ -76,7 +76,7 @@ typedef struct CkpxSegmentRef
 } CkpxSegmentRef;
 
 extern Size ckpx_logtail_shmem_size(void);
-extern void ckpx_logtail_shmem_init(CkpxLogtail *logtail, bool found);
+extern void ckpx_logtail_shmem_init(void *place, bool found);
 
 /*
  * Runner: append a cut, taking 'tree' by value; nrelations, nblocks and bytes

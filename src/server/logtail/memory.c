@@ -18,6 +18,7 @@
 
 #include "server/base/compat.h"
 #include "server/base/options.h"
+#include "server/base/worker_status.h"
 #include "server/logtail/internal.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
@@ -53,13 +54,15 @@ ckpx_logtail_shmem_size(void)
  * its children ckpx_logtail_attach for themselves.
  */
 void
-ckpx_logtail_shmem_init(CkpxLogtail *logtail, bool found)
+ckpx_logtail_shmem_init(void *place, bool found)
 {
+	CkpxLogtail *logtail = place;
 	dsa_area   *dsa;
 
 	if (found)
 		return;
 
+	CkpxShared->logtail = logtail;
 	memset(logtail, 0, sizeof(CkpxLogtail));
 	logtail->area_size = area_size();
 	logtail->merge_at = logtail->area_size / 2;
@@ -111,6 +114,7 @@ ckpx_logtail_attach(void)
 	if (!exit_callback_registered)
 	{
 		before_shmem_exit(unpin_at_exit, (Datum) 0);
+		ckpx_worker_at_catch(ckpx_logtail_unpin_all);
 		exit_callback_registered = true;
 	}
 }

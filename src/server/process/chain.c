@@ -29,9 +29,11 @@
 #include "postmaster/bgwriter.h"
 #include "server/base/fault.h"
 #include "server/base/options.h"
+#include "server/base/worker_status.h"
+#include "server/process/chain.h"
 #include "server/process/replay.h"
 #include "server/process/runner.h"
-#include "server/process/workers.h"
+#include "server/process/schedule.h"
 #include "server/store/object_file.h"
 #include "server/wal/retention.h"
 #include "utils/memutils.h"
@@ -197,12 +199,34 @@ restore_state(CkpxRunner *runner, const CkpxEntry *last)
 }
 
 /*
+ * All before 'lsn' is collected, and these transactions are open there.
+ */
+void
+ckpx_chain_set_collected(CkpxRunner *runner, XLogRecPtr lsn)
+{
+	CkpxOpenXact *xacts;
+	bool		complete;
+	uint32		nxacts = ckpx_wal_source_open_xacts(runner->source, &xacts,
+													&complete);
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->collected_lsn = lsn;
+	CkpxShared->collected_max = Max(CkpxShared->collected_max, lsn);
+	CkpxShared->ntail_xacts = nxacts;
+	if (nxacts > 0)
+		memcpy(CkpxShared->tail_xacts, xacts,
+			   sizeof(CkpxOpenXact) * Min(nxacts, CKPX_JOB_LIST));
+	LWLockRelease(CkpxShared->lock);
+	pfree(xacts);
+}
+
+/*
  * From here on the history is usable.
  */
 static void
 set_booted(CkpxRunner *runner, XLogRecPtr collected_lsn)
 {
-	ckpx_set_collected(runner, collected_lsn);
+	ckpx_chain_set_collected(runner, collected_lsn);
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	CkpxShared->booted = true;
 	CkpxShared->reload_request = false;

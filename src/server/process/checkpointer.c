@@ -19,9 +19,10 @@
 #include "miscadmin.h"
 #include "server/base/fault.h"
 #include "server/base/request.h"
+#include "server/base/worker_status.h"
 #include "server/jobs/job.h"
 #include "server/logtail/logtail.h"
-#include "server/process/workers.h"
+#include "server/process/checkpointer.h"
 #include "server/store/publish.h"
 #include "utils/memutils.h"
 
@@ -32,33 +33,6 @@
 static bool recovered = false;
 
 /*
- * Files may lie there that no manifest names, or soon will not: what is to be
- * removed may still be in either of the two manifests that are kept, so it is
- * looked at now and once each of these has been replaced.
- */
-static bool sweep_wanted = false;
-static int	sweeps_left = 0;	/* manifests after which to look again */
-static uint64 swept_at = 0;		/* sequence of a manifest */
-
-void
-ckpx_job_want_sweep(void)
-{
-	sweep_wanted = true;
-	sweeps_left = 2;
-}
-
-static bool
-is_sweep_due(void)
-{
-	uint64		sequence;
-
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	sequence = CkpxShared->manifest_sequence;
-	LWLockRelease(CkpxShared->lock);
-	return sweep_wanted || (sweeps_left > 0 && sequence != swept_at);
-}
-
-/*
  * Remove files that no manifest names.  Where that fails it is tried again.
  */
 static bool
@@ -66,21 +40,13 @@ job_sweep(void)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile bool ok = false;
-	uint64		sequence;
 
 	if (!ckpx_job_begin(false))
 		return false;
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	sequence = CkpxShared->manifest_sequence;
-	LWLockRelease(CkpxShared->lock);
 	PG_TRY();
 	{
-		ckpx_sweep();
+		ckpx_sweep_when_due();
 		ok = true;
-		if (!sweep_wanted)
-			sweeps_left--;
-		sweep_wanted = false;
-		swept_at = sequence;
 	}
 	PG_CATCH();
 	{
@@ -130,7 +96,7 @@ remove_cancelled(void)
 	if (!any)
 		return;
 	CKPX_FAULT("cancel-removed");
-	ckpx_job_want_sweep();
+	ckpx_sweep_want();
 	ConditionVariableBroadcast(&CkpxShared->progress);
 }
 
@@ -258,7 +224,7 @@ backup_step(long *wait_ms)
 static void
 sweep_step(long *wait_ms)
 {
-	if (is_sweep_due() && !job_sweep())
+	if (ckpx_sweep_is_due() && !job_sweep())
 		*wait_ms = Min(*wait_ms, CKPX_RETRY_MS);
 }
 
@@ -330,7 +296,7 @@ ckpx_checkpointer_step(void)
 	if (!recovered)
 	{
 		recover();
-		ckpx_job_want_sweep();
+		ckpx_sweep_want();
 		recovered = true;
 		do_steps(CkpxShared->checkpointer_step + 1, &wait_ms);
 	}

@@ -23,8 +23,12 @@
 #include "miscadmin.h"
 #include "portability/instr_time.h"
 #include "server/base/options.h"
+#include "server/base/worker_status.h"
+#include "server/flush/pass.h"
+#include "server/flush/shared.h"
+#include "server/flush/sheet.h"
+#include "server/flush/writeback.h"
 #include "server/process/flusher.h"
-#include "server/process/workers.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -34,33 +38,6 @@
 static uint64 last_tick_ms = 0;
 static uint64 next_tick_ms = 0;
 static bool started = false;
-
-void
-ckpx_flush_progress(CkpxFlushPhase phase, CkpxFlushReason reason, uint64 done,
-					uint64 total)
-{
-	CkpxFlushProgress *progress = &CkpxShared->flush->progress;
-
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	progress->phase = phase;
-	progress->reason = reason;
-	progress->done = done;
-	progress->total = total;
-	LWLockRelease(CkpxShared->lock);
-}
-
-bool
-ckpx_flush_urgent(void)
-{
-	bool		urgent;
-
-	/* Policy's own tickets are in no hurry, but these are taken all at once. */
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	urgent = CkpxShared->flush->range_request != InvalidXLogRecPtr ||
-		CkpxShared->queues[CKPX_QUEUE_DIRTY]->depth > 0;
-	LWLockRelease(CkpxShared->lock);
-	return urgent;
-}
 
 /* Begin and end of a pass, for the view and the counters. */
 static void

@@ -15,34 +15,14 @@
  */
 #include "server/base/compat.h"
 
+#include "ckpx.h"
 #include "core/format/names.h"
 #include "miscadmin.h"
 #include "server/base/options.h"
+#include "server/base/worker_status.h"
 #include "server/process/observers.h"
-#include "server/process/workers.h"
+#include "server/process/post_command.h"
 #include "utils/memutils.h"
-
-StaticAssertDecl((int) CKPX_CHECKPOINT_INCREMENTAL == (int) CKPX_KIND_INCREMENTAL &&
-				 (int) CKPX_CHECKPOINT_GLOBAL == (int) CKPX_KIND_GLOBAL &&
-				 (int) CKPX_CHECKPOINT_BACKUP == (int) CKPX_KIND_BACKUP,
-				 "kinds of ckpx.h are those of the entries");
-
-void
-ckpx_announce(const CkpxEntry *entry, CkpxEventType type)
-{
-	CkpxEntryTicket ticket;
-
-	if (entry->kind == CKPX_KIND_SEGMENT)
-		return;
-	memset(&ticket, 0, sizeof(ticket));
-	ticket.kind = entry->kind;
-	ticket.epoch = entry->epoch;
-	ticket.start_lsn = entry->start_lsn;
-	ticket.end_lsn = entry->end_lsn;
-	ticket.timeline = entry->timeline;
-	ticket.event = (int) type;
-	(void) ckpx_enqueue(CKPX_QUEUE_POST, &ticket);
-}
 
 static const char *
 event_name(CkpxEventType type)

@@ -33,15 +33,14 @@
 #endif
 
 #include "core/format/names.h"
-#include "libpq/pqsignal.h"
 #include "lib/stringinfo.h"
+#include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "server/base/entry_walk.h"
 #include "server/base/fault.h"
 #include "server/base/options.h"
-#include "server/jobs/job.h"
-#include "server/process/observers.h"
-#include "server/process/workers.h"
+#include "server/base/worker_status.h"
+#include "server/process/post_command.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 

@@ -27,10 +27,12 @@
 #include "miscadmin.h"
 #include "server/base/fault.h"
 #include "server/base/options.h"
+#include "server/base/worker_status.h"
 #include "server/jobs/job.h"
+#include "server/process/chain.h"
 #include "server/process/runner.h"
+#include "server/process/schedule.h"
 #include "server/process/uninstall.h"
-#include "server/process/workers.h"
 #include "server/wal/retention.h"
 #include "storage/ipc.h"
 #include "storage/procarray.h"
@@ -245,25 +247,6 @@ all_is_spilled(void)
 	return true;
 }
 
-void
-ckpx_set_collected(CkpxRunner *runner, XLogRecPtr lsn)
-{
-	CkpxOpenXact *xacts;
-	bool		complete;
-	uint32		nxacts = ckpx_wal_source_open_xacts(runner->source, &xacts,
-													&complete);
-
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	CkpxShared->collected_lsn = lsn;
-	CkpxShared->collected_max = Max(CkpxShared->collected_max, lsn);
-	CkpxShared->ntail_xacts = nxacts;
-	if (nxacts > 0)
-		memcpy(CkpxShared->tail_xacts, xacts,
-			   sizeof(CkpxOpenXact) * Min(nxacts, CKPX_JOB_LIST));
-	LWLockRelease(CkpxShared->lock);
-	pfree(xacts);
-}
-
 /*
  * Put the held cut into the logtail and show it to everybody.  False: there
  * is no room yet.
@@ -296,7 +279,7 @@ publish_cut(void)
 	for (uint32 i = 0; i < cut->ncheckpoints; i++)
 		ckpx_history_add(&CkpxShared->history, &cut->checkpoints[i]);
 	LWLockRelease(CkpxShared->lock);
-	ckpx_set_collected(runner, cut->end_lsn);
+	ckpx_chain_set_collected(runner, cut->end_lsn);
 	ConditionVariableBroadcast(&CkpxShared->progress);
 
 	MemoryContextDelete(cut->context);

@@ -18,9 +18,6 @@
 #include "server/process/replay.h"
 #include "server/wal/source.h"
 
-/* Why an epoch ended; see ckpx_gaps. */
-#define CKPX_REASON_RETAINED	"more WAL would have been held than \"ckpx.max_retained_wal\" allows"
-
 /* More than one lies ahead only where reading is behind. */
 #define CKPX_REDO_POINTS	16
 
@@ -74,44 +71,15 @@ typedef struct CkpxRunner
 	uint64		waiting_log_after_ms;
 } CkpxRunner;
 
-/*
- * runner.c: all before 'lsn', where reading stands, is collected.  Takes the
- * lock; the caller tells those who wait.
- */
-extern void ckpx_set_collected(CkpxRunner *runner, XLogRecPtr lsn);
-
-/* chain.c: one step towards CKPX_CHAIN_FOLLOWING; ms until the next. */
-extern long ckpx_chain_step(CkpxRunner *runner);
-
-/* chain.c: reading cannot go on; 'at_once' gives up what is not finished. */
-extern void ckpx_chain_break(CkpxRunner *runner, const char *reason,
-							 XLogRecPtr min_lsn, bool at_once);
+/* One step of the runner, see workers.h. */
+extern long ckpx_runner_step(void);
 
 /*
- * chain.c: have the errors of ckpx_runner_failed() come so many times without
- * WAL being collected past where they come from?  After CKPX_STUCK_ERRORS the chain breaks
- * where they came from; one more, and it breaks at the end of what is in
- * objects.
+ * What the runner has to see to also while it cannot do a step: at the start
+ * of its process, and each second while it waits after failures.  And what it
+ * notes of the error that ends its process.
  */
-#define CKPX_STUCK_ERRORS		5
-
-extern bool ckpx_chain_is_stuck(uint32 errors);
-extern void ckpx_chain_stuck_reason(char *reason, Size size);
-
-/* durability.c: how far changes are on disk; bring it further. */
-extern void ckpx_durability_step(CkpxRunner *runner);
-extern void ckpx_durability_request(CkpxRunner *runner, XLogRecPtr upto);
-
-/* schedule.c: create, advance and retry entries. */
-extern void ckpx_schedule(CkpxRunner *runner);
-
-/*
- * schedule.c: no segment may reach over this LSN: the end of the unfinished
- * incremental, or where the next one begins.
- */
-extern XLogRecPtr ckpx_schedule_boundary(void);
-
-/* 64-bit transaction id of one that is not in the far past or future. */
-extern uint64 ckpx_widen_xid(TransactionId xid);
+extern void ckpx_runner_guard(void);
+extern void ckpx_runner_failed(const ErrorData *error);
 
 #endif							/* CKPX_RUNNER_H */

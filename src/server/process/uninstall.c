@@ -25,48 +25,11 @@
 #include "server/base/shared_state.h"
 #include "server/logtail/logtail.h"
 #include "server/process/uninstall.h"
-#include "server/process/workers.h"
 #include "server/store/files.h"
 #include "server/store/node.h"
+#include "server/store/uninstall_mark.h"
 #include "server/wal/retention.h"
 #include "storage/fd.h"
-#include "utils/guc.h"
-
-void
-ckpx_uninstall_mark(void)
-{
-	char		path[MAXPGPATH];
-
-	snprintf(path, sizeof(path), "%s/%s", DataDir, CKPX_UNINSTALLED_FILE);
-	ckpx_node_stamp(path);
-}
-
-static bool
-file_exists(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0;
-}
-
-bool
-ckpx_uninstall_is_marked(bool *complete)
-{
-	char		path[MAXPGPATH];
-
-	snprintf(path, sizeof(path), "%s/%s", DataDir, CKPX_NODE_FILE);
-	*complete = !file_exists(path);
-
-	snprintf(path, sizeof(path), "%s/%s", DataDir, CKPX_UNINSTALLED_FILE);
-	if (!ckpx_node_is_foreign_stamp(path))
-		return file_exists(path);
-	if (durable_unlink(path, LOG) == 0)
-		ereport(LOG,
-				(errmsg("data directory is a copy of one from which ckpx was uninstalled, ckpx is used here"),
-				 errdetail("File \"%s\" was removed.", path),
-				 errhint("To stop this, call ckpx_uninstall(really => true) here or take \"ckpx\" out of \"shared_preload_libraries\".")));
-	return false;
-}
 
 static void
 remove_slot(void)
@@ -89,49 +52,6 @@ remove_slot(void)
 		}
 	}
 	ckpx_slot_drop();
-}
-
-/*
- * Where our files are, if they are to be removed by hand.  Other servers may
- * use a directory outside the data directory, so only our own folder in it is
- * named; empty where that is not known.
- */
-static void
-find_files_unloaded(char *path)
-{
-	const char *directory = GetConfigOption("ckpx.directory", true, false);
-	uint64		node_id = ckpx_node_known_id();
-	char		name[CKPX_NAME_MAX];
-
-	path[0] = '\0';
-	if (directory == NULL || directory[0] == '\0')
-		directory = CKPX_DEFAULT_DIRECTORY;
-	if (!is_absolute_path(directory))
-		snprintf(path, MAXPGPATH, "%s/%s", DataDir, directory);
-	else if (node_id != 0)
-	{
-		ckpx_folder_name(name, GetSystemIdentifier(), node_id);
-		snprintf(path, MAXPGPATH, "%s/%s", directory, name);
-	}
-}
-
-void
-ckpx_uninstall_require_preload(void)
-{
-	char		path[MAXPGPATH];
-
-	if (CkpxShared != NULL)
-		return;
-	find_files_unloaded(path);
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("ckpx must be loaded via \"shared_preload_libraries\""),
-			 path[0] == '\0' ?
-			 errhint("%s  Or call pg_drop_replication_slot('%s').",
-					 CKPX_PRELOAD_HINT, CKPX_SLOT_NAME) :
-			 errhint("%s  Or call pg_drop_replication_slot('%s'), and remove the directory \"%s\" and the file \"%s/%s\".",
-					 CKPX_PRELOAD_HINT, CKPX_SLOT_NAME, path, DataDir,
-					 CKPX_NODE_FILE)));
 }
 
 /* ckpx_list_files() callback. */

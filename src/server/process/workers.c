@@ -27,7 +27,11 @@
 #include "postmaster/bgworker_internals.h"
 #include "postmaster/interrupt.h"
 #include "server/base/options.h"
-#include "server/logtail/logtail.h"
+#include "server/base/worker_status.h"
+#include "server/process/checkpointer.h"
+#include "server/process/flusher.h"
+#include "server/process/observers.h"
+#include "server/process/runner.h"
 #include "server/process/workers.h"
 #include "storage/condition_variable.h"
 #include "storage/fd.h"
@@ -46,12 +50,6 @@
 #define CKPX_GUARD_MS			1000
 
 static CkpxWorkerId my_worker;
-
-/*
- * The latch was set while a step waited for something of its own, and the step
- * may have looked before at what it was set for.
- */
-static bool woken;
 
 /* What came of the registration; only the postmaster knows. */
 static bool is_registered[CKPX_NWORKERS];
@@ -163,55 +161,6 @@ note_error(CkpxWorkerId worker, const char *message)
 	ConditionVariableBroadcast(&CkpxShared->progress);
 }
 
-void
-ckpx_worker_note(CkpxWorkerId worker, const char *message)
-{
-	CkpxWorkerStatus *status = &CkpxShared->workers[worker];
-	TimestampTz now = GetCurrentTimestamp();
-
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	status->last_error_at = now;
-	strlcpy(status->last_error, message, sizeof(status->last_error));
-	LWLockRelease(CkpxShared->lock);
-}
-
-void
-ckpx_worker_healthy(CkpxWorkerId worker)
-{
-	CkpxWorkerStatus *status = &CkpxShared->workers[worker];
-
-	if (status->failures == 0)
-		return;
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	status->failures = 0;
-	LWLockRelease(CkpxShared->lock);
-}
-
-void
-ckpx_worker_interrupts(void)
-{
-	CHECK_FOR_INTERRUPTS();
-	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-	}
-}
-
-void
-ckpx_worker_wait(long timeout_ms)
-{
-	int			events;
-
-	events = WaitLatch(MyLatch,
-					   WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					   timeout_ms, PG_WAIT_EXTENSION);
-	if (events & WL_LATCH_SET)
-		woken = true;
-	ResetLatch(MyLatch);
-	ckpx_worker_interrupts();
-}
-
 /*
  * If the processes before this one failed, wait before touching anything, but
  * for what 'guard' sees to.
@@ -237,42 +186,6 @@ worker_back_off(uint32 failures, void (*guard) (void))
 		ckpx_worker_wait(Min((long) (until - now), CKPX_GUARD_MS));
 		guard();
 	}
-}
-
-ErrorData *
-ckpx_worker_catch(MemoryContext context)
-{
-	ErrorData  *error;
-
-	HOLD_INTERRUPTS();
-	LWLockReleaseAll();
-	ConditionVariableCancelSleep();
-	pgstat_report_wait_end();
-	ckpx_abort_buffer_io();
-	if (AuxProcessResourceOwner != NULL)
-		ReleaseAuxProcessResources(false);
-	AtEOXact_Files(false);
-	ckpx_logtail_unpin_all();
-	RESUME_INTERRUPTS();
-
-	MemoryContextSwitchTo(context);
-	error = CopyErrorData();
-	FlushErrorState();
-	return error;
-}
-
-bool
-ckpx_error_is_external(const ErrorData *error)
-{
-	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
-
-	return category == ERRCODE_INSUFFICIENT_RESOURCES ||
-		category == ERRCODE_SYSTEM_ERROR ||
-		category == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ||
-		error->sqlerrcode == ERRCODE_DATA_CORRUPTED ||
-	/* files: permission denied, a read-only disk; not a directory */
-		error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ||
-		error->sqlerrcode == ERRCODE_WRONG_OBJECT_TYPE;
 }
 
 static void
@@ -360,12 +273,12 @@ worker_main(CkpxWorkerId worker, bool connected, long (*step) (void))
 			ckpx_smgr_forget_all();
 		}
 
-		woken = false;
+		(void) ckpx_worker_woken();
 		MemoryContextSwitchTo(context);
 		wait_ms = step();
 		MemoryContextReset(context);
 
-		if (wait_ms > 0 && !woken)
+		if (wait_ms > 0 && !ckpx_worker_woken())
 			ckpx_worker_wait(wait_ms);
 	}
 }

@@ -31,6 +31,15 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+/*
+ * Files may lie there that no manifest names, or soon will not: what is to be
+ * removed may still be in either of the two manifests that are kept, so it is
+ * looked at now and once each of these has been replaced.
+ */
+static bool sweep_wanted = false;
+static int	sweeps_left = 0;	/* manifests after which to look again */
+static uint64 swept_at = 0;		/* sequence of a manifest */
+
 /* What of a manifest is one copy under one hold of the lock. */
 static void
 gather_head(CkpxManifest *manifest)
@@ -368,6 +377,49 @@ ckpx_sweep(void)
 	ckpx_list_files(sweep_file, &sweep);
 	ckpx_progress_phase(CKPX_JOB_PHASE_REMOVE, list_length(sweep.victims));
 	remove_victims(&sweep);
+}
+
+/*
+ * Have the files removed that no manifest names, as soon as the checkpointer's
+ * other work is done.
+ */
+void
+ckpx_sweep_want(void)
+{
+	sweep_wanted = true;
+	sweeps_left = 2;
+}
+
+/*
+ * Is a sweep wanted, by ckpx_sweep_want() or by a manifest that came after?
+ */
+bool
+ckpx_sweep_is_due(void)
+{
+	uint64		sequence;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	sequence = CkpxShared->manifest_sequence;
+	LWLockRelease(CkpxShared->lock);
+	return sweep_wanted || (sweeps_left > 0 && sequence != swept_at);
+}
+
+/*
+ * The sweep for which ckpx_sweep_is_due() asks.
+ */
+void
+ckpx_sweep_when_due(void)
+{
+	uint64		sequence;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	sequence = CkpxShared->manifest_sequence;
+	LWLockRelease(CkpxShared->lock);
+	ckpx_sweep();
+	if (!sweep_wanted)
+		sweeps_left--;
+	sweep_wanted = false;
+	swept_at = sequence;
 }
 
 void

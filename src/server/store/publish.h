@@ -45,6 +45,14 @@ extern XLogRecPtr ckpx_release_point(const CkpxManifest *manifest);
 extern void ckpx_sweep(void);
 
 /*
+ * Have the files removed that no manifest names: the checkpointer calls
+ * _when_due as soon as its other work is done.
+ */
+extern void ckpx_sweep_want(void);
+extern bool ckpx_sweep_is_due(void);
+extern void ckpx_sweep_when_due(void);
+
+/*
  * Remove the object of an entry that neither of the two newest manifests
  * names any more.  Where nothing else may be removed.
  */

@@ -39,6 +39,7 @@
 #include "postmaster/bgwriter.h"
 #include "server/base/options.h"
 #include "server/flush/shared.h"
+#include "server/process/durability.h"
 #include "server/process/runner.h"
 
 /* A checkpoint that was asked for and has not come is asked for again. */
