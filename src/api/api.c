@@ -16,7 +16,6 @@
 
 #include "access/htup_details.h"
 #include "access/xlog.h"
-#include "access/xlog_internal.h"
 #include "access/xlogrecovery.h"
 #include "api/api.h"
 #include "catalog/pg_type.h"
@@ -24,15 +23,8 @@
 #include "miscadmin.h"
 #include "server/base/shared_state.h"
 #include "server/wal/source.h"
-#include "storage/proc.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-
-XLogRecPtr
-ckpx_normalize_lsn(XLogRecPtr lsn)
-{
-	return ckpx_wal_normalize_lsn(lsn);
-}
 
 XLogRecPtr
 ckpx_wal_end(void)
@@ -44,7 +36,7 @@ ckpx_wal_end(void)
 XLogRecPtr
 ckpx_flush_wal_end(void)
 {
-	XLogRecPtr	end = ckpx_normalize_lsn(ckpx_wal_end());
+	XLogRecPtr	end = ckpx_wal_normalize_lsn(ckpx_wal_end());
 
 	if (!RecoveryInProgress())
 		XLogFlush(end);
@@ -89,141 +81,53 @@ ckpx_check_past_range(XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 					"Use NULL for the present end, or wait with ckpx_wait_collected().");
 }
 
-static bool
-collect_reached(void *arg)
-{
-	return CkpxShared->collected_lsn >= *(XLogRecPtr *) arg;
-}
-
 void
-ckpx_request_collect(XLogRecPtr target)
-{
-	bool		needed;
-
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	needed = CkpxShared->collected_lsn < target;
-	if (needed && CkpxShared->collect_request < target)
-		CkpxShared->collect_request = target;
-	LWLockRelease(CkpxShared->lock);
-
-	if (needed)
-		ckpx_wake_worker(CKPX_WORKER_RUNNER);
-}
-
-void
-ckpx_wait_for_collect(XLogRecPtr target)
-{
-	bool		done;
-
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	done = collect_reached(&target);
-	LWLockRelease(CkpxShared->lock);
-	if (done)
-		return;
-
-	(void) ckpx_flush_wal_end();
-	ckpx_request_collect(target);
-
-	/* A history without room for more checkpoints does not stop reading. */
-	(void) ckpx_wait_despite_problem(collect_reached, &target, -1,
-									 CKPX_WORKER_RUNNER);
-}
-
-static bool
-is_booted(void *arg)
-{
-	return CkpxShared->booted;
-}
-
-void
-ckpx_wait_for_boot(void)
-{
-	bool		booted;
-
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	booted = is_booted(NULL);
-	LWLockRelease(CkpxShared->lock);
-	if (!booted)
-		(void) ckpx_wait_until(is_booted, NULL, -1, CKPX_WORKER_RUNNER);
-}
-
-static void
-lock_history(LWLockMode mode)
-{
-	for (;;)
-	{
-		ckpx_wait_for_boot();
-		LWLockAcquire(CkpxShared->lock, mode);
-		if (is_booted(NULL))
-			return;
-		LWLockRelease(CkpxShared->lock);
-	}
-}
-
-void
-ckpx_lock_history(void)
-{
-	lock_history(LW_SHARED);
-}
-
-void
-ckpx_lock_history_exclusive(void)
-{
-	lock_history(LW_EXCLUSIVE);
-}
-
-void
-ckpx_report_broken(void)
+ckpx_report_stale(XLogRecPtr start_lsn, XLogRecPtr end_lsn,
+				  XLogRecPtr oldest_end, XLogRecPtr oldest)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("ckpx lost track of changes while the function waited"),
-			 errdetail("A new epoch has begun."),
-			 errhint("See the view ckpx_gaps, and call the function again.")));
+			 errmsg("range %X/%X - %X/%X is stale",
+					LSN_FORMAT_ARGS(start_lsn), LSN_FORMAT_ARGS(end_lsn)),
+			 oldest_end != InvalidXLogRecPtr ?
+			 errdetail("The oldest end that can be answered is %X/%X.",
+					   LSN_FORMAT_ARGS(oldest_end)) :
+			 errdetail("The oldest LSN that can be answered is %X/%X.",
+					   LSN_FORMAT_ARGS(oldest)),
+			 oldest_end != InvalidXLogRecPtr ?
+			 errhint("Ask for a later end.") :
+			 errhint("Take a full copy and start from there.")));
 }
 
-static void
-set_waiting_xid(TransactionId xid)
+void
+ckpx_require_argument(FunctionCallInfo fcinfo, int argument, const char *name)
 {
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	CkpxShared->waiting_xids[MyProc - ProcGlobal->allProcs] = xid;
-	LWLockRelease(CkpxShared->lock);
+	if (PG_ARGISNULL(argument))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", name)));
 }
 
-bool
-ckpx_wait_for_entry(CkpxReached reached, void *arg, long timeout_ms)
+XLogRecPtr
+ckpx_upto_argument(FunctionCallInfo fcinfo, int argument, const char *name)
 {
-	TransactionId xid = GetTopTransactionIdIfAny();
-	volatile bool done = false;
+	XLogRecPtr	upto = ckpx_lsn_argument(fcinfo, argument);
+	XLogRecPtr	end;
 
-	if (!TransactionIdIsValid(xid))
-		return ckpx_wait_until(reached, arg, timeout_ms,
-							   CKPX_WORKER_CHECKPOINTER);
-
-	set_waiting_xid(xid);
-	ckpx_wake_worker(CKPX_WORKER_RUNNER);
-	PG_TRY();
-	{
-		done = ckpx_wait_until(reached, arg, timeout_ms,
-							   CKPX_WORKER_CHECKPOINTER);
-	}
-	PG_FINALLY();
-	{
-		/* The transaction may go on after the error of a subtransaction. */
-		set_waiting_xid(InvalidTransactionId);
-	}
-	PG_END_TRY();
-	return done;
+	ckpx_check_past(name, upto, "Use NULL for the present end.");
+	end = ckpx_flush_wal_end();
+	return upto == InvalidXLogRecPtr ? end : ckpx_wal_normalize_lsn(upto);
 }
 
-long
-ckpx_timeout_argument(FunctionCallInfo fcinfo, int argument)
+uint64
+ckpx_deadline_argument(FunctionCallInfo fcinfo, int argument, int default_ms)
 {
 	Interval   *interval;
 	double		ms;
 
 	if (PG_ARGISNULL(argument))
-		return -1;
+		return default_ms < 0 ? CKPX_NO_DEADLINE :
+			ckpx_clock_ms() + default_ms;
 
 	interval = PG_GETARG_INTERVAL_P(argument);
 	if (interval->month != 0)
@@ -241,14 +145,14 @@ ckpx_timeout_argument(FunctionCallInfo fcinfo, int argument)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("timeout must not be longer than %d milliseconds",
 						INT_MAX)));
-	return (long) ms;
+	return ckpx_clock_ms() + (uint64) ms;
 }
 
 void
 ckpx_row_lsn(CkpxRow *row, XLogRecPtr lsn)
 {
 	if (lsn == InvalidXLogRecPtr)
-		ckpx_row_null(row);
+		ckpx_row_nulls(row, 1);
 	else
 		ckpx_row_datum(row, LSNGetDatum(lsn));
 }
@@ -257,7 +161,7 @@ void
 ckpx_row_time(CkpxRow *row, int64 timestamp)
 {
 	if (timestamp == 0)
-		ckpx_row_null(row);
+		ckpx_row_nulls(row, 1);
 	else
 		ckpx_row_datum(row, TimestampTzGetDatum(timestamp));
 }
@@ -274,7 +178,7 @@ ckpx_row_text(CkpxRow *row, const char *text)
 
 	if (text == NULL || text[0] == '\0')
 	{
-		ckpx_row_null(row);
+		ckpx_row_nulls(row, 1);
 		return;
 	}
 
@@ -289,27 +193,31 @@ ckpx_row_text(CkpxRow *row, const char *text)
 }
 
 void
-ckpx_row_int8(CkpxRow *row, int64 value)
+ckpx_row_relation(CkpxRow *row, const CkpxRelKey *key)
 {
-	ckpx_row_datum(row, Int64GetDatum(value));
+	Oid			relid = InvalidOid;
+
+	if (key->relation != CKPX_DATABASE_WIDE &&
+		(key->database == MyDatabaseId || key->database == InvalidOid))
+		relid = ckpx_relid_of_file(key->tablespace, key->relation);
+	if (OidIsValid(relid))
+		ckpx_row_oid(row, relid);
+	else
+		ckpx_row_nulls(row, 1);
 }
 
 void
-ckpx_row_int4(CkpxRow *row, int32 value)
+ckpx_row_int8s(CkpxRow *row, const uint64 *values, int count)
 {
-	ckpx_row_datum(row, Int32GetDatum(value));
-}
+	Datum	   *datums = palloc(sizeof(Datum) * count);
 
-void
-ckpx_row_bool(CkpxRow *row, bool value)
-{
-	ckpx_row_datum(row, BoolGetDatum(value));
-}
-
-void
-ckpx_row_oid(CkpxRow *row, Oid value)
-{
-	ckpx_row_datum(row, ObjectIdGetDatum(value));
+	for (int i = 0; i < count; i++)
+		datums[i] = Int64GetDatum((int64) values[i]);
+	ckpx_row_datum(row,
+				   PointerGetDatum(construct_array(datums, count, INT8OID,
+												   sizeof(int64),
+												   FLOAT8PASSBYVAL,
+												   TYPALIGN_DOUBLE)));
 }
 
 void
@@ -328,25 +236,35 @@ ckpx_row_rmgrs(CkpxRow *row, const uint8 *bitmap)
 }
 
 void
-ckpx_begin_rows(FunctionCallInfo fcinfo)
+ckpx_begin_rows(FunctionCallInfo fcinfo, CkpxRow *row)
 {
+	ckpx_require_preload();
 	InitMaterializedSRF(fcinfo, 0);
+	row->result = (ReturnSetInfo *) fcinfo->resultinfo;
+	row->ncolumns = 0;
 }
 
-void
-ckpx_put_row(FunctionCallInfo fcinfo, CkpxRow *row)
+/* The library may be newer than the script that declared the function. */
+static void
+check_columns(TupleDesc desc, const CkpxRow *row)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-
-	/* the library may be newer than the script that declared the function */
-	if (row->ncolumns != result->setDesc->natts)
+	if (desc->natts != row->ncolumns)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("function result has %d columns, the library returns %d",
-						result->setDesc->natts, row->ncolumns),
+						desc->natts, row->ncolumns),
 				 errhint("Run ALTER EXTENSION ckpx UPDATE.")));
+}
+
+void
+ckpx_put_row(CkpxRow *row)
+{
+	ReturnSetInfo *result = row->result;
+
+	check_columns(result->setDesc, row);
 	tuplestore_putvalues(result->setResult, result->setDesc,
 						 row->values, row->nulls);
+	row->ncolumns = 0;
 }
 
 Datum
@@ -354,12 +272,9 @@ ckpx_single_row(FunctionCallInfo fcinfo, CkpxRow *row)
 {
 	TupleDesc	desc;
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
-		desc->natts != row->ncolumns)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("function result does not fit the library"),
-				 errhint("Run ALTER EXTENSION ckpx UPDATE.")));
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "function must return a row");
+	check_columns(desc, row);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
 											 row->values, row->nulls));
 }

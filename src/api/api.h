@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * api.h
- *		What the SQL-callable functions share: arguments, LSNs, waiting, rows.
+ *		What the SQL-callable functions share: arguments, LSNs, rows.
  *
  * All of it runs in an ordinary backend and may raise errors; nothing here is
  * called with a lock held.
@@ -21,14 +21,6 @@
 #include "utils/pg_lsn.h"
 #include "utils/timestamp.h"
 
-/*
- * The start of a WAL page has two names: its first byte, and the first byte
- * behind its header, where PostgreSQL says that the next record will start.
- * Records end, and ranges are cut, at the former.  Returns that one for both,
- * and every other LSN as it is; never makes a valid LSN invalid.
- */
-extern XLogRecPtr ckpx_normalize_lsn(XLogRecPtr lsn);
-
 /* The end of WAL at present: inserted, on a standby replayed. */
 extern XLogRecPtr ckpx_wal_end(void);
 
@@ -45,39 +37,24 @@ extern void ckpx_check_past(const char *argument, XLogRecPtr lsn,
 							const char *hint);
 extern void ckpx_check_past_range(XLogRecPtr start_lsn, XLogRecPtr end_lsn);
 
-/* Ask the runner to collect at least up to 'target', and wait for it. */
-extern void ckpx_request_collect(XLogRecPtr target);
-extern void ckpx_wait_for_collect(XLogRecPtr target);
+/*
+ * Raise 55000: what answered the range is gone, or, with a valid 'oldest_end',
+ * a global that has forgotten dropped relations does not know which blocks
+ * they had changed by an end at which they were still there.
+ */
+extern void ckpx_report_stale(XLogRecPtr start_lsn, XLogRecPtr end_lsn,
+							  XLogRecPtr oldest_end, XLogRecPtr oldest);
+
+/* Raise 22004 where an argument is null that must not be. */
+extern void ckpx_require_argument(FunctionCallInfo fcinfo, int argument,
+								  const char *name);
 
 /*
- * Wait until the history is loaded: while the runner starts anew, the store
- * may be empty or half filled.  To be called before the store is read.
+ * The moment at which a call gives up, on the monotonic clock, from an
+ * interval argument; for NULL that of 'default_ms', or never with -1.
  */
-extern void ckpx_wait_for_boot(void);
-
-/* The same, and take CkpxShared->lock shared: what is read then is loaded. */
-extern void ckpx_lock_history(void);
-extern void ckpx_lock_history_exclusive(void);
-
-/* Raise 55000: a new epoch began while one of the old was waited for. */
-extern void ckpx_report_broken(void);
-
-/*
- * ckpx_wait_until() for what a finished incremental brings.  No entry waits
- * meanwhile for the caller's own transaction to end.
- */
-extern bool ckpx_wait_for_entry(CkpxReached reached, void *arg,
-								long timeout_ms);
-
-/*
- * Wait until finished incrementals reach 'target', having asked for one; the
- * end reached.  Errors as ckpx_checkpoint() has them.
- */
-extern XLogRecPtr ckpx_checkpoint_upto(XLogRecPtr target, long timeout_ms);
-extern void ckpx_report_disabled(void);
-
-/* A timeout in milliseconds from an interval argument; -1 for NULL. */
-extern long ckpx_timeout_argument(FunctionCallInfo fcinfo, int argument);
+extern uint64 ckpx_deadline_argument(FunctionCallInfo fcinfo, int argument,
+									 int default_ms);
 
 /*
  * An LSN argument, InvalidXLogRecPtr for NULL.  '0/0', which is that value as
@@ -94,21 +71,35 @@ ckpx_lsn_argument(FunctionCallInfo fcinfo, int argument)
 	return Max(PG_GETARG_LSN(argument), CKPX_FIRST_LSN);
 }
 
-/* A row under construction: values are set one after the other. */
+/*
+ * An argument that says up to where: checked, and the present end of WAL for
+ * NULL.  WAL is flushed up to it.
+ */
+extern XLogRecPtr ckpx_upto_argument(FunctionCallInfo fcinfo, int argument,
+									 const char *name);
+
+/*
+ * A row under construction: values are set one after the other.
+ *
+ * _begin_rows readies the result of a function that returns a set, for which
+ * ckpx must be preloaded; _put_row appends a row to it and begins the next
+ * one.  _single_row is the result of a function with OUT parameters, from a
+ * row that began as {0}.  The number of columns must be that of the declared
+ * result.
+ */
 #define CKPX_MAX_COLUMNS	32
 
 typedef struct CkpxRow
 {
+	ReturnSetInfo *result;
 	int			ncolumns;
 	Datum		values[CKPX_MAX_COLUMNS];
 	bool		nulls[CKPX_MAX_COLUMNS];
 } CkpxRow;
 
-static inline void
-ckpx_row_begin(CkpxRow *row)
-{
-	row->ncolumns = 0;
-}
+extern void ckpx_begin_rows(FunctionCallInfo fcinfo, CkpxRow *row);
+extern void ckpx_put_row(CkpxRow *row);
+extern Datum ckpx_single_row(FunctionCallInfo fcinfo, CkpxRow *row);
 
 static inline void
 ckpx_row_datum(CkpxRow *row, Datum value)
@@ -118,33 +109,38 @@ ckpx_row_datum(CkpxRow *row, Datum value)
 	row->nulls[row->ncolumns++] = false;
 }
 
+/* So many columns are NULL. */
 static inline void
-ckpx_row_null(CkpxRow *row)
+ckpx_row_nulls(CkpxRow *row, int count)
 {
-	Assert(row->ncolumns < CKPX_MAX_COLUMNS);
-	row->values[row->ncolumns] = (Datum) 0;
-	row->nulls[row->ncolumns++] = true;
+	Assert(row->ncolumns + count <= CKPX_MAX_COLUMNS);
+	while (count-- > 0)
+		row->nulls[row->ncolumns++] = true;
 }
 
-/* An LSN, a time, a text, a number: NULL where they say "none". */
+#define ckpx_row_bool(row, value)	ckpx_row_datum(row, BoolGetDatum(value))
+#define ckpx_row_oid(row, value)	ckpx_row_datum(row, ObjectIdGetDatum(value))
+#define ckpx_row_int4(row, value) \
+	ckpx_row_datum(row, Int32GetDatum((int32) (value)))
+#define ckpx_row_int8(row, value) \
+	ckpx_row_datum(row, Int64GetDatum((int64) (value)))
+
+/* NULL, and 'value' not evaluated, unless 'known'. */
+#define ckpx_row_int4_if(row, known, value) \
+	((known) ? ckpx_row_int4(row, value) : ckpx_row_nulls(row, 1))
+#define ckpx_row_int8_if(row, known, value) \
+	((known) ? ckpx_row_int8(row, value) : ckpx_row_nulls(row, 1))
+
+/* An LSN, a time, a text: NULL where they say "none". */
 extern void ckpx_row_lsn(CkpxRow *row, XLogRecPtr lsn);
 extern void ckpx_row_time(CkpxRow *row, int64 timestamp);
 extern void ckpx_row_text(CkpxRow *row, const char *text);
-extern void ckpx_row_int8(CkpxRow *row, int64 value);
-extern void ckpx_row_int4(CkpxRow *row, int32 value);
-extern void ckpx_row_bool(CkpxRow *row, bool value);
-extern void ckpx_row_oid(CkpxRow *row, Oid value);
 
-/* An int4[] of the resource managers whose bits are set. */
+/* The relation that has this file, NULL where it is not of this database. */
+extern void ckpx_row_relation(CkpxRow *row, const CkpxRelKey *key);
+
+/* An int8[], and an int4[] of the resource managers whose bits are set. */
+extern void ckpx_row_int8s(CkpxRow *row, const uint64 *values, int count);
 extern void ckpx_row_rmgrs(CkpxRow *row, const uint8 *bitmap);
-
-/*
- * Sets of rows: _begin_rows readies the result, _put_row appends one, whose
- * number of columns must be that of the declared result.  _single_row is the
- * result of a function with OUT parameters.
- */
-extern void ckpx_begin_rows(FunctionCallInfo fcinfo);
-extern void ckpx_put_row(FunctionCallInfo fcinfo, CkpxRow *row);
-extern Datum ckpx_single_row(FunctionCallInfo fcinfo, CkpxRow *row);
 
 #endif							/* CKPX_API_H */

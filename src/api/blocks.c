@@ -21,7 +21,7 @@
 #include "miscadmin.h"
 #include "server/base/shared_state.h"
 #include "server/flush/buffers.h"
-#include "utils/builtins.h"
+#include "server/wal/source.h"
 
 PG_FUNCTION_INFO_V1(ckpx_changed_blocks);
 PG_FUNCTION_INFO_V1(ckpx_dirty_tree);
@@ -70,20 +70,6 @@ relation_key(Oid relid)
 	return key;
 }
 
-/*
- * Read the map of a range given as the arguments start_lsn and end_lsn; see
- * ckpx_map_read_range in map_reader.h.
- */
-static void
-read_range(FunctionCallInfo fcinfo, CkpxMap *map, const CkpxRelKey *relation)
-{
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("start_lsn must not be null")));
-	ckpx_map_read_range(map, ckpx_lsn_argument(fcinfo, 0), ckpx_lsn_argument(fcinfo, 1), relation);
-}
-
 /* The columns that name a relation fork. */
 static void
 add_identity(CkpxRow *row, const CkpxRelKey *key)
@@ -97,51 +83,55 @@ add_identity(CkpxRow *row, const CkpxRelKey *key)
 static void
 add_counters(CkpxRow *row, const CkpxRelCounters *counters)
 {
-	ckpx_row_int8(row, (int64) counters->records);
-	ckpx_row_int8(row, (int64) counters->wal_bytes);
-	ckpx_row_int8(row, (int64) counters->fpi);
-	ckpx_row_int8(row, (int64) counters->tuples_inserted);
-	ckpx_row_int8(row, (int64) counters->tuples_deleted);
+	ckpx_row_int8(row, counters->records);
+	ckpx_row_int8(row, counters->wal_bytes);
+	ckpx_row_int8(row, counters->fpi);
+	ckpx_row_int8(row, counters->tuples_inserted);
+	ckpx_row_int8(row, counters->tuples_deleted);
 }
 
-/* Put out the ranges gathered so far, as a row of 'relation'. */
-static void
-put_blocks(FunctionCallInfo fcinfo, const CkpxMap *map,
-		   const CkpxRelation *relation, CkpxRanges *ranges, bool first,
-		   const uint64 *dirty_blocks)
+/* A map on its way out. */
+typedef struct MapRows
 {
 	CkpxRow		row;
+	CkpxRanges	ranges;
+	XLogRecPtr	covered_to;
+	bool		counted;		/* the columns of ckpx_dirty_tree are wanted */
+} MapRows;
 
-	ckpx_row_begin(&row);
-	add_identity(&row, &relation->key);
-	if (relation->blocks.limit_block == InvalidBlockNumber)
-		ckpx_row_null(&row);
-	else
-		ckpx_row_int8(&row, relation->blocks.limit_block);
-	ckpx_row_int8(&row, (int64) ranges->nblocks);
-	ckpx_row_datum(&row, ckpx_ranges_value(ranges));
-	ckpx_row_lsn(&row, map->covered_to);
-	if (dirty_blocks != NULL)
+/* Columns that ckpx_dirty_tree adds to those of ckpx_changed_blocks. */
+#define COUNT_COLUMNS		6
+
+/*
+ * Put out the ranges gathered so far, as a row of 'relation'.  A fork's counts
+ * are told once, in its first row, so that sums come out right.
+ */
+static void
+put_blocks(MapRows *out, const CkpxRelation *relation, bool first,
+		   uint64 dirty_blocks)
+{
+	CkpxRow    *row = &out->row;
+	BlockNumber limit = relation->blocks.limit_block;
+
+	add_identity(row, &relation->key);
+	ckpx_row_int8_if(row, limit != InvalidBlockNumber, limit);
+	ckpx_row_int8(row, out->ranges.nblocks);
+	ckpx_row_datum(row, ckpx_ranges_value(&out->ranges));
+	ckpx_row_lsn(row, out->covered_to);
+	if (out->counted && first)
 	{
-		/* a fork's counters are told once, so that sums come out right */
-		if (first)
-		{
-			add_counters(&row, &relation->counters);
-			ckpx_row_int8(&row, (int64) *dirty_blocks);
-		}
-		else
-			for (int i = 0; i < 6; i++)
-				ckpx_row_null(&row);
+		add_counters(row, &relation->counters);
+		ckpx_row_int8(row, dirty_blocks);
 	}
-	ckpx_put_row(fcinfo, &row);
-	ckpx_ranges_reset(ranges);
+	else if (out->counted)
+		ckpx_row_nulls(row, COUNT_COLUMNS);
+	ckpx_put_row(row);
+	ckpx_ranges_reset(&out->ranges);
 }
 
 /* Put out one relation fork: one row, or more where it has many ranges. */
 static void
-put_relation(FunctionCallInfo fcinfo, const CkpxMap *map,
-			 const CkpxRelation *relation, CkpxRanges *ranges,
-			 const uint64 *dirty_blocks)
+put_relation(MapRows *out, const CkpxRelation *relation, uint64 dirty_blocks)
 {
 	CkpxBlockSetIterator it;
 	BlockNumber start;
@@ -151,47 +141,46 @@ put_relation(FunctionCallInfo fcinfo, const CkpxMap *map,
 	ckpx_block_set_iterate(&it, &relation->blocks, 0);
 	while (ckpx_block_set_next_range(&it, &start, &end))
 	{
-		ckpx_ranges_add(ranges, start, end);
-		if (ckpx_ranges_full(ranges))
+		ckpx_ranges_add(&out->ranges, start, end);
+		if (ckpx_ranges_full(&out->ranges))
 		{
 			CHECK_FOR_INTERRUPTS();
-			put_blocks(fcinfo, map, relation, ranges, first, dirty_blocks);
+			put_blocks(out, relation, first, dirty_blocks);
 			first = false;
 		}
 	}
-	if (first || ranges->nranges > 0)
-		put_blocks(fcinfo, map, relation, ranges, first, dirty_blocks);
+	if (first || out->ranges.nranges > 0)
+		put_blocks(out, relation, first, dirty_blocks);
 }
 
-/* Put out a whole map; 'dirty_blocks' has a count for each relation, or is
- * NULL where the columns of ckpx_dirty_tree are not wanted. */
-static void
+/*
+ * Put out a whole map; 'dirty_blocks' has a count for each relation, or is
+ * NULL where the columns of ckpx_dirty_tree are not wanted.
+ */
+static Datum
 put_map(FunctionCallInfo fcinfo, const CkpxMap *map,
 		const uint64 *dirty_blocks)
 {
-	CkpxRanges	ranges;
+	MapRows		out;
 
-	ckpx_ranges_init(&ranges);
+	ckpx_begin_rows(fcinfo, &out.row);
+	ckpx_ranges_init(&out.ranges);
+	out.covered_to = map->covered_to;
+	out.counted = dirty_blocks != NULL;
 	for (uint32 i = 0; i < map->nrelations; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		put_relation(fcinfo, map, map->relations[i], &ranges,
-					 dirty_blocks != NULL ? &dirty_blocks[i] : NULL);
+		put_relation(&out, map->relations[i],
+					 out.counted ? dirty_blocks[i] : 0);
 	}
-
 	if (map->nrelations == 0)
 	{
-		CkpxRow		row;
-
-		ckpx_row_begin(&row);
-		for (int i = 0; i < 7; i++)
-			ckpx_row_null(&row);
-		ckpx_row_lsn(&row, map->covered_to);
-		if (dirty_blocks != NULL)
-			for (int i = 0; i < 6; i++)
-				ckpx_row_null(&row);
-		ckpx_put_row(fcinfo, &row);
+		ckpx_row_nulls(&out.row, 7);
+		ckpx_row_lsn(&out.row, map->covered_to);
+		ckpx_row_nulls(&out.row, out.counted ? COUNT_COLUMNS : 0);
+		ckpx_put_row(&out.row);
 	}
+	return (Datum) 0;
 }
 
 Datum
@@ -203,11 +192,8 @@ ckpx_changed_blocks(PG_FUNCTION_ARGS)
 	ckpx_require_installed();
 	if (!PG_ARGISNULL(2))
 		key = relation_key(PG_GETARG_OID(2));
-	read_range(fcinfo, &map, PG_ARGISNULL(2) ? NULL : &key);
-
-	ckpx_begin_rows(fcinfo);
-	put_map(fcinfo, &map, NULL);
-	return (Datum) 0;
+	ckpx_map_read_arguments(fcinfo, &map, PG_ARGISNULL(2) ? NULL : &key);
+	return put_map(fcinfo, &map, NULL);
 }
 
 static int
@@ -262,22 +248,9 @@ ckpx_dirty_tree(PG_FUNCTION_ARGS)
 
 	ckpx_require_installed();
 	ckpx_check_past_range(start_lsn, end_lsn);
-	ckpx_map_read_logtail(&map, ckpx_normalize_lsn(start_lsn),
-						  ckpx_normalize_lsn(end_lsn));
-
-	ckpx_begin_rows(fcinfo);
-	put_map(fcinfo, &map, count_dirty_blocks(&map));
-	return (Datum) 0;
-}
-
-/* The relation's OID, if the file belongs to this database. */
-static Oid
-resolve_relation(const CkpxRelKey *key)
-{
-	if (key->relation == CKPX_DATABASE_WIDE ||
-		(key->database != MyDatabaseId && key->database != InvalidOid))
-		return InvalidOid;
-	return ckpx_relid_of_file(key->tablespace, key->relation);
+	ckpx_map_read_logtail(&map, ckpx_wal_normalize_lsn(start_lsn),
+						  ckpx_wal_normalize_lsn(end_lsn));
+	return put_map(fcinfo, &map, count_dirty_blocks(&map));
 }
 
 Datum
@@ -285,17 +258,16 @@ ckpx_wal_by_relation(PG_FUNCTION_ARGS)
 {
 	CkpxMap		map;
 	uint32		i = 0;
+	CkpxRow		row;
 
 	ckpx_require_installed();
-	read_range(fcinfo, &map, NULL);
+	ckpx_map_read_arguments(fcinfo, &map, NULL);
 
-	ckpx_begin_rows(fcinfo);
+	ckpx_begin_rows(fcinfo, &row);
 	while (i < map.nrelations)
 	{
 		CkpxRelKey	key = map.relations[i]->key;
 		CkpxRelCounters sum = {0};
-		CkpxRow		row;
-		Oid			relid;
 
 		/* a relation's forks stand side by side */
 		for (; i < map.nrelations &&
@@ -313,17 +285,12 @@ ckpx_wal_by_relation(PG_FUNCTION_ARGS)
 		}
 
 		CHECK_FOR_INTERRUPTS();
-		ckpx_row_begin(&row);
 		ckpx_row_oid(&row, key.tablespace);
 		ckpx_row_oid(&row, key.database);
 		ckpx_row_oid(&row, key.relation);
-		relid = resolve_relation(&key);
-		if (OidIsValid(relid))
-			ckpx_row_oid(&row, relid);
-		else
-			ckpx_row_null(&row);
+		ckpx_row_relation(&row, &key);
 		add_counters(&row, &sum);
-		ckpx_put_row(fcinfo, &row);
+		ckpx_put_row(&row);
 	}
 	return (Datum) 0;
 }

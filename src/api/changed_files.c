@@ -75,24 +75,23 @@ static const char *const always_whole[] = {
 /* Index of the first name that belongs behind the databases' files. */
 #define FIRST_LATE_NAME		(lengthof(always_whole) - 1)
 
-static void
-put_file(FunctionCallInfo fcinfo, const CkpxMap *map, const char *path,
-		 CkpxRanges *ranges)
+/* The files on their way out. */
+typedef struct FileRows
 {
 	CkpxRow		row;
+	CkpxRanges	ranges;
+	XLogRecPtr	covered_to;
+} FileRows;
 
-	ckpx_row_begin(&row);
-	ckpx_row_text(&row, path);
-	ckpx_row_bool(&row, ranges == NULL);
-	if (ranges == NULL)
-		ckpx_row_null(&row);
-	else
-		ckpx_row_datum(&row, ckpx_ranges_value(ranges));
-	ckpx_row_null(&row);
-	ckpx_row_lsn(&row, map->covered_to);
-	ckpx_put_row(fcinfo, &row);
-	if (ranges != NULL)
-		ckpx_ranges_reset(ranges);
+/* Put out a file that is copied whole. */
+static void
+put_whole(FileRows *out, const char *path)
+{
+	ckpx_row_text(&out->row, path);
+	ckpx_row_bool(&out->row, true);
+	ckpx_row_nulls(&out->row, 2);
+	ckpx_row_lsn(&out->row, out->covered_to);
+	ckpx_put_row(&out->row);
 }
 
 /*
@@ -132,16 +131,14 @@ read_tablespace(const char *path, char *target)
  * out, so that a copy knows the dropped ones by their absence.
  */
 static void
-put_tablespaces(FunctionCallInfo fcinfo, const CkpxMap *map)
+put_tablespaces(FileRows *out)
 {
 	DIR		   *dir = AllocateDir("pg_tblspc");
 	struct dirent *de;
 
 	while ((de = ReadDir(dir, "pg_tblspc")) != NULL)
 	{
-		CkpxRow		row;
 		char		path[MAXPGPATH];
-		char		pattern[MAXPGPATH];
 		char		target[MAXPGPATH];
 
 		CHECK_FOR_INTERRUPTS();
@@ -153,17 +150,15 @@ put_tablespaces(FunctionCallInfo fcinfo, const CkpxMap *map)
 		if (!read_tablespace(path, target))
 			continue;
 
-		ckpx_row_begin(&row);
-		ckpx_row_text(&row, path);
-		ckpx_row_bool(&row, false);
-		ckpx_row_null(&row);
-		ckpx_row_datum(&row, CStringGetTextDatum(target));
-		ckpx_row_lsn(&row, map->covered_to);
-		ckpx_put_row(fcinfo, &row);
+		ckpx_row_text(&out->row, path);
+		ckpx_row_bool(&out->row, false);
+		ckpx_row_nulls(&out->row, 1);
+		ckpx_row_datum(&out->row, CStringGetTextDatum(target));
+		ckpx_row_lsn(&out->row, out->covered_to);
+		ckpx_put_row(&out->row);
 
-		snprintf(pattern, MAXPGPATH,
-				 "%s/" TABLESPACE_VERSION_DIRECTORY "/*/*_fsm*", path);
-		put_file(fcinfo, map, pattern, NULL);
+		put_whole(out, psprintf("%s/" TABLESPACE_VERSION_DIRECTORY "/*/*_fsm*",
+								path));
 	}
 	FreeDir(dir);
 }
@@ -175,15 +170,19 @@ segment_path(const char *path, uint32 segment)
 	return segment == 0 ? pstrdup(path) : psprintf("%s.%u", path, segment);
 }
 
-/* Put out a segment, whole or with the ranges gathered. */
+/* Put out a segment with the ranges gathered, if there are any. */
 static void
-put_segment(FunctionCallInfo fcinfo, const CkpxMap *map, const char *path,
-			uint32 segment, CkpxRanges *ranges)
+put_segment(FileRows *out, const char *path, uint32 segment)
 {
-	char	   *name = segment_path(path, segment);
-
-	put_file(fcinfo, map, name, ranges);
-	pfree(name);
+	if (out->ranges.nranges == 0)
+		return;
+	ckpx_row_text(&out->row, segment_path(path, segment));
+	ckpx_row_bool(&out->row, false);
+	ckpx_row_datum(&out->row, ckpx_ranges_value(&out->ranges));
+	ckpx_row_nulls(&out->row, 1);
+	ckpx_row_lsn(&out->row, out->covered_to);
+	ckpx_put_row(&out->row);
+	ckpx_ranges_reset(&out->ranges);
 }
 
 static bool
@@ -206,8 +205,8 @@ segment_exists(const char *path, uint32 segment)
  * leave behind.  '*segment' is the one being gathered.
  */
 static void
-add_blocks(FunctionCallInfo fcinfo, const CkpxMap *map, const char *path,
-		   CkpxRanges *ranges, uint32 *segment, uint64 from, uint64 to)
+add_blocks(FileRows *out, const char *path, uint32 *segment, uint64 from,
+		   uint64 to)
 {
 	while (from < to)
 	{
@@ -215,19 +214,18 @@ add_blocks(FunctionCallInfo fcinfo, const CkpxMap *map, const char *path,
 		uint64		base = (uint64) this * RELSEG_SIZE;
 		uint64		stop = Min(to, base + RELSEG_SIZE);
 
-		if (ranges->nranges > 0 && this != *segment)
-			put_segment(fcinfo, map, path, *segment, ranges);
+		if (this != *segment)
+			put_segment(out, path, *segment);
 		*segment = this;
-		ckpx_ranges_add(ranges, from - base, stop - base);
-		if (ckpx_ranges_full(ranges))
-			put_segment(fcinfo, map, path, this, ranges);
+		ckpx_ranges_add(&out->ranges, from - base, stop - base);
+		if (ckpx_ranges_full(&out->ranges))
+			put_segment(out, path, this);
 		from = stop;
 	}
 }
 
 static void
-put_fork(FunctionCallInfo fcinfo, const CkpxMap *map,
-		 const CkpxRelation *relation, CkpxRanges *ranges)
+put_fork(FileRows *out, const CkpxRelation *relation)
 {
 	const CkpxBlockSet *blocks = &relation->blocks;
 	BlockNumber limit = blocks->limit_block;
@@ -236,6 +234,7 @@ put_fork(FunctionCallInfo fcinfo, const CkpxMap *map,
 	BlockNumber end;
 	uint32		segment = 0;
 	uint32		limit_segment = limit / RELSEG_SIZE;
+	bool		whole = limit % RELSEG_SIZE == 0;
 	char	   *path = ckpx_relation_path(relation->key.tablespace,
 										  relation->key.database,
 										  relation->key.relation,
@@ -243,45 +242,26 @@ put_fork(FunctionCallInfo fcinfo, const CkpxMap *map,
 
 	ckpx_block_set_iterate(&it, blocks, 0);
 	while (ckpx_block_set_next_range(&it, &start, &end) && start < limit)
-		add_blocks(fcinfo, map, path, ranges, &segment, start,
-				   Min(end, limit));
+		add_blocks(out, path, &segment, start, Min(end, limit));
+	if (limit != InvalidBlockNumber && !whole)
+		add_blocks(out, path, &segment, limit,
+				   ((uint64) limit_segment + 1) * RELSEG_SIZE);
+	put_segment(out, path, segment);
+	if (limit == InvalidBlockNumber)
+		return;
 
-	if (limit != InvalidBlockNumber)
+	if (whole)
+		put_whole(out, segment_path(path, limit_segment));
+	for (segment = limit_segment + 1; segment_exists(path, segment); segment++)
 	{
-		bool		whole = limit % RELSEG_SIZE == 0;
-
-		if (!whole)
-			add_blocks(fcinfo, map, path, ranges, &segment, limit,
-					   ((uint64) limit_segment + 1) * RELSEG_SIZE);
-		if (ranges->nranges > 0)
-			put_segment(fcinfo, map, path, segment, ranges);
-		if (whole)
-			put_segment(fcinfo, map, path, limit_segment, NULL);
-		for (segment = limit_segment + 1; segment_exists(path, segment);
-			 segment++)
-		{
-			CHECK_FOR_INTERRUPTS();
-			put_segment(fcinfo, map, path, segment, NULL);
-		}
+		CHECK_FOR_INTERRUPTS();
+		put_whole(out, segment_path(path, segment));
 	}
-	else if (ranges->nranges > 0)
-		put_segment(fcinfo, map, path, segment, ranges);
-	pfree(path);
-}
-
-static void
-put_database_file(FunctionCallInfo fcinfo, const CkpxMap *map,
-				  const char *folder, const char *name)
-{
-	char	   *path = psprintf("%s/%s", folder, name);
-
-	put_file(fcinfo, map, path, NULL);
-	pfree(path);
 }
 
 /* The files that each database has once, in its default tablespace. */
 static void
-put_databases(FunctionCallInfo fcinfo, const CkpxMap *map)
+put_databases(FileRows *out)
 {
 	Relation	rel = table_open(DatabaseRelationId, AccessShareLock);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -294,9 +274,8 @@ put_databases(FunctionCallInfo fcinfo, const CkpxMap *map)
 		char	   *folder = GetDatabasePath(database->oid,
 											 database->dattablespace);
 
-		put_database_file(fcinfo, map, folder, "PG_VERSION");
-		put_database_file(fcinfo, map, folder, "pg_filenode.map");
-		pfree(folder);
+		put_whole(out, psprintf("%s/PG_VERSION", folder));
+		put_whole(out, psprintf("%s/pg_filenode.map", folder));
 	}
 	table_endscan(scan);
 	UnregisterSnapshot(snapshot);
@@ -307,39 +286,32 @@ Datum
 ckpx_changed_files(PG_FUNCTION_ARGS)
 {
 	CkpxMap		map;
-	CkpxRanges	ranges;
+	FileRows	out;
 
 	ckpx_require_installed();
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("start_lsn must not be null")));
-	ckpx_map_read_range(&map, ckpx_lsn_argument(fcinfo, 0), ckpx_lsn_argument(fcinfo, 1), NULL);
+	ckpx_map_read_arguments(fcinfo, &map, NULL);
 
-	ckpx_begin_rows(fcinfo);
-	put_tablespaces(fcinfo, &map);
-	ckpx_ranges_init(&ranges);
+	ckpx_begin_rows(fcinfo, &out.row);
+	ckpx_ranges_init(&out.ranges);
+	out.covered_to = map.covered_to;
+	put_tablespaces(&out);
 	for (uint32 i = 0; i < map.nrelations; i++)
 	{
 		const CkpxRelation *relation = map.relations[i];
 
 		CHECK_FOR_INTERRUPTS();
 		if (relation->key.relation == CKPX_DATABASE_WIDE)
-		{
-			char	   *folder = GetDatabasePath(relation->key.database,
-												 relation->key.tablespace);
-
-			put_database_file(fcinfo, &map, folder, "");
-			pfree(folder);
-		}
+			put_whole(&out, psprintf("%s/",
+									 GetDatabasePath(relation->key.database,
+													 relation->key.tablespace)));
 		else
-			put_fork(fcinfo, &map, relation, &ranges);
+			put_fork(&out, relation);
 	}
 
 	for (int i = 0; i < (int) FIRST_LATE_NAME; i++)
-		put_file(fcinfo, &map, always_whole[i], NULL);
-	put_databases(fcinfo, &map);
+		put_whole(&out, always_whole[i]);
+	put_databases(&out);
 	for (int i = FIRST_LATE_NAME; i < (int) lengthof(always_whole); i++)
-		put_file(fcinfo, &map, always_whole[i], NULL);
+		put_whole(&out, always_whole[i]);
 	return (Datum) 0;
 }

@@ -1,13 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * control.c
- *		ckpx_checkpoint, ckpx_backup_checkpoint, ckpx_cancel_pending,
- *		ckpx_enable, ckpx_disable, ckpx_uninstall, ckpx_stat_reset and
- *		ckpx_read_object.
+ *		ckpx_cancel_pending, ckpx_enable, ckpx_disable, ckpx_uninstall,
+ *		ckpx_stat_reset and ckpx_read_object.
  *
  * Any number of sessions may call these at once.  Each sets its flag or makes
- * its request in one hold of the lock, and then waits for a state that is
- * reached whoever else called; none waits for another session.
+ * its request in one hold of the lock, and then waits for a state that does
+ * not depend on other calls; none waits for another session.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,14 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "access/xlog.h"
 #include "api/api.h"
 #include "core/format/names.h"
 #include "miscadmin.h"
-#include "postmaster/bgwriter.h"
-#include "server/base/fault.h"
 #include "server/base/options.h"
-#include "server/base/request.h"
 #include "server/flush/shared.h"
 #include "server/store/files.h"
 #include "server/store/uninstall_mark.h"
@@ -33,8 +28,6 @@
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 
-PG_FUNCTION_INFO_V1(ckpx_checkpoint);
-PG_FUNCTION_INFO_V1(ckpx_backup_checkpoint);
 PG_FUNCTION_INFO_V1(ckpx_cancel_pending);
 PG_FUNCTION_INFO_V1(ckpx_uninstall);
 PG_FUNCTION_INFO_V1(ckpx_enable);
@@ -42,257 +35,69 @@ PG_FUNCTION_INFO_V1(ckpx_disable);
 PG_FUNCTION_INFO_V1(ckpx_stat_reset);
 PG_FUNCTION_INFO_V1(ckpx_read_object);
 
-/* What ckpx_checkpoint() waits for, and what it found when it woke up. */
-typedef struct CheckpointWait
+/* A running entry that ckpx_cancel_pending() waits for. */
+typedef struct CanceledEntry
 {
-	XLogRecPtr	target;
-	uint32		epoch;			/* in which it is to be reached */
-	XLogRecPtr	helped;			/* PostgreSQL's checkpoint was asked for, for
-								 * entries up to here */
-	XLogRecPtr	checkpointed;	/* found */
-	XLogRecPtr	waiting_end;	/* found: end of the pending entry that only a
-								 * checkpoint of PostgreSQL can make durable,
-								 * or Invalid */
-	uint64		cancels;		/* as it was at the beginning */
-	bool		enabled;		/* found */
-	bool		cancelled;		/* found */
-	bool		broken;			/* found */
-} CheckpointWait;
+	CkpxEntryTicket id;
+	bool		counts;			/* this call has marked it, no other before */
+} CanceledEntry;
 
-/* Is there anything for ckpx_checkpoint() to do?  Called with the lock held. */
-static bool
-checkpoint_news(void *arg)
-{
-	CheckpointWait *wait = arg;
-	const CkpxEntry *entry = ckpx_entry_store_newest(CkpxShared->store,
-													 CKPX_KIND_INCREMENTAL,
-													 false);
-
-	wait->enabled = ckpx_enabled && !CkpxShared->disabled;
-	wait->cancelled = CkpxShared->cancels != wait->cancels;
-	wait->waiting_end = InvalidXLogRecPtr;
-
-	/* While the history is being loaded the store does not tell. */
-	if (!CkpxShared->booted)
-		return !wait->enabled || wait->cancelled;
-	wait->checkpointed = ckpx_entry_store_checkpointed(CkpxShared->store);
-	wait->broken = CkpxShared->store->epoch != wait->epoch;
-	if (entry != NULL && entry->state == CKPX_ENTRY_PENDING &&
-		entry->end_lsn > CkpxShared->durable_lsn && !ckpx_flush_usable() &&
-		entry->end_lsn > wait->helped)
-		wait->waiting_end = entry->end_lsn;
-
-	return wait->checkpointed >= wait->target || !wait->enabled ||
-		wait->cancelled || wait->broken ||
-		wait->waiting_end != InvalidXLogRecPtr;
-}
-
-void
-ckpx_report_disabled(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("checkpoints of ckpx are disabled"),
-			 ckpx_enabled ?
-			 errhint("Call ckpx_enable() first.") :
-			 errhint("Set \"ckpx.enabled\" to on first.")));
-}
-
-/*
- * Wait until finished checkpoints reach wait->target; false when the time is
- * up.
- *
- * An entry is only written when its blocks are durable.  The runner has them
- * flushed, because somebody waits.  Where that cannot be (ckpx.flush is off,
- * the flusher does not run or has failed) a checkpoint of PostgreSQL hurries
- * it along on a primary, asked for once the entry is there: its end was decoded, so it lies before the redo point of a
- * checkpoint that begins now.  Asked for any earlier, the entry could end
- * behind that redo point and wait for the next one.  On a standby the
- * primary's checkpoints decide.
- */
-static bool
-wait_for_checkpoint(CheckpointWait *wait, long timeout_ms)
-{
-	uint64		deadline = ckpx_clock_ms() + (timeout_ms < 0 ? 0 : timeout_ms);
-
-	for (;;)
-	{
-		long		left = -1;
-
-		if (timeout_ms >= 0)
-		{
-			uint64		now = ckpx_clock_ms();
-
-			left = now < deadline ? (long) (deadline - now) : 0;
-		}
-		if (!ckpx_wait_for_entry(checkpoint_news, wait, left))
-			return false;
-		if (wait->broken)
-			ckpx_report_broken();
-		if (wait->checkpointed >= wait->target)
-			return true;
-		if (!wait->enabled)
-			ckpx_report_disabled();
-		if (wait->cancelled)
-			ereport(ERROR,
-					(errcode(ERRCODE_QUERY_CANCELED),
-					 errmsg("checkpoint of ckpx was canceled"),
-					 errdetail("Another session called ckpx_cancel_pending().")));
-
-		wait->helped = wait->waiting_end;
-		if (!RecoveryInProgress())
-			RequestCheckpoint(CHECKPOINT_IMMEDIATE | CHECKPOINT_FORCE);
-	}
-}
-
-/*
- * Finish an incremental that reaches 'target', which is flushed; returns the
- * LSN reached.
- */
-XLogRecPtr
-ckpx_checkpoint_upto(XLogRecPtr target, long timeout_ms)
-{
-	CheckpointWait wait = {0};
-	bool		done;
-
-	wait.target = target;
-	ckpx_lock_history_exclusive();
-	wait.epoch = CkpxShared->store->epoch;
-	wait.checkpointed = ckpx_entry_store_checkpointed(CkpxShared->store);
-	wait.enabled = ckpx_enabled && !CkpxShared->disabled;
-	wait.cancels = CkpxShared->cancels;
-	done = wait.checkpointed != InvalidXLogRecPtr &&
-		wait.checkpointed >= wait.target;
-	if (!done && wait.enabled &&
-		CkpxShared->checkpoint_request < wait.target)
-		CkpxShared->checkpoint_request = wait.target;
-	LWLockRelease(CkpxShared->lock);
-
-	if (done)
-		return wait.checkpointed;
-	if (!wait.enabled)
-		ckpx_report_disabled();
-
-	ckpx_wake_worker(CKPX_WORKER_RUNNER);
-	if (!wait_for_checkpoint(&wait, timeout_ms))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("checkpoint of ckpx up to %X/%X was not finished in time",
-						LSN_FORMAT_ARGS(wait.target)),
-				 errdetail("Finished checkpoints reach %X/%X.",
-						   LSN_FORMAT_ARGS(wait.checkpointed)),
-				 errhint("The checkpoint goes on; see waiting_for in the view ckpx_checkpoints.")));
-	return wait.checkpointed;
-}
-
-Datum
-ckpx_checkpoint(PG_FUNCTION_ARGS)
-{
-	XLogRecPtr	end_lsn = ckpx_lsn_argument(fcinfo, 0);
-	XLogRecPtr	target;
-	long		timeout_ms;
-
-	ckpx_require_installed();
-	timeout_ms = ckpx_timeout_argument(fcinfo, 1);
-	ckpx_check_past("end_lsn", end_lsn, "Use NULL for the present end.");
-
-	target = ckpx_flush_wal_end();
-	if (!PG_ARGISNULL(0))
-		target = ckpx_normalize_lsn(end_lsn);
-	PG_RETURN_LSN(ckpx_checkpoint_upto(target, timeout_ms));
-}
-
-/*
- * An incremental first, and then the tail behind it up to what was written
- * when the incremental had been made.
- */
-Datum
-ckpx_backup_checkpoint(PG_FUNCTION_ARGS)
-{
-	CkpxRequest request = {0};
-
-	ckpx_require_installed();
-	(void) ckpx_checkpoint_upto(ckpx_flush_wal_end(), -1);
-	CKPX_FAULT("backup-incremental");
-
-	ckpx_lock_history();
-	request.epoch = CkpxShared->store->epoch;
-	LWLockRelease(CkpxShared->lock);
-
-	request.kind = CKPX_REQUEST_BACKUP;
-	request.lsn = ckpx_flush_wal_end();
-	do
-	{
-		ckpx_wait_for_collect(request.lsn);
-		ckpx_request(&request);
-	} while (request.again);
-	PG_RETURN_TEXT_P(cstring_to_text(request.text));
-}
-
-/* What ckpx_cancel_pending() waits for. */
 typedef struct CancelWait
 {
-	uint32		nmarked;		/* entries that this call has marked */
-	CkpxEntryTicket marked[CKPX_NQUEUES];
-	uint32		nothers;		/* marked by somebody else before */
-	CkpxEntryTicket others[CKPX_NQUEUES];
-	uint32		ngone;			/* found: of the first, how many are gone */
+	uint32		nentries;		/* there is one of each kind at most */
+	CanceledEntry entries[CKPX_NQUEUES];
+	uint32		ngone;			/* found: of those that count */
 } CancelWait;
 
-/* Is it decided?  Unfinished again means not yet.  Lock is held. */
-static bool
-is_decided(const CkpxEntryTicket *ticket, bool *gone)
-{
-	const CkpxEntry *entry = ckpx_entry_store_find(CkpxShared->store,
-												   ticket->kind,
-												   ticket->epoch,
-												   ticket->start_lsn,
-												   ticket->end_lsn);
-
-	*gone = entry == NULL || !(entry->state == CKPX_ENTRY_FINISHED ||
-							   entry->cancelled);
-	return *gone || entry->state == CKPX_ENTRY_FINISHED;
-}
-
+/*
+ * Has each entry gone or been finished?  An unfinished one without the mark
+ * is new and has the range of one that is gone.  Caller holds the lock.
+ */
 static bool
 all_decided(void *arg)
 {
 	CancelWait *wait = arg;
 	bool		decided = true;
-	bool		gone;
 
 	wait->ngone = 0;
-	for (uint32 i = 0; i < wait->nmarked; i++)
+	for (uint32 i = 0; i < wait->nentries; i++)
 	{
-		decided = is_decided(&wait->marked[i], &gone) && decided;
-		if (gone)
-			wait->ngone++;
+		const CkpxEntryTicket *id = &wait->entries[i].id;
+		const CkpxEntry *entry = ckpx_entry_store_find(CkpxShared->store,
+													   id->kind, id->epoch,
+													   id->start_lsn,
+													   id->end_lsn);
+
+		if (entry == NULL ||
+			(entry->state != CKPX_ENTRY_FINISHED && !entry->cancelled))
+			wait->ngone += wait->entries[i].counts;
+		else if (entry->state != CKPX_ENTRY_FINISHED)
+			decided = false;
 	}
-	for (uint32 i = 0; i < wait->nothers; i++)
-		decided = is_decided(&wait->others[i], &gone) && decided;
 	return decided;
 }
 
 static void
-note_entry(CkpxEntryTicket *list, uint32 *n, const CkpxEntry *entry)
+note_entry(CancelWait *wait, const CkpxEntry *entry)
 {
-	CkpxEntryTicket *ticket = &list[*n];
+	CanceledEntry *noted = &wait->entries[wait->nentries];
 
-	if (*n >= CKPX_NQUEUES)
-		return;					/* there is one of each kind at most */
-	ticket->kind = entry->kind;
-	ticket->epoch = entry->epoch;
-	ticket->start_lsn = entry->start_lsn;
-	ticket->end_lsn = entry->end_lsn;
-	(*n)++;
+	if (wait->nentries >= lengthof(wait->entries))
+		return;
+	noted->id.kind = entry->kind;
+	noted->id.epoch = entry->epoch;
+	noted->id.start_lsn = entry->start_lsn;
+	noted->id.end_lsn = entry->end_lsn;
+	noted->counts = !entry->cancelled;
+	wait->nentries++;
 }
 
 /*
- * A pending entry is nobody's and goes at once.  A running one belongs to its
+ * A pending entry belongs to no job and goes at once.  A running one belongs to its
  * job: it is marked, the job gives it up at its next safe point, or finishes
  * because it was past the last one, and the checkpointer takes it away.
  * Requests are withdrawn as well, or the runner would make the entry again;
- * who waits for one is told.
+ * the calls that wait for one end with an error.
  */
 Datum
 ckpx_cancel_pending(PG_FUNCTION_ARGS)
@@ -323,10 +128,7 @@ ckpx_cancel_pending(PG_FUNCTION_ARGS)
 		}
 		if (entry->state == CKPX_ENTRY_RUNNING)
 		{
-			if (entry->cancelled)
-				note_entry(wait.others, &wait.nothers, entry);
-			else
-				note_entry(wait.marked, &wait.nmarked, entry);
+			note_entry(&wait, entry);
 			entry->cancelled = true;
 		}
 		i++;
@@ -336,14 +138,15 @@ ckpx_cancel_pending(PG_FUNCTION_ARGS)
 	ConditionVariableBroadcast(&CkpxShared->progress);
 	ckpx_wake_worker(CKPX_WORKER_RUNNER);
 	ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
-	(void) ckpx_wait_despite_problem(all_decided, &wait, -1,
-									 CKPX_WORKER_CHECKPOINTER);
+	(void) ckpx_wait_until(all_decided, &wait, CKPX_NO_DEADLINE,
+						   CKPX_WORKER_CHECKPOINTER,
+						   CKPX_WAIT_DESPITE_PROBLEM);
 	PG_RETURN_INT32((int32) (count + wait.ngone));
 }
 
 /*
- * Is no job at work that has to end?  Where somebody has enabled checkpoints
- * again there is nothing left to wait for.  Called with the lock held.
+ * Is no job at work that has to end?  After ckpx_enable() there is nothing
+ * left to wait for.  Caller holds the lock.
  */
 static bool
 is_quiet(void *arg)
@@ -359,7 +162,7 @@ set_disabled(bool disabled)
 	CkpxShared->disabled = disabled;
 	LWLockRelease(CkpxShared->lock);
 
-	/* who waits for a checkpoint must learn that there will be none */
+	/* calls that wait for a checkpoint must learn that there will be none */
 	ConditionVariableBroadcast(&CkpxShared->progress);
 	ckpx_wake_worker(CKPX_WORKER_RUNNER);
 	ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
@@ -383,8 +186,9 @@ ckpx_disable(PG_FUNCTION_ARGS)
 {
 	ckpx_require_installed();
 	set_disabled(true);
-	(void) ckpx_wait_despite_problem(is_quiet, NULL, -1,
-									 CKPX_WORKER_CHECKPOINTER);
+	(void) ckpx_wait_until(is_quiet, NULL, CKPX_NO_DEADLINE,
+						   CKPX_WORKER_CHECKPOINTER,
+						   CKPX_WAIT_DESPITE_PROBLEM);
 	PG_RETURN_VOID();
 }
 
@@ -451,7 +255,8 @@ ckpx_uninstall(PG_FUNCTION_ARGS)
 	ConditionVariableBroadcast(&CkpxShared->progress);
 	for (int i = 0; i < CKPX_NWORKERS; i++)
 		ckpx_wake_worker((CkpxWorkerId) i);
-	ckpx_wait_ignoring_problems(is_uninstalled, NULL);
+	(void) ckpx_wait_until(is_uninstalled, NULL, CKPX_NO_DEADLINE,
+						   CKPX_WORKER_RUNNER, CKPX_WAIT_UNINSTALL);
 
 	PG_RETURN_TEXT_P(cstring_to_text("ckpx has dropped its replication slot, removed its files and stopped its workers. "
 									 CKPX_UNINSTALL_REST));
@@ -492,8 +297,8 @@ object_path(const char *location)
 				 errmsg("invalid location \"%s\"", location),
 				 errdetail("A location is a file name that ckpx_collect_range() or the view ckpx_checkpoints returns.")));
 
-	(void) ckpx_wait_despite_problem(is_folder_known, NULL, -1,
-									 CKPX_WORKER_RUNNER);
+	(void) ckpx_wait_until(is_folder_known, NULL, CKPX_NO_DEADLINE,
+						   CKPX_WORKER_RUNNER, CKPX_WAIT_DESPITE_PROBLEM);
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	strlcpy(folder, CkpxShared->folder, sizeof(folder));
 	LWLockRelease(CkpxShared->lock);

@@ -12,6 +12,7 @@
 #include "server/base/compat.h"
 
 #include "api/api.h"
+#include "api/wait.h"
 #include "core/format/names.h"
 #include "miscadmin.h"
 #include "server/base/entry_walk.h"
@@ -19,63 +20,40 @@
 PG_FUNCTION_INFO_V1(ckpx_get_checkpoints);
 PG_FUNCTION_INFO_V1(ckpx_checkpoints_after);
 
-/* The columns that an entry has only once it is finished. */
 static void
-add_result(CkpxRow *row, const CkpxEntry *entry)
-{
-	char		name[CKPX_NAME_MAX];
-
-	if (entry->state != CKPX_ENTRY_FINISHED)
-	{
-		for (int i = 0; i < 3; i++)
-			ckpx_row_null(row);
-		return;
-	}
-	ckpx_object_name(name, entry->kind, entry->epoch, entry->timeline,
-					 entry->start_lsn, entry->end_lsn, 0);
-	ckpx_row_text(row, name);
-	ckpx_row_int4(row, (int32) entry->version);
-	ckpx_row_int8(row, (int64) entry->size_bytes);
-}
-
-static void
-put_entry(FunctionCallInfo fcinfo, const CkpxEntry *entry)
+put_entry(CkpxRow *row, const CkpxEntry *entry)
 {
 	bool		finished = entry->state == CKPX_ENTRY_FINISHED;
-	CkpxRow		row;
+	char		name[CKPX_NAME_MAX] = "";
 
-	ckpx_row_begin(&row);
-	ckpx_row_text(&row, ckpx_kind_name(entry->kind));
-	ckpx_row_text(&row, ckpx_state_name(entry->state));
-	ckpx_row_lsn(&row, entry->start_lsn);
-	ckpx_row_lsn(&row, entry->end_lsn);
-	ckpx_row_int8(&row, (int64) entry->timeline);
-	ckpx_row_int8(&row, (int64) entry->epoch);
-	add_result(&row, entry);
-	ckpx_row_int8(&row, (int64) entry->nrelations);
-	ckpx_row_int8(&row, (int64) entry->nblocks);
-	ckpx_row_int8(&row, (int64) entry->nxacts);
-	ckpx_row_int4(&row, (int32) entry->open_xacts);
-	ckpx_row_lsn(&row, entry->truncate_lsn);
-	ckpx_row_int4(&row, (int32) entry->undurable);
-	ckpx_row_time(&row, entry->created_at);
-	ckpx_row_time(&row, entry->finished_at);
 	if (finished)
-	{
-		ckpx_row_int8(&row, entry->pending_ms);
-		ckpx_row_int8(&row, entry->write_ms);
-	}
-	else
-	{
-		ckpx_row_null(&row);
-		ckpx_row_null(&row);
-	}
-	ckpx_row_text(&row, finished ? NULL : entry->waiting_for);
-	ckpx_row_int4(&row, (int32) entry->attempts);
-	ckpx_row_text(&row, entry->failed_phase == CKPX_PHASE_NONE ? NULL :
+		ckpx_object_name(name, entry->kind, entry->epoch, entry->timeline,
+						 entry->start_lsn, entry->end_lsn, 0);
+	ckpx_row_text(row, ckpx_kind_name(entry->kind));
+	ckpx_row_text(row, ckpx_state_name(entry->state));
+	ckpx_row_lsn(row, entry->start_lsn);
+	ckpx_row_lsn(row, entry->end_lsn);
+	ckpx_row_int8(row, entry->timeline);
+	ckpx_row_int8(row, entry->epoch);
+	ckpx_row_text(row, name);
+	ckpx_row_int4_if(row, finished, entry->version);
+	ckpx_row_int8_if(row, finished, entry->size_bytes);
+	ckpx_row_int8(row, entry->nrelations);
+	ckpx_row_int8(row, entry->nblocks);
+	ckpx_row_int8(row, entry->nxacts);
+	ckpx_row_int4(row, entry->open_xacts);
+	ckpx_row_lsn(row, entry->truncate_lsn);
+	ckpx_row_int4(row, entry->undurable);
+	ckpx_row_time(row, entry->created_at);
+	ckpx_row_time(row, entry->finished_at);
+	ckpx_row_int8_if(row, finished, entry->pending_ms);
+	ckpx_row_int8_if(row, finished, entry->write_ms);
+	ckpx_row_text(row, finished ? NULL : entry->waiting_for);
+	ckpx_row_int4(row, entry->attempts);
+	ckpx_row_text(row, entry->failed_phase == CKPX_PHASE_NONE ? NULL :
 				  ckpx_phase_name(entry->failed_phase));
-	ckpx_row_text(&row, entry->last_error);
-	ckpx_put_row(fcinfo, &row);
+	ckpx_row_text(row, entry->last_error);
+	ckpx_put_row(row);
 }
 
 /*
@@ -97,12 +75,13 @@ ckpx_get_checkpoints(PG_FUNCTION_ARGS)
 {
 	CkpxEntryWalk walk = {0};
 	CkpxEntry  *entries;
+	CkpxRow		row;
 
-	ckpx_require_preload();
-	ckpx_begin_rows(fcinfo);
+	ckpx_begin_rows(fcinfo, &row);
 	entries = palloc(sizeof(CkpxEntry) * CKPX_ENTRIES_PER_TURN);
 
-	(void) ckpx_wait_until(is_shown, NULL, -1, CKPX_WORKER_RUNNER);
+	(void) ckpx_wait_until(is_shown, NULL, CKPX_NO_DEADLINE,
+						   CKPX_WORKER_RUNNER, CKPX_WAIT_STRICT);
 	while (ckpx_entry_walk_next(&walk, LW_SHARED))
 	{
 		uint32		n = 0;
@@ -117,7 +96,7 @@ ckpx_get_checkpoints(PG_FUNCTION_ARGS)
 		}
 		ckpx_entry_walk_pause(&walk);
 		for (uint32 i = 0; i < n; i++)
-			put_entry(fcinfo, &entries[i]);
+			put_entry(&row, &entries[i]);
 	}
 	pfree(entries);
 	return (Datum) 0;
@@ -136,7 +115,7 @@ copy_after(XLogRecPtr lsn, uint32 count, XLogRecPtr previous_end,
 	uint32		chosen[CKPX_ENTRIES_PER_TURN];
 	uint32		nchosen = 0;
 
-	ckpx_lock_history();
+	ckpx_lock_history(LW_SHARED);
 	if (*epoch == 0 || *epoch == store->epoch)
 		nchosen = ckpx_entry_store_after(store, lsn,
 										 Min(count, lengthof(chosen)), chosen);
@@ -165,6 +144,7 @@ ckpx_checkpoints_after(PG_FUNCTION_ARGS)
 	XLogRecPtr	previous_end = InvalidXLogRecPtr;
 	uint32		epoch = 0;
 	CkpxEntry  *entries;
+	CkpxRow		row;
 	uint32		n;
 
 	ckpx_require_installed();
@@ -173,14 +153,14 @@ ckpx_checkpoints_after(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("count must not be negative")));
 
-	ckpx_begin_rows(fcinfo);
+	ckpx_begin_rows(fcinfo, &row);
 	entries = palloc(sizeof(CkpxEntry) * CKPX_ENTRIES_PER_TURN);
 	while (count > 0 &&
 		   (n = copy_after(lsn, count, previous_end, &epoch, entries)) > 0)
 	{
 		CHECK_FOR_INTERRUPTS();
 		for (uint32 i = 0; i < n; i++)
-			put_entry(fcinfo, &entries[i]);
+			put_entry(&row, &entries[i]);
 		lsn = previous_end = entries[n - 1].end_lsn;
 		count -= (int32) n;
 	}

@@ -21,7 +21,7 @@ PG_FUNCTION_INFO_V1(ckpx_fault_list);
 
 #define FREQUENCY_FIELDS	4
 
-static char *
+static void
 check_name(const char *name)
 {
 	if (ckpx_fault_point(name) == NULL)
@@ -29,7 +29,6 @@ check_name(const char *name)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unknown fault point \"%s\"", name),
 				 errhint("ckpx_fault_list() shows all of them.")));
-	return unconstify(char *, name);
 }
 
 static void
@@ -127,6 +126,7 @@ Datum
 ckpx_fault_add(PG_FUNCTION_ARGS)
 {
 	CkpxFault	fault = {0};
+	char	   *name;
 	char	   *action;
 	char	   *argument;
 
@@ -136,8 +136,9 @@ ckpx_fault_add(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("name and action must not be null")));
 
-	strlcpy(fault.name, check_name(text_to_cstring(PG_GETARG_TEXT_PP(0))),
-			sizeof(fault.name));
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	check_name(name);
+	strlcpy(fault.name, name, sizeof(fault.name));
 	action = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	fault.action = ckpx_fault_action(action);
 	if (fault.action == CKPX_FAULT_NONE)
@@ -166,48 +167,44 @@ ckpx_fault_add(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-static void
-report_not_set(const char *name)
+/* Wake or remove the fault that the first argument names. */
+static Datum
+change_fault(FunctionCallInfo fcinfo, bool (*change) (const char *name))
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("no fault is set at \"%s\"", name)));
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	ckpx_require_preload();
+	check_name(name);
+	if (!change(name))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("no fault is set at \"%s\"", name)));
+	PG_RETURN_VOID();
 }
 
 Datum
 ckpx_fault_wakeup(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-
-	ckpx_require_preload();
-	if (!ckpx_fault_wake(check_name(name)))
-		report_not_set(name);
-	PG_RETURN_VOID();
+	return change_fault(fcinfo, ckpx_fault_wake);
 }
 
 Datum
 ckpx_fault_remove(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-
-	ckpx_require_preload();
-	if (!ckpx_fault_unset(check_name(name)))
-		report_not_set(name);
-	PG_RETURN_VOID();
+	return change_fault(fcinfo, ckpx_fault_unset);
 }
 
 Datum
 ckpx_fault_list(PG_FUNCTION_ARGS)
 {
-	ckpx_require_preload();
-	ckpx_begin_rows(fcinfo);
+	CkpxRow		row;
+
+	ckpx_begin_rows(fcinfo, &row);
 
 	for (const CkpxFaultPoint *point = ckpx_fault_points; point->name; point++)
 	{
 		CkpxFault	fault;
-		CkpxRow		row;
 
-		ckpx_row_begin(&row);
 		ckpx_row_text(&row, point->name);
 		ckpx_row_text(&row, point->description);
 		if (ckpx_fault_get(point->name, &fault))
@@ -221,14 +218,13 @@ ckpx_fault_list(PG_FUNCTION_ARGS)
 								   fault.start, end, fault.skip,
 								   fault.probability));
 			ckpx_row_text(&row, fault.argument);
-			ckpx_row_int8(&row, (int64) fault.passed);
-			ckpx_row_int8(&row, (int64) fault.fired);
-			ckpx_row_int4(&row, (int32) fault.waiting);
+			ckpx_row_int8(&row, fault.passed);
+			ckpx_row_int8(&row, fault.fired);
+			ckpx_row_int4(&row, fault.waiting);
 		}
 		else
-			for (int i = 0; i < 6; i++)
-				ckpx_row_null(&row);
-		ckpx_put_row(fcinfo, &row);
+			ckpx_row_nulls(&row, 6);
+		ckpx_put_row(&row);
 	}
 	return (Datum) 0;
 }

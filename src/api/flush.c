@@ -22,6 +22,7 @@
 #include "access/table.h"
 #include "access/xlog.h"
 #include "api/api.h"
+#include "api/wait.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
@@ -29,6 +30,7 @@
 #include "nodes/pg_list.h"
 #include "server/base/options.h"
 #include "server/flush/shared.h"
+#include "server/wal/source.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -41,6 +43,7 @@ PG_FUNCTION_INFO_V1(ckpx_flush);
 PG_FUNCTION_INFO_V1(ckpx_is_flushed);
 
 #define LOCK_POLL_MS	50
+#define FIRST_FILES		16
 
 /* The files of what is to be flushed. */
 typedef struct FileList
@@ -59,14 +62,22 @@ typedef enum FlushOutcome
 	FLUSH_TIMEOUT
 } FlushOutcome;
 
-static uint64
-deadline_after(FunctionCallInfo fcinfo, int argument)
+/*
+ * Let at most 'longest_ms' go by; false when the deadline has come.
+ */
+static bool
+wait_a_moment(uint64 deadline, int longest_ms)
 {
-	long		timeout_ms = ckpx_timeout_argument(fcinfo, argument);
+	uint64		now = ckpx_clock_ms();
 
-	if (timeout_ms < 0)
-		timeout_ms = ckpx_force_flush_timeout;
-	return ckpx_clock_ms() + timeout_ms;
+	if (now >= deadline)
+		return false;
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 (long) Min(deadline - now, longest_ms),
+					 PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	return true;
 }
 
 /*
@@ -80,10 +91,9 @@ add_file(FileList *files, Oid relid, Form_pg_class form)
 
 	if (files->nkeys == files->maxkeys)
 	{
-		files->maxkeys = Max(files->maxkeys * 2, 16);
-		files->keys = files->keys == NULL ?
-			palloc(sizeof(CkpxRelKey) * files->maxkeys) :
-			repalloc_huge(files->keys, sizeof(CkpxRelKey) * files->maxkeys);
+		files->maxkeys *= 2;
+		files->keys = repalloc_huge(files->keys,
+									sizeof(CkpxRelKey) * files->maxkeys);
 	}
 	key = &files->keys[files->nkeys++];
 	key->tablespace = OidIsValid(form->reltablespace) ?
@@ -106,16 +116,8 @@ wait_for_rewrite(Oid relid, uint64 deadline)
 {
 	while (!ConditionalLockRelationOid(relid, AccessShareLock))
 	{
-		uint64		now = ckpx_clock_ms();
-
-		if (now >= deadline)
+		if (!wait_a_moment(deadline, LOCK_POLL_MS))
 			return false;
-		(void) WaitLatch(MyLatch,
-						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 Min((long) (deadline - now), LOCK_POLL_MS),
-						 PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
 	}
 	UnlockRelationOid(relid, AccessShareLock);
 	return true;
@@ -184,30 +186,26 @@ add_relation(FileList *files, Oid relid, uint64 deadline)
 static void
 check_flushable(Form_pg_class form)
 {
-	const char *name = NameStr(form->relname);
+	const char *problem = NULL;
 
-	if (!RELKIND_HAS_STORAGE(form->relkind))
+	if (form->relkind == RELKIND_FOREIGN_TABLE)
+		problem = "A foreign table has no files here.";
+	else if (!RELKIND_HAS_STORAGE(form->relkind))
+		problem = "It has no files.";
+	else if (form->relpersistence == RELPERSISTENCE_TEMP)
+		problem = "Temporary relations do not outlive their session.";
+	else if (form->relpersistence != RELPERSISTENCE_PERMANENT)
+		problem = "Unlogged relations do not outlive a crash, on disk or not.";
+	if (problem != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("cannot flush relation \"%s\"", name),
-				 form->relkind == RELKIND_FOREIGN_TABLE ?
-				 errdetail("A foreign table has no files here.") :
-				 errdetail("It has no files.")));
-	if (form->relpersistence == RELPERSISTENCE_TEMP)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("cannot flush relation \"%s\"", name),
-				 errdetail("Temporary relations do not outlive their session.")));
-	if (form->relpersistence != RELPERSISTENCE_PERMANENT)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("cannot flush relation \"%s\"", name),
-				 errdetail("Unlogged relations do not outlive a crash, on disk or not.")));
+				 errmsg("cannot flush relation \"%s\"", NameStr(form->relname)),
+				 errdetail("%s", problem)));
 }
 
 /*
- * Which files does the relation consist of?  files->locked is one of its
- * parts that somebody still had locked at the deadline, or invalid.
+ * Find the files that the relation consists of.  files->locked becomes one of
+ * its parts that was still locked at the deadline, or invalid.
  */
 static void
 collect_files(Oid relid, uint64 deadline, FileList *files)
@@ -233,6 +231,8 @@ collect_files(Oid relid, uint64 deadline, FileList *files)
 	ReleaseSysCache(tuple);
 
 	memset(files, 0, sizeof(*files));
+	files->maxkeys = FIRST_FILES;
+	files->keys = palloc(sizeof(CkpxRelKey) * FIRST_FILES);
 	foreach(cell, relations)
 		add_relation(files, lfirst_oid(cell), deadline);
 	files->nkeys = ckpx_sort_keys(files->keys, files->nkeys);
@@ -242,62 +242,43 @@ collect_files(Oid relid, uint64 deadline, FileList *files)
  * Asking the flusher
  */
 
-/*
- * Wait until the slot has all its answers, or somebody else must take over.
- */
-static FlushOutcome
-wait_for_slot(uint64 request, uint64 deadline, uint64 *blocks_written,
-			  char *error)
+typedef struct SlotWait
 {
-	FlushOutcome outcome;
-	uint64		starts = 0;
-	bool		first = true;
+	uint64		request;
+	uint64		starts;			/* of the flusher; 0: not known yet */
+	uint64		blocks_written; /* found */
+	FlushOutcome outcome;		/* found */
+	char	   *error;			/* found */
+} SlotWait;
 
-	ConditionVariablePrepareToSleep(&CkpxShared->progress);
-	for (;;)
+/*
+ * Has the slot all its answers, or has the flusher ended, which is to be
+ * asked again then?
+ */
+static bool
+is_answered(void *arg)
+{
+	SlotWait   *wait = arg;
+	const CkpxFlushSlot *slot = ckpx_flush_slot(wait->request);
+	const CkpxWorkerStatus *flusher = &CkpxShared->workers[CKPX_WORKER_FLUSHER];
+
+	if (wait->starts == 0)
+		wait->starts = flusher->starts;
+	wait->blocks_written = slot->blocks_written;
+	if (slot->ndone + slot->nfailed >= slot->ntotal)
 	{
-		CkpxFlushSlot slot;
-		CkpxWorkerStatus flusher;
-		uint64		now;
-
-		CHECK_FOR_INTERRUPTS();
-		LWLockAcquire(CkpxShared->lock, LW_SHARED);
-		slot = *ckpx_flush_slot(request);
-		flusher = CkpxShared->workers[CKPX_WORKER_FLUSHER];
-		LWLockRelease(CkpxShared->lock);
-		if (first)
-			starts = flusher.starts;
-		first = false;
-
-		*blocks_written = slot.blocks_written;
-		if (slot.ndone + slot.nfailed >= slot.ntotal)
-		{
-			strlcpy(error, slot.error, CKPX_ERROR_TEXT_MAX);
-			outcome = slot.nfailed > 0 ? FLUSH_FAILED :
-				slot.nmissing > 0 ? FLUSH_MISSING : FLUSH_DONE;
-			break;
-		}
-		if (flusher.starts != starts || flusher.pid == 0)
-		{
-			strlcpy(error, flusher.last_error[0] != '\0' ?
-					flusher.last_error : "the flusher is not running",
-					CKPX_ERROR_TEXT_MAX);
-			outcome = FLUSH_FAILED;
-			break;
-		}
-		now = ckpx_clock_ms();
-		if (now >= deadline)
-		{
-			outcome = FLUSH_TIMEOUT;
-			break;
-		}
-		(void) ConditionVariableTimedSleep(&CkpxShared->progress,
-										   Min((long) (deadline - now),
-											   ckpx_force_flush_check_interval),
-										   PG_WAIT_EXTENSION);
+		strlcpy(wait->error, slot->error, CKPX_ERROR_TEXT_MAX);
+		wait->outcome = slot->nfailed > 0 ? FLUSH_FAILED :
+			slot->nmissing > 0 ? FLUSH_MISSING : FLUSH_DONE;
+		return true;
 	}
-	ConditionVariableCancelSleep();
-	return outcome;
+	if (flusher->starts == wait->starts && flusher->pid != 0)
+		return false;
+	strlcpy(wait->error, flusher->last_error[0] != '\0' ?
+			flusher->last_error : "the flusher is not running",
+			CKPX_ERROR_TEXT_MAX);
+	wait->outcome = FLUSH_FAILED;
+	return true;
 }
 
 /* Ask once for at most CKPX_QUEUE_BATCH files. */
@@ -305,11 +286,9 @@ static FlushOutcome
 flush_batch(const CkpxRelKey *keys, uint32 nkeys, XLogRecPtr upto,
 			uint64 deadline, uint64 *blocks_written, char *error)
 {
-	uint64		request;
-	uint64		written = 0;
-	FlushOutcome outcome = FLUSH_FAILED;
+	SlotWait	wait = {.outcome = FLUSH_TIMEOUT,.error = error};
 
-	if (!ckpx_flush_begin(&request))
+	if (!ckpx_flush_begin(&wait.request))
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("too many flushes are being waited for"),
@@ -318,38 +297,22 @@ flush_batch(const CkpxRelKey *keys, uint32 nkeys, XLogRecPtr upto,
 	{
 		for (uint32 i = 0; i < nkeys; i++)
 		{
-			if (!ckpx_flush_add(request, &keys[i], upto))
+			if (!ckpx_flush_add(wait.request, &keys[i], upto))
 				ereport(ERROR,
 						(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 						 errmsg("the queue of relations to be flushed is full"),
 						 errhint("Try again later, or raise \"ckpx.dirty_queue_size\".")));
 		}
-		outcome = wait_for_slot(request, deadline, &written, error);
+		(void) ckpx_wait_until(is_answered, &wait, deadline,
+							   CKPX_WORKER_FLUSHER, CKPX_WAIT_FLUSH);
 	}
 	PG_FINALLY();
 	{
-		ckpx_flush_end(request);
+		ckpx_flush_end(wait.request);
 	}
 	PG_END_TRY();
-	*blocks_written += written;
-	return outcome;
-}
-
-/* Wait a moment before the next try; false when there is no time left. */
-static bool
-pause_before_retry(uint64 deadline)
-{
-	uint64		now = ckpx_clock_ms();
-
-	if (now >= deadline)
-		return false;
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 Min((long) (deadline - now),
-						 ckpx_force_flush_check_interval),
-					 PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
-	return true;
+	*blocks_written += wait.blocks_written;
+	return wait.outcome;
 }
 
 /*
@@ -378,7 +341,7 @@ flush_files(const FileList *files, XLogRecPtr upto, uint64 deadline,
 				done += n;
 				break;
 			case FLUSH_FAILED:
-				if (!pause_before_retry(deadline))
+				if (!wait_a_moment(deadline, ckpx_force_flush_check_interval))
 					return false;
 				break;
 			case FLUSH_TIMEOUT:
@@ -396,28 +359,15 @@ same_files(const FileList *a, const FileList *b)
 		 memcmp(a->keys, b->keys, sizeof(CkpxRelKey) * a->nkeys) == 0);
 }
 
-/* The argument 'upto', or the present end; WAL is flushed up to it. */
-static XLogRecPtr
-upto_argument(FunctionCallInfo fcinfo, int argument)
-{
-	XLogRecPtr	upto = ckpx_lsn_argument(fcinfo, argument);
-	XLogRecPtr	end;
-
-	ckpx_check_past("upto", upto, "Use NULL for the present end.");
-	end = ckpx_flush_wal_end();
-	return upto == InvalidXLogRecPtr ? end : ckpx_normalize_lsn(upto);
-}
-
 static Datum
 flush_result(FunctionCallInfo fcinfo, bool flushed, uint64 blocks_written,
 			 uint64 blocks_remaining)
 {
-	CkpxRow		row;
+	CkpxRow		row = {0};
 
-	ckpx_row_begin(&row);
 	ckpx_row_bool(&row, flushed);
-	ckpx_row_int8(&row, (int64) blocks_written);
-	ckpx_row_int8(&row, (int64) blocks_remaining);
+	ckpx_row_int8(&row, blocks_written);
+	ckpx_row_int8(&row, blocks_remaining);
 	return ckpx_single_row(fcinfo, &row);
 }
 
@@ -441,13 +391,10 @@ ckpx_flush_table(PG_FUNCTION_ARGS)
 	Oid			relid;
 
 	ckpx_require_installed();
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("rel must not be null")));
+	ckpx_require_argument(fcinfo, 0, "rel");
 	relid = PG_GETARG_OID(0);
-	deadline = deadline_after(fcinfo, 2);
-	upto = upto_argument(fcinfo, 1);
+	deadline = ckpx_deadline_argument(fcinfo, 2, ckpx_force_flush_timeout);
+	upto = ckpx_upto_argument(fcinfo, 1, "upto");
 
 	collect_files(relid, deadline, &files);
 	while (!OidIsValid(files.locked))
@@ -487,9 +434,7 @@ ckpx_flush_table(PG_FUNCTION_ARGS)
  * Ranges
  */
 
-/*
- * Is every change in [start, end) on disk?  Caller holds the lock.
- */
+/* Is every change in [start, end) on disk?  Caller holds the lock. */
 static bool
 is_flushed(XLogRecPtr start, XLogRecPtr end)
 {
@@ -537,13 +482,12 @@ ckpx_flush(PG_FUNCTION_ARGS)
 	uint64		deadline;
 	uint64		before;
 	uint64		after;
-	uint64		now;
 	RangeWait	wait = {0};
 	bool		reached;
 
 	ckpx_require_installed();
-	deadline = deadline_after(fcinfo, 1);
-	wait.upto = upto_argument(fcinfo, 0);
+	deadline = ckpx_deadline_argument(fcinfo, 1, ckpx_force_flush_timeout);
+	wait.upto = ckpx_upto_argument(fcinfo, 0, "upto");
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	before = flush->counters[CKPX_FLUSH_CHECKPOINT].blocks_written;
@@ -552,10 +496,8 @@ ckpx_flush(PG_FUNCTION_ARGS)
 	ckpx_request_collect(wait.upto);
 	ckpx_wake_worker(CKPX_WORKER_RUNNER);
 
-	now = ckpx_clock_ms();
-	reached = ckpx_wait_until(range_reached, &wait,
-							  deadline > now ? (long) (deadline - now) : 0,
-							  CKPX_WORKER_RUNNER);
+	reached = ckpx_wait_until(range_reached, &wait, deadline,
+							  CKPX_WORKER_RUNNER, CKPX_WAIT_STRICT);
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	after = flush->counters[CKPX_FLUSH_CHECKPOINT].blocks_written;
@@ -589,7 +531,7 @@ ckpx_is_flushed(PG_FUNCTION_ARGS)
 	ckpx_check_range(start_lsn, end_lsn);
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	flushed = CkpxShared->booted &&
-		is_flushed(ckpx_normalize_lsn(start_lsn), ckpx_normalize_lsn(end_lsn));
+		is_flushed(ckpx_wal_normalize_lsn(start_lsn), ckpx_wal_normalize_lsn(end_lsn));
 	LWLockRelease(CkpxShared->lock);
 	PG_RETURN_BOOL(flushed);
 }

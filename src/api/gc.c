@@ -13,8 +13,10 @@
 #include "server/base/compat.h"
 
 #include "api/api.h"
+#include "api/wait.h"
 #include "miscadmin.h"
 #include "server/base/request.h"
+#include "server/wal/source.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
@@ -27,7 +29,7 @@ Datum
 ckpx_gc(PG_FUNCTION_ARGS)
 {
 	CkpxRequest request = {0};
-	CkpxGcTicket ticket = {0};
+	CkpxGcTicket ticket = {.forced = true};
 
 	ckpx_require_installed();
 	request.kind = CKPX_REQUEST_GC;
@@ -36,10 +38,8 @@ ckpx_gc(PG_FUNCTION_ARGS)
 	ckpx_check_past("upto", request.lsn,
 					"Use NULL for everything that a global checkpoint covers.");
 	if (request.lsn != InvalidXLogRecPtr)
-		request.lsn = ckpx_normalize_lsn(request.lsn);
+		request.lsn = ckpx_wal_normalize_lsn(request.lsn);
 
-	ticket.upto = request.lsn;
-	ticket.forced = true;
 	if (!ckpx_enqueue(CKPX_QUEUE_GC, &ticket))
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
@@ -113,17 +113,43 @@ is_published(void *arg)
 	return true;
 }
 
+/*
+ * Wait until a manifest has the change: 'pin' was added, or removed.  Undo the
+ * change where that fails.
+ */
 static void
-wait_for_publish(PublishWait *wait)
+publish_change(PublishWait *wait, const CkpxPin *pin, bool added)
 {
-	ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
-	(void) ckpx_wait_despite_problem(is_published, wait, -1,
-									 CKPX_WORKER_CHECKPOINTER);
-	if (wait->failed)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("ckpx could not write a manifest with the change: %s",
-						wait->error)));
+	PG_TRY();
+	{
+		ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
+		(void) ckpx_wait_until(is_published, wait, CKPX_NO_DEADLINE,
+							   CKPX_WORKER_CHECKPOINTER,
+							   CKPX_WAIT_DESPITE_PROBLEM);
+		if (wait->failed)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("ckpx could not write a manifest with the change: %s",
+							wait->error)));
+	}
+	PG_CATCH();
+	{
+		int			i;
+
+		/* The manifest still has what was removed, so it must be seen. */
+		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+		i = find_pin(pin->name);
+		if (added && i >= 0 &&
+			CkpxShared->pins[i].created_at == pin->created_at)
+			remove_pin(i);
+		else if (!added && i < 0 && CkpxShared->npins < CKPX_MAX_PINS)
+			CkpxShared->pins[CkpxShared->npins++] = *pin;
+		CkpxShared->publish_requested++;
+		LWLockRelease(CkpxShared->lock);
+		ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 }
 
 static bool
@@ -137,10 +163,7 @@ name_argument(FunctionCallInfo fcinfo)
 {
 	char	   *name;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("name must not be null")));
+	ckpx_require_argument(fcinfo, 0, "name");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	if (name[0] == '\0')
 		ereport(ERROR,
@@ -190,48 +213,7 @@ typedef enum PinResult
 	PIN_TOO_MANY
 } PinResult;
 
-/*
- * Put the pin into shared memory, if it may be there.
- */
-static PinResult
-try_pin(const CkpxPin *pin, PublishWait *wait, XLogRecPtr *oldest)
-{
-	CkpxEntryStore *store = CkpxShared->store;
-	const CkpxEntry *newest;
-	CkpxPin    *place;
-	PinResult	result = PIN_OK;
-	int			i;
-
-	ckpx_lock_history_exclusive();
-	*oldest = ckpx_entry_store_oldest(CkpxShared->store);
-	i = find_pin(pin->name);
-	if (i >= 0 && is_expired(&CkpxShared->pins[i]))
-	{
-		remove_pin(i);
-		i = -1;
-	}
-	if (CkpxShared->removing)
-		result = PIN_REMOVING;
-	else if (i >= 0)
-		result = PIN_DUPLICATE;
-	else if (pin->lsn < *oldest)
-		result = PIN_PAST;
-	else if (CkpxShared->npins >= CKPX_MAX_PINS)
-		result = PIN_TOO_MANY;
-	else
-	{
-		place = &CkpxShared->pins[CkpxShared->npins++];
-		*place = *pin;
-		place->epoch = store->epoch;
-		newest = ckpx_entry_store_newest(store, CKPX_KIND_GLOBAL, true);
-		if (newest != NULL)
-			place->global_lsn = newest->end_lsn;
-		request_publish(wait);
-	}
-	LWLockRelease(CkpxShared->lock);
-	return result;
-}
-
+/* Raise the error of a pin that cannot be made. */
 static void
 report_pin(PinResult result, const CkpxPin *pin, XLogRecPtr oldest)
 {
@@ -265,55 +247,76 @@ report_pin(PinResult result, const CkpxPin *pin, XLogRecPtr oldest)
 	}
 }
 
+/*
+ * Put the pin into shared memory; an error where it may not be there, and
+ * false where that is not known yet.
+ */
+static bool
+try_pin(const CkpxPin *pin, PublishWait *wait)
+{
+	CkpxEntryStore *store = CkpxShared->store;
+	const CkpxEntry *newest;
+	CkpxPin    *place;
+	PinResult	result = PIN_OK;
+	XLogRecPtr	oldest;
+	int			i;
+
+	ckpx_lock_history(LW_EXCLUSIVE);
+	oldest = ckpx_entry_store_oldest(store);
+	i = find_pin(pin->name);
+	if (i >= 0 && is_expired(&CkpxShared->pins[i]))
+	{
+		remove_pin(i);
+		i = -1;
+	}
+	if (CkpxShared->removing)
+		result = PIN_REMOVING;
+	else if (i >= 0)
+		result = PIN_DUPLICATE;
+	else if (pin->lsn < oldest)
+		result = PIN_PAST;
+	else if (CkpxShared->npins >= CKPX_MAX_PINS)
+		result = PIN_TOO_MANY;
+	else
+	{
+		place = &CkpxShared->pins[CkpxShared->npins++];
+		*place = *pin;
+		place->epoch = store->epoch;
+		newest = ckpx_entry_store_newest(store, CKPX_KIND_GLOBAL, true);
+		if (newest != NULL)
+			place->global_lsn = newest->end_lsn;
+		request_publish(wait);
+	}
+	LWLockRelease(CkpxShared->lock);
+
+	report_pin(result, pin, oldest);
+	return result == PIN_OK;
+}
+
 Datum
 ckpx_pin(PG_FUNCTION_ARGS)
 {
 	CkpxPin		pin;
 	CkpxNow		now;
 	PublishWait wait;
-	PinResult	result;
-	XLogRecPtr	oldest;
 
 	ckpx_require_installed();
 	memset(&pin, 0, sizeof(pin));
 	strlcpy(pin.name, name_argument(fcinfo), sizeof(pin.name));
-	if (PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("lsn must not be null")));
+	ckpx_require_argument(fcinfo, 1, "lsn");
 	pin.lsn = ckpx_lsn_argument(fcinfo, 1);
 	ckpx_check_past("lsn", pin.lsn, "Pin this LSN or an earlier one.");
-	pin.lsn = ckpx_normalize_lsn(pin.lsn);
+	pin.lsn = ckpx_wal_normalize_lsn(pin.lsn);
 	now = ckpx_now();
 	pin.created_at = now.time;
 	pin.expires_at = expiry_argument(fcinfo, now.time);
 	pin.expires_clock_ms = ckpx_age_end(&now, now.time, pin.expires_at);
 
-	while ((result = try_pin(&pin, &wait, &oldest)) == PIN_REMOVING)
-		(void) ckpx_wait_despite_problem(is_not_removing, NULL, -1,
-										 CKPX_WORKER_CHECKPOINTER);
-	report_pin(result, &pin, oldest);
-
-	PG_TRY();
-	{
-		wait_for_publish(&wait);
-	}
-	PG_CATCH();
-	{
-		int			i;
-
-		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-		i = find_pin(pin.name);
-		if (i >= 0 && CkpxShared->pins[i].created_at == pin.created_at)
-		{
-			remove_pin(i);
-			CkpxShared->publish_requested++;
-		}
-		LWLockRelease(CkpxShared->lock);
-		ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+	while (!try_pin(&pin, &wait))
+		(void) ckpx_wait_until(is_not_removing, NULL, CKPX_NO_DEADLINE,
+							   CKPX_WORKER_CHECKPOINTER,
+							   CKPX_WAIT_DESPITE_PROBLEM);
+	publish_change(&wait, &pin, true);
 	PG_RETURN_VOID();
 }
 
@@ -328,7 +331,7 @@ ckpx_unpin(PG_FUNCTION_ARGS)
 	ckpx_require_installed();
 	name = name_argument(fcinfo);
 
-	ckpx_lock_history_exclusive();
+	ckpx_lock_history(LW_EXCLUSIVE);
 	i = find_pin(name);
 	if (i >= 0)
 	{
@@ -342,24 +345,7 @@ ckpx_unpin(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("pin \"%s\" does not exist", name)));
 
-	PG_TRY();
-	{
-		wait_for_publish(&wait);
-	}
-	PG_CATCH();
-	{
-		/* The manifest still has it, so it must be seen. */
-		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-		if (find_pin(name) < 0 && CkpxShared->npins < CKPX_MAX_PINS)
-		{
-			CkpxShared->pins[CkpxShared->npins++] = pin;
-			CkpxShared->publish_requested++;
-		}
-		LWLockRelease(CkpxShared->lock);
-		ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+	publish_change(&wait, &pin, false);
 	PG_RETURN_VOID();
 }
 
@@ -368,10 +354,9 @@ ckpx_get_pins(PG_FUNCTION_ARGS)
 {
 	CkpxPin    *pins = palloc(sizeof(CkpxPin) * CKPX_MAX_PINS);
 	uint32		npins;
+	CkpxRow		row;
 
-	ckpx_require_preload();
-	ckpx_begin_rows(fcinfo);
-
+	ckpx_begin_rows(fcinfo, &row);
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	npins = CkpxShared->npins;
 	memcpy(pins, CkpxShared->pins, sizeof(CkpxPin) * npins);
@@ -379,16 +364,13 @@ ckpx_get_pins(PG_FUNCTION_ARGS)
 
 	for (uint32 i = 0; i < npins; i++)
 	{
-		CkpxRow		row;
-
 		if (is_expired(&pins[i]))
 			continue;
-		ckpx_row_begin(&row);
 		ckpx_row_text(&row, pins[i].name);
 		ckpx_row_lsn(&row, pins[i].lsn);
 		ckpx_row_time(&row, pins[i].created_at);
 		ckpx_row_time(&row, pins[i].expires_at);
-		ckpx_put_row(fcinfo, &row);
+		ckpx_put_row(&row);
 	}
 	return (Datum) 0;
 }

@@ -4,15 +4,15 @@
  *		The map of any range, from objects and the logtail.
  *
  * Why nothing is missed.  Inputs are chosen while the shared lock is held:
- * first the objects, see ckpx_entry_store_collect(), then, with the lock
- * still held, the segments from the end of the last one on are pinned.  The
- * runner forgets a segment only after the incremental that holds its range is
+ * first the objects, see ckpx_entry_store_collect(), then, with the lock still
+ * held, the segments from the end of the last one on are pinned.  The runner
+ * forgets a segment only after the incremental that holds its range is
  * finished, which it learns under the same lock; so at the moment of the
  * choice each LSN up to the collected position lies in a chosen incremental,
- * in a pinned segment, or in neither because it is a real hole. A pinned
- * segment stays until it is unpinned; an object may be removed at any time,
- * and then the choice is made again: what replaced it is in the store before
- * it went.
+ * in a pinned segment, or in neither because it is a real hole.
+ * A pinned segment stays until it is unpinned; an object may be removed at
+ * any time, and then the choice is made again: what replaced it is in the
+ * store before it went.
  *
  * Merging is ordered (block_set.h).  Segments may overlap the last object,
  * where a segment was not trimmed yet; appending such a segment is harmless:
@@ -20,8 +20,8 @@
  * takes over, so they are still changed.
  *
  * For one relation nothing is gathered but its own forks and its database's
- * row: objects find those through their table of contents, segments are read
- * through in place.
+ * row, which are in the tree from the start: objects find those through their
+ * table of contents, segments are read through in place.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,17 +29,16 @@
 
 #include "api/api.h"
 #include "api/map_reader.h"
+#include "api/wait.h"
 #include "miscadmin.h"
 #include "server/base/fault.h"
 #include "server/base/shared_state.h"
 #include "server/logtail/logtail.h"
 #include "server/store/object_file.h"
+#include "server/wal/source.h"
 
 /* How often the choice is made anew when an object has gone. */
 #define MAX_CHOICES			10
-
-/* The database-wide row, and every fork but the free space map. */
-#define MAX_ONE_RELATION	4
 
 /* What a map is made of: entries first, then pinned segments. */
 typedef struct MapInputs
@@ -55,12 +54,17 @@ typedef struct MapInputs
 	CkpxGap		gap;
 } MapInputs;
 
-/* One relation's forks, gathered outside a tree. */
-typedef struct OneRelation
+/* A map in the making. */
+typedef struct MapMerge
 {
-	CkpxRelation forks[MAX_ONE_RELATION];	/* in key order */
-	bool		found[MAX_ONE_RELATION];
-} OneRelation;
+	XLogRecPtr	start_lsn;
+	XLogRecPtr	end_lsn;
+	bool		one_relation;	/* only for the relation forks in the tree */
+	bool		missing_ok;		/* give up where an object has gone */
+	bool		incomplete;		/* objects have removed tombstones of the
+								 * range */
+	CkpxDirtyTree *tree;
+} MapMerge;
 
 /*
  * Find the gap that explains why 'lsn' is missing: one that holds it, or the
@@ -70,7 +74,6 @@ static bool
 find_gap(XLogRecPtr lsn, CkpxGap *gap)
 {
 	const CkpxEntryStore *store = CkpxShared->store;
-
 	const CkpxGap *best = NULL;
 
 	/* Rows are in the order in which they were found. */
@@ -87,8 +90,7 @@ find_gap(XLogRecPtr lsn, CkpxGap *gap)
 }
 
 /*
- * Do the segments adjoin, from 'start_lsn' on, up to 'end_lsn'?  Returns how
- * far they do.
+ * Find how far the segments adjoin, from 'start_lsn' on, up to 'end_lsn'.
  */
 static XLogRecPtr
 follow_segments(const CkpxSegmentRef *segments, uint32 nsegments,
@@ -121,7 +123,7 @@ choose_inputs(MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 	inputs->entries = palloc(sizeof(CkpxEntrySpan) * store->max_entries);
 	inputs->segments = ckpx_logtail_make_room();
 
-	ckpx_lock_history();
+	ckpx_lock_history(LW_SHARED);
 	ckpx_entry_store_collect(store, start_lsn, end_lsn, true, chosen, &result);
 	for (uint32 i = 0; i < result.nchosen; i++)
 		inputs->entries[i] = ckpx_entry_store_span(store, chosen[i]);
@@ -230,36 +232,20 @@ suspect(const CkpxEntry *entry)
 }
 
 /*
- * A global that has forgotten dropped relations does not know which blocks
- * they had changed by an end at which they were still there.
- */
-static void
-report_stale(XLogRecPtr start_lsn, XLogRecPtr end_lsn, XLogRecPtr oldest)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("range %X/%X - %X/%X is stale",
-					LSN_FORMAT_ARGS(start_lsn), LSN_FORMAT_ARGS(end_lsn)),
-			 errdetail("The oldest end that can be answered is %X/%X.",
-					   LSN_FORMAT_ARGS(oldest)),
-			 errhint("Ask for a later end.")));
-}
-
-/*
- * Append an object to the tree, or to the one relation: what it says of
- * changes in [start_lsn, end_lsn).  A global is always the first object, so
- * its layers may go into the tree one before the other, as they are read.
- * *incomplete is set where it has removed tombstones of the range.  False
- * where the object has gone, before or while it was read.
+ * Append an object to the tree: what it says of changes in the range.  A
+ * global is always the first object, so its layers may go into the tree one
+ * before the other, as they are read.  False where the object has gone, before
+ * or while it was read.
  */
 static bool
-merge_object(const CkpxEntry *entry, bool missing_ok, XLogRecPtr start_lsn,
-			 XLogRecPtr end_lsn, CkpxDirtyTree *tree, OneRelation *one,
-			 bool *incomplete)
+merge_object(MapMerge *merge, const CkpxEntry *entry)
 {
-	CkpxObjectFile *file = ckpx_object_file_open(entry, missing_ok);
+	CkpxObjectFile *file = ckpx_object_file_open(entry, merge->missing_ok);
 	const CkpxObjectHeader *header;
+	CkpxRelation **forks = NULL;
+	uint32		nforks = 0;
 	CkpxRelationView view;
+	XLogRecPtr	tombstones_from;
 	const char *problem = NULL;
 	uint32		nlayers;
 	bool		gone;
@@ -267,230 +253,180 @@ merge_object(const CkpxEntry *entry, bool missing_ok, XLogRecPtr start_lsn,
 	if (file == NULL)
 		return false;
 	header = ckpx_object_file_header(file);
-	nlayers = ckpx_layers_since(header->layers, header->nlayers, start_lsn);
-	if (header->nlayers > 0 &&
-		end_lsn < ckpx_object_file_tombstones_from(file))
-		report_stale(start_lsn, end_lsn,
-					 ckpx_object_file_tombstones_from(file));
-	if (one != NULL)
+	nlayers = ckpx_layers_since(header->layers, header->nlayers,
+								merge->start_lsn);
+	tombstones_from = ckpx_object_file_tombstones_from(file);
+	if (header->nlayers > 0 && merge->end_lsn < tombstones_from)
+		ckpx_report_stale(merge->start_lsn, merge->end_lsn, tombstones_from,
+						  InvalidXLogRecPtr);
+
+	if (merge->one_relation)
+		forks = ckpx_dirty_tree_sorted(merge->tree, &nforks);
+	for (uint32 i = 0; i < nforks; i++)
 	{
-		for (int i = 0; i < MAX_ONE_RELATION; i++)
+		CHECK_FOR_INTERRUPTS();
+		(void) ckpx_object_file_find_since(file, &forks[i]->key,
+										   merge->start_lsn, forks[i]);
+	}
+	while (!merge->one_relation && ckpx_object_file_next(file, &view))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (header->nlayers > 0 && view.layer >= nlayers)
+			continue;
+		if (header->nlayers > 0 ?
+			!ckpx_dirty_tree_prepend_view(merge->tree, &view, &problem) :
+			!ckpx_dirty_tree_merge_view(merge->tree, &view, &problem))
 		{
-			CHECK_FOR_INTERRUPTS();
-			if (ckpx_object_file_find_since(file, &one->forks[i].key,
-											start_lsn, &one->forks[i]))
-				one->found[i] = true;
+			suspect(entry);
+			report_damage(entry->start_lsn, entry->end_lsn, problem);
 		}
 	}
-	else
-	{
-		while (ckpx_object_file_next(file, &view))
-		{
-			CHECK_FOR_INTERRUPTS();
-			if (header->nlayers > 0 && view.layer >= nlayers)
-				continue;
-			if (header->nlayers > 0 ?
-				!ckpx_dirty_tree_prepend_view(tree, &view, &problem) :
-				!ckpx_dirty_tree_merge_view(tree, &view, &problem))
-			{
-				suspect(entry);
-				report_damage(entry->start_lsn, entry->end_lsn, problem);
-			}
-		}
-	}
-	*incomplete = *incomplete ||
-		start_lsn < ckpx_object_file_tombstones_from(file);
+	if (merge->start_lsn < tombstones_from)
+		merge->incomplete = true;
 	gone = ckpx_object_file_gone(file);
 	ckpx_object_file_close(file);
 	return !gone;
 }
 
-/* Append a segment that lies in memory. */
-static void
-merge_segment(const CkpxSegmentRef *segment, CkpxDirtyTree *tree,
-			  OneRelation *one)
+/* Append a segment; false where it was spilled and its object has gone. */
+static bool
+merge_segment(MapMerge *merge, const CkpxSegmentRef *segment)
 {
 	CkpxRelationView view;
 	Size		offset = 0;
 	const char *problem = NULL;
 
+	if (segment->bytes == NULL)
+	{
+		CkpxEntry	entry;
+
+		ckpx_segment_entry(&entry, &segment->info);
+		return merge_object(merge, &entry);
+	}
 	while (ckpx_relation_view_next(segment->bytes, segment->info.bytes,
 								   &offset, &view, &problem))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (one == NULL)
-		{
-			if (!ckpx_dirty_tree_merge_view(tree, &view, &problem))
-				break;
+		if (merge->one_relation &&
+			ckpx_dirty_tree_find(merge->tree, &view.key) == NULL)
 			continue;
-		}
-		for (int i = 0; i < MAX_ONE_RELATION; i++)
-		{
-			if (!ckpx_rel_key_equal(&view.key, &one->forks[i].key))
-				continue;
-			if (!ckpx_relation_merge_view(&one->forks[i], &view, &problem))
-				break;
-			one->found[i] = true;
-		}
-		if (problem != NULL)
+		if (!ckpx_dirty_tree_merge_view(merge->tree, &view, &problem))
 			break;
 	}
 	if (problem != NULL)
 		report_damage(segment->info.start_lsn, segment->info.end_lsn, problem);
-}
-
-/* ckpx_layers_complete() for one relation's forks. */
-static void
-complete_one(OneRelation *one)
-{
-	CkpxDirtyTree *tree = ckpx_dirty_tree_create(CurrentMemoryContext);
-
-	for (int i = 0; i < MAX_ONE_RELATION; i++)
-	{
-		if (one->found[i])
-			ckpx_relation_merge(ckpx_dirty_tree_get(tree, &one->forks[i].key),
-								&one->forks[i]);
-	}
-	ckpx_layers_complete(tree);
-	for (int i = 0; i < MAX_ONE_RELATION; i++)
-	{
-		const CkpxRelation *whole = ckpx_dirty_tree_find(tree,
-														 &one->forks[i].key);
-
-		if (whole == NULL)
-			continue;
-		one->found[i] = true;
-		one->forks[i].blocks.limit_block = whole->blocks.limit_block;
-	}
-	ckpx_dirty_tree_free(tree);
+	return true;
 }
 
 /* Merge all inputs in order; false when an object has gone meanwhile. */
 static bool
-merge_inputs(const MapInputs *inputs, bool missing_ok, XLogRecPtr start_lsn,
-			 XLogRecPtr end_lsn, CkpxDirtyTree *tree, OneRelation *one)
+merge_inputs(MapMerge *merge, const MapInputs *inputs)
 {
-	bool		incomplete = false;
-
 	for (uint32 i = 0; i < inputs->nentries; i++)
 	{
 		CkpxEntry	entry;
 
 		copy_entry(&inputs->entries[i], &entry);
-		if (!merge_object(&entry, missing_ok, start_lsn, end_lsn, tree, one,
-						  &incomplete))
+		if (!merge_object(merge, &entry))
 			return false;
 	}
 	for (uint32 i = 0; i < inputs->nsegments; i++)
 	{
-		const CkpxSegmentRef *segment = &inputs->segments[i];
-		CkpxEntry	entry;
-
-		if (segment->bytes != NULL)
-		{
-			merge_segment(segment, tree, one);
-			continue;
-		}
-		ckpx_segment_entry(&entry, &segment->info);
-		if (!merge_object(&entry, missing_ok, start_lsn, end_lsn, tree, one,
-						  &incomplete))
+		if (!merge_segment(merge, &inputs->segments[i]))
 			return false;
 	}
-	if (incomplete && tree != NULL)
-		ckpx_layers_complete(tree);
-	else if (incomplete)
-		complete_one(one);
+	if (merge->incomplete)
+		ckpx_layers_complete(merge->tree);
 	return true;
 }
 
+/* Make the tree; with 'relation' the rows that are wanted of it are there. */
 static void
-init_one_relation(OneRelation *one, const CkpxRelKey *relation)
+begin_tree(MapMerge *merge, const CkpxRelKey *relation)
 {
-	static const ForkNumber forks[MAX_ONE_RELATION] = {
-		MAIN_FORKNUM, MAIN_FORKNUM, VISIBILITYMAP_FORKNUM, INIT_FORKNUM
+	static const ForkNumber forks[] = {
+		MAIN_FORKNUM, VISIBILITYMAP_FORKNUM, INIT_FORKNUM
 	};
+	CkpxRelKey	key;
 
-	memset(one, 0, sizeof(OneRelation));
-	for (int i = 0; i < MAX_ONE_RELATION; i++)
-	{
-		CkpxRelKey	key = *relation;
-
-		key.fork = forks[i];
-		if (i == 0)
-			key.relation = CKPX_DATABASE_WIDE;
-		ckpx_relation_init(&one->forks[i], &key, CurrentMemoryContext);
-	}
-}
-
-/* List what was gathered. */
-static void
-finish_map(CkpxMap *map, CkpxDirtyTree *tree, OneRelation *one)
-{
-	if (one == NULL)
-	{
-		map->tree = tree;
-		map->relations = ckpx_dirty_tree_sorted(tree, &map->nrelations);
+	merge->tree = ckpx_dirty_tree_create(CurrentMemoryContext);
+	merge->incomplete = false;
+	if (relation == NULL)
 		return;
+	key = *relation;
+	for (int i = 0; i < (int) lengthof(forks); i++)
+	{
+		key.fork = forks[i];
+		(void) ckpx_dirty_tree_get(merge->tree, &key);
 	}
-	map->tree = NULL;
-	map->nrelations = 0;
-	map->relations = palloc(sizeof(CkpxRelation *) * MAX_ONE_RELATION);
-	for (int i = 0; i < MAX_ONE_RELATION; i++)
-		if (one->found[i])
-			map->relations[map->nrelations++] = &one->forks[i];
+	key.relation = CKPX_DATABASE_WIDE;
+	key.fork = MAIN_FORKNUM;
+	(void) ckpx_dirty_tree_get(merge->tree, &key);
 }
 
-void
-ckpx_map_read(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
-			  const CkpxRelKey *relation)
+/* List what was gathered; a row of which nothing was found is blank. */
+static void
+finish_map(CkpxMap *map, const MapMerge *merge)
 {
-	CkpxDirtyTree *tree = NULL;
-	OneRelation *one = NULL;
-	bool		done = start_lsn >= end_lsn;
+	CkpxRelation **relations;
+	uint32		nrelations;
+
+	relations = ckpx_dirty_tree_sorted(merge->tree, &nrelations);
+	map->relations = relations;
+	map->nrelations = 0;
+	for (uint32 i = 0; i < nrelations; i++)
+	{
+		if (!merge->one_relation || !ckpx_relation_is_blank(relations[i]))
+			relations[map->nrelations++] = relations[i];
+	}
+	map->covered_to = merge->end_lsn;
+}
+
+/* Read the map of [start_lsn, end_lsn), which is collected already. */
+static void
+read_map(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
+		 const CkpxRelKey *relation)
+{
+	MapMerge	merge = {0};
+	volatile bool done = false;
 	volatile int choices = 0;
 
-	memset(map, 0, sizeof(CkpxMap));
-	map->covered_to = end_lsn;
-
+	merge.start_lsn = start_lsn;
+	merge.end_lsn = end_lsn;
+	merge.one_relation = relation != NULL;
+	begin_tree(&merge, relation);
+	if (start_lsn >= end_lsn)
+		done = true;
 	while (!done)
 	{
 		MapInputs	inputs;
-
-		/*
-		 * what a choice gathered whose object went away is left to the
-		 * context
-		 */
-		if (relation == NULL)
-			tree = ckpx_dirty_tree_create(CurrentMemoryContext);
-		else
-		{
-			one = palloc(sizeof(OneRelation));
-			init_one_relation(one, relation);
-		}
 
 		choose_inputs(&inputs, start_lsn, end_lsn);
 		PG_TRY();
 		{
 			if (inputs.oldest_end != InvalidXLogRecPtr)
-				report_stale(start_lsn, end_lsn, inputs.oldest_end);
+				ckpx_report_stale(start_lsn, end_lsn, inputs.oldest_end,
+								  InvalidXLogRecPtr);
 			if (inputs.missing != InvalidXLogRecPtr)
 				report_hole(&inputs, start_lsn, end_lsn);
 			CKPX_FAULT("map-chosen");
 			choices++;
-			done = merge_inputs(&inputs, choices < MAX_CHOICES, start_lsn,
-								end_lsn, tree, one);
+			merge.missing_ok = choices < MAX_CHOICES;
+			done = merge_inputs(&merge, &inputs);
 		}
 		PG_FINALLY();
 		{
 			release_inputs(&inputs);
 		}
 		PG_END_TRY();
-		if (!done && tree != NULL)
-			ckpx_dirty_tree_free(tree);
+		if (!done)
+		{
+			/* What this choice gathered is of no use. */
+			ckpx_dirty_tree_free(merge.tree);
+			begin_tree(&merge, relation);
+		}
 	}
-
-	if (tree != NULL || one != NULL)
-		finish_map(map, tree, one);
+	finish_map(map, &merge);
 }
 
 void
@@ -507,13 +443,13 @@ ckpx_map_read_range(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 	 * is the end of one and not before it.
 	 */
 	target = end_lsn == InvalidXLogRecPtr ? ckpx_flush_wal_end() :
-		ckpx_normalize_lsn(end_lsn);
-	start_lsn = ckpx_normalize_lsn(start_lsn);
+		ckpx_wal_normalize_lsn(end_lsn);
+	start_lsn = ckpx_wal_normalize_lsn(start_lsn);
 	if (target < start_lsn)
 		target = start_lsn;
 
 	ckpx_wait_for_collect(target);
-	ckpx_map_read(map, start_lsn, target, relation);
+	read_map(map, start_lsn, target, relation);
 
 	/* the same place by the name that the caller knows */
 	if (end_lsn != InvalidXLogRecPtr)
@@ -521,14 +457,21 @@ ckpx_map_read_range(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 }
 
 void
+ckpx_map_read_arguments(FunctionCallInfo fcinfo, CkpxMap *map,
+						const CkpxRelKey *relation)
+{
+	ckpx_require_argument(fcinfo, 0, "start_lsn");
+	ckpx_map_read_range(map, ckpx_lsn_argument(fcinfo, 0),
+						ckpx_lsn_argument(fcinfo, 1), relation);
+}
+
+void
 ckpx_map_read_logtail(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 {
-	CkpxDirtyTree *tree = ckpx_dirty_tree_create(CurrentMemoryContext);
-	MapInputs	inputs;
+	MapMerge	merge = {0};
+	MapInputs	inputs = {0};
 	XLogRecPtr	begin;
 
-	memset(map, 0, sizeof(CkpxMap));
-	memset(&inputs, 0, sizeof(inputs));
 	inputs.segments = ckpx_logtail_make_room();
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
@@ -539,6 +482,8 @@ ckpx_map_read_logtail(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 												 end_lsn);
 	LWLockRelease(CkpxShared->lock);
 
+	merge.start_lsn = start_lsn;
+	merge.end_lsn = end_lsn;
 	begin = inputs.nsegments > 0 ? inputs.segments[0].info.start_lsn : end_lsn;
 	PG_TRY();
 	{
@@ -549,14 +494,13 @@ ckpx_map_read_logtail(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 							LSN_FORMAT_ARGS(start_lsn)),
 					 errdetail("It begins at %X/%X.", LSN_FORMAT_ARGS(begin)),
 					 errhint("Use ckpx_changed_blocks() for older changes.")));
-		(void) merge_inputs(&inputs, false, start_lsn, end_lsn, tree, NULL);
+		begin_tree(&merge, NULL);
+		(void) merge_inputs(&merge, &inputs);
 	}
 	PG_FINALLY();
 	{
 		release_inputs(&inputs);
 	}
 	PG_END_TRY();
-
-	map->covered_to = end_lsn;
-	finish_map(map, tree, NULL);
+	finish_map(map, &merge);
 }

@@ -20,30 +20,29 @@
 #include "postgres.h"
 
 #include "core/map/dirty_tree.h"
+#include "fmgr.h"
 
 typedef struct CkpxMap
 {
 	uint32		nrelations;
 	CkpxRelation **relations;	/* in key order */
-	CkpxDirtyTree *tree;		/* NULL when one relation was asked for */
 	XLogRecPtr	covered_to;		/* the map is of [start, covered_to) */
 } CkpxMap;
 
 /*
- * Read the map of [start_lsn, end_lsn), which must be collected already, into
- * the current memory context.  'relation' (its fork is ignored) restricts it
- * to one relation's forks and the database-wide row of its database.
- */
-extern void ckpx_map_read(CkpxMap *map, XLogRecPtr start_lsn,
-						  XLogRecPtr end_lsn, const CkpxRelKey *relation);
-
-/*
- * The same for a caller's arguments: checks them, takes the present end of
- * WAL for an invalid 'end_lsn', and waits until the end is collected.
+ * Read the map of [start_lsn, end_lsn) into the current memory context: check
+ * the arguments, which are a caller's, take the present end of WAL for an
+ * invalid 'end_lsn', and wait until the end is collected.  'relation' (its
+ * fork is ignored) restricts the map to one relation's forks and the
+ * database-wide row of its database.
  */
 extern void ckpx_map_read_range(CkpxMap *map, XLogRecPtr start_lsn,
 								XLogRecPtr end_lsn,
 								const CkpxRelKey *relation);
+
+/* The same for the arguments start_lsn and end_lsn of an SQL function. */
+extern void ckpx_map_read_arguments(FunctionCallInfo fcinfo, CkpxMap *map,
+									const CkpxRelKey *relation);
 
 /*
  * The same from the logtail alone.  Invalid LSNs stand for its first and last

@@ -5,18 +5,19 @@
  *		finished objects answer a range.
  *
  * ckpx_collect_range may have to name ten thousand objects, and tools call it
- * often.  Under the lock only the few fields that tell one name from the next
- * are copied; the text is then built in place in a value whose largest size is
- * known beforehand.
+ * often.  Under the lock only the spans of the entries are copied; the text is
+ * then built in place in a value whose largest size is known beforehand.
  *
  *-------------------------------------------------------------------------
  */
 #include "server/base/compat.h"
 
 #include "api/api.h"
+#include "api/wait.h"
 #include "core/format/names.h"
 #include "miscadmin.h"
 #include "server/base/shared_state.h"
+#include "server/wal/source.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(ckpx_collect_range);
@@ -26,71 +27,31 @@ PG_FUNCTION_INFO_V1(ckpx_pending_count);
 /* Longest version number with its separators. */
 #define VERSION_TEXT_MAX	12
 
-/*
- * What a location is made of, besides what all have in common or have from
- * the one before: each begins where that ends, only the first may be a global,
- * and only the last a backup.
- */
-typedef struct Location
-{
-	XLogRecPtr	end_lsn;
-	TimeLineID	timeline;
-	uint32		version;
-} Location;
-
-typedef struct LocationList
-{
-	CkpxCollectResult result;
-	CkpxEntryKind first_kind;
-	CkpxEntryKind last_kind;
-	Location   *locations;		/* result.nchosen */
-} LocationList;
-
-/* Copy what answers the range. */
-static void
-copy_locations(LocationList *list, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
+/* The spans of what answers the range, as many as *result says. */
+static CkpxEntrySpan *
+copy_spans(XLogRecPtr start_lsn, XLogRecPtr end_lsn, CkpxCollectResult *result)
 {
 	const CkpxEntryStore *store = CkpxShared->store;
-	CkpxCollectResult *result = &list->result;
 	uint32	   *chosen = palloc(sizeof(uint32) * store->max_entries);
-	XLogRecPtr	begin PG_USED_FOR_ASSERTS_ONLY;
+	CkpxEntrySpan *spans = palloc(sizeof(CkpxEntrySpan) * store->max_entries);
 
-	list->first_kind = CKPX_KIND_INCREMENTAL;
-	list->last_kind = CKPX_KIND_INCREMENTAL;
-	list->locations = MemoryContextAllocHuge(CurrentMemoryContext,
-											 sizeof(Location) *
-											 store->max_entries);
-
-	ckpx_lock_history();
+	ckpx_lock_history(LW_SHARED);
 	ckpx_entry_store_collect(store, start_lsn, end_lsn, false, chosen, result);
-	begin = result->from_lsn;
 	for (uint32 i = 0; i < result->nchosen; i++)
-	{
-		CkpxEntrySpan span = ckpx_entry_store_span(store, chosen[i]);
-		Location   *location = &list->locations[i];
-
-		Assert(span.epoch == result->epoch && span.start_lsn == begin);
-		if (i == 0)
-			list->first_kind = (CkpxEntryKind) span.kind;
-		list->last_kind = (CkpxEntryKind) span.kind;
-		location->end_lsn = begin = span.end_lsn;
-		location->timeline = span.timeline;
-		location->version = span.version;
-	}
+		spans[i] = ckpx_entry_store_span(store, chosen[i]);
 	LWLockRelease(CkpxShared->lock);
 	pfree(chosen);
+	return spans;
 }
 
 /* Build "loc;version;loc;version;...;[from_to]", or an empty text. */
 static text *
-format_locations(const LocationList *list)
+format_locations(const CkpxEntrySpan *spans, const CkpxCollectResult *result)
 {
-	const CkpxCollectResult *result = &list->result;
 	Size		size = VARHDRSZ + 2 * CKPX_LSN_TEXT_MAX + 3 +
 		(Size) result->nchosen * (CKPX_NAME_MAX + VERSION_TEXT_MAX);
 	text	   *value;
 	char	   *at;
-	XLogRecPtr	start_lsn = result->from_lsn;
 
 	/*
 	 * glibc asks the kernel for every piece as large as this, and pays a page
@@ -104,17 +65,14 @@ format_locations(const LocationList *list)
 
 	for (uint32 i = 0; i < result->nchosen; i++)
 	{
-		const Location *location = &list->locations[i];
-		CkpxEntryKind kind = i == 0 ? list->first_kind :
-			i == result->nchosen - 1 ? list->last_kind :
-			CKPX_KIND_INCREMENTAL;
+		const CkpxEntrySpan *span = &spans[i];
 
-		at += ckpx_object_name(at, kind, result->epoch, location->timeline,
-							   start_lsn, location->end_lsn, 0);
+		at += ckpx_object_name(at, (CkpxEntryKind) span->kind, span->epoch,
+							   span->timeline, span->start_lsn, span->end_lsn,
+							   0);
 		*at++ = ';';
-		at += pg_ultoa_n(location->version, at);
+		at += pg_ultoa_n(span->version, at);
 		*at++ = ';';
-		start_lsn = location->end_lsn;
 	}
 	if (result->nchosen > 0)
 	{
@@ -134,48 +92,35 @@ ckpx_collect_range(PG_FUNCTION_ARGS)
 {
 	XLogRecPtr	start_lsn = ckpx_lsn_argument(fcinfo, 0);
 	XLogRecPtr	end_lsn = ckpx_lsn_argument(fcinfo, 1);
-	const CkpxCollectResult *result;
-	LocationList list;
+	CkpxEntrySpan *spans;
+	CkpxCollectResult result;
 	text	   *locations;
 	Datum		answer;
-	CkpxRow		row;
+	CkpxRow		row = {0};
 
 	ckpx_require_installed();
 	if (!PG_ARGISNULL(1))
 		ckpx_check_range(start_lsn, end_lsn);
 	else
-		end_lsn = Max(ckpx_normalize_lsn(ckpx_wal_end()), start_lsn);
+		end_lsn = Max(ckpx_wal_normalize_lsn(ckpx_wal_end()), start_lsn);
 
-	copy_locations(&list, start_lsn, end_lsn);
-	result = &list.result;
+	spans = copy_spans(start_lsn, end_lsn, &result);
+	if (result.stale)
+		ckpx_report_stale(start_lsn, end_lsn, result.oldest_end,
+						  result.oldest);
 
-	if (result->stale)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("range %X/%X - %X/%X is stale",
-						LSN_FORMAT_ARGS(start_lsn), LSN_FORMAT_ARGS(end_lsn)),
-				 result->oldest_end != InvalidXLogRecPtr ?
-				 errdetail("The oldest end that can be answered is %X/%X.",
-						   LSN_FORMAT_ARGS(result->oldest_end)) :
-				 errdetail("The oldest LSN that can be answered is %X/%X.",
-						   LSN_FORMAT_ARGS(result->oldest)),
-				 result->oldest_end != InvalidXLogRecPtr ?
-				 errhint("Ask for a later end.") :
-				 errhint("Take a full copy and start from there.")));
+	locations = format_locations(spans, &result);
+	pfree(spans);
 
-	locations = format_locations(&list);
-	pfree(list.locations);
-
-	ckpx_row_begin(&row);
 	ckpx_row_datum(&row, PointerGetDatum(locations));
-	ckpx_row_lsn(&row, result->checkpointed);
-	ckpx_row_bool(&row, result->complete);
-	if (result->complete || result->missing_from == InvalidXLogRecPtr)
-		ckpx_row_null(&row);
-	else if (result->missing_from == start_lsn && !PG_ARGISNULL(0))
+	ckpx_row_lsn(&row, result.checkpointed);
+	ckpx_row_bool(&row, result.complete);
+	if (result.complete || result.missing_from == InvalidXLogRecPtr)
+		ckpx_row_nulls(&row, 1);
+	else if (result.missing_from == start_lsn && !PG_ARGISNULL(0))
 		ckpx_row_datum(&row, PG_GETARG_DATUM(0));
 	else
-		ckpx_row_lsn(&row, result->missing_from);
+		ckpx_row_lsn(&row, result.missing_from);
 
 	/*
 	 * The row has a copy.  A long text is given back before the caller copies
@@ -192,7 +137,7 @@ ckpx_low_water_mark(PG_FUNCTION_ARGS)
 	XLogRecPtr	lsn;
 
 	ckpx_require_installed();
-	ckpx_lock_history();
+	ckpx_lock_history(LW_SHARED);
 	lsn = ckpx_entry_store_low_water_mark(CkpxShared->store);
 	LWLockRelease(CkpxShared->lock);
 
@@ -207,7 +152,7 @@ ckpx_pending_count(PG_FUNCTION_ARGS)
 	uint32		count;
 
 	ckpx_require_installed();
-	ckpx_lock_history();
+	ckpx_lock_history(LW_SHARED);
 	count = ckpx_entry_store_uncovered(CkpxShared->store);
 	LWLockRelease(CkpxShared->lock);
 

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * wait.c
- *		ckpx_wait, ckpx_wait_collected and ckpx_sync_point.
+ *		What the SQL-callable functions wait for; ckpx_wait,
+ *		ckpx_wait_collected and ckpx_sync_point.
  *
  * Why the answer of ckpx_sync_point() is safe.  Let S be the snapshot of the
  * calling transaction and X = S.xmin.  Whatever S does not see was written by
@@ -24,16 +25,129 @@
 #include "server/base/compat.h"
 
 #include "access/transam.h"
-#include "access/xlog.h"
 #include "api/api.h"
+#include "api/wait.h"
 #include "miscadmin.h"
-#include "server/base/shared_state.h"
-#include "utils/builtins.h"
+#include "server/wal/source.h"
+#include "storage/proc.h"
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(ckpx_wait);
 PG_FUNCTION_INFO_V1(ckpx_wait_collected);
 PG_FUNCTION_INFO_V1(ckpx_sync_point);
+
+static bool
+is_collected(void *arg)
+{
+	return CkpxShared->collected_lsn >= *(XLogRecPtr *) arg;
+}
+
+/* Ask the runner to collect at least up to 'target'; does not wait. */
+void
+ckpx_request_collect(XLogRecPtr target)
+{
+	bool		needed;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	needed = !is_collected(&target);
+	if (needed && CkpxShared->collect_request < target)
+		CkpxShared->collect_request = target;
+	LWLockRelease(CkpxShared->lock);
+
+	if (needed)
+		ckpx_wake_worker(CKPX_WORKER_RUNNER);
+}
+
+/*
+ * Wait until WAL is collected up to 'target', which must be written already.
+ * A history without room for more checkpoints does not stop reading.
+ */
+void
+ckpx_wait_for_collect(XLogRecPtr target)
+{
+	bool		done;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	done = is_collected(&target);
+	LWLockRelease(CkpxShared->lock);
+	if (done)
+		return;
+
+	(void) ckpx_flush_wal_end();
+	ckpx_request_collect(target);
+	(void) ckpx_wait_until(is_collected, &target, CKPX_NO_DEADLINE,
+						   CKPX_WORKER_RUNNER, CKPX_WAIT_DESPITE_PROBLEM);
+}
+
+static bool
+is_booted(void *arg)
+{
+	return CkpxShared->booted;
+}
+
+/* Take the lock when the history is loaded. */
+void
+ckpx_lock_history(LWLockMode mode)
+{
+	for (;;)
+	{
+		LWLockAcquire(CkpxShared->lock, mode);
+		if (is_booted(NULL))
+			return;
+		LWLockRelease(CkpxShared->lock);
+		(void) ckpx_wait_until(is_booted, NULL, CKPX_NO_DEADLINE,
+							   CKPX_WORKER_RUNNER, CKPX_WAIT_STRICT);
+	}
+}
+
+/* Raise the error of a call during which the chain broke. */
+void
+ckpx_report_broken(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("ckpx lost track of changes while the function waited"),
+			 errdetail("A new epoch has begun."),
+			 errhint("See the view ckpx_gaps, and call the function again.")));
+}
+
+static void
+set_waiting_xid(TransactionId xid)
+{
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->waiting_xids[MyProc - ProcGlobal->allProcs] = xid;
+	LWLockRelease(CkpxShared->lock);
+}
+
+/*
+ * Wait for what a finished checkpoint brings, and tell the runner not to wait
+ * for the transaction of the caller.
+ */
+bool
+ckpx_wait_for_entry(CkpxReached reached, void *arg, uint64 deadline)
+{
+	TransactionId xid = GetTopTransactionIdIfAny();
+	volatile bool done = false;
+
+	if (TransactionIdIsValid(xid))
+	{
+		set_waiting_xid(xid);
+		ckpx_wake_worker(CKPX_WORKER_RUNNER);
+	}
+	PG_TRY();
+	{
+		done = ckpx_wait_until(reached, arg, deadline,
+							   CKPX_WORKER_CHECKPOINTER, CKPX_WAIT_STRICT);
+	}
+	PG_FINALLY();
+	{
+		/* The transaction may go on after the error of a subtransaction. */
+		if (TransactionIdIsValid(xid))
+			set_waiting_xid(InvalidTransactionId);
+	}
+	PG_END_TRY();
+	return done;
+}
 
 /* What ckpx_wait() and ckpx_wait_collected() wait for. */
 typedef struct LsnWait
@@ -73,7 +187,6 @@ collect_reached(void *arg)
 	return lsn_reached(arg, CkpxShared->collected_lsn);
 }
 
-
 Datum
 ckpx_wait(PG_FUNCTION_ARGS)
 {
@@ -83,38 +196,38 @@ ckpx_wait(PG_FUNCTION_ARGS)
 	ckpx_require_installed();
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	wait.lsn = ckpx_normalize_lsn(PG_GETARG_LSN(0));
+	wait.lsn = ckpx_wal_normalize_lsn(PG_GETARG_LSN(0));
 	done = ckpx_wait_for_entry(checkpoint_reached, &wait,
-							   ckpx_timeout_argument(fcinfo, 1));
+							   ckpx_deadline_argument(fcinfo, 1, -1));
 	if (wait.broken)
 		ckpx_report_broken();
 	PG_RETURN_BOOL(done);
 }
 
+/*
+ * What is written already is collected at once; what is not comes with the
+ * runner's ordinary rounds.
+ */
 Datum
 ckpx_wait_collected(PG_FUNCTION_ARGS)
 {
 	LsnWait		wait = {0};
-	long		timeout_ms;
+	uint64		deadline;
 	bool		done;
 
 	ckpx_require_installed();
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	wait.lsn = ckpx_normalize_lsn(PG_GETARG_LSN(0));
-	timeout_ms = ckpx_timeout_argument(fcinfo, 1);
+	wait.lsn = ckpx_wal_normalize_lsn(PG_GETARG_LSN(0));
+	deadline = ckpx_deadline_argument(fcinfo, 1, -1);
 
-	/*
-	 * What is written already is collected at once; what is not comes with
-	 * the runner's ordinary rounds.
-	 */
 	if (wait.lsn <= ckpx_wal_end())
 	{
 		(void) ckpx_flush_wal_end();
 		ckpx_request_collect(wait.lsn);
 	}
-	done = ckpx_wait_until(collect_reached, &wait, timeout_ms,
-						   CKPX_WORKER_RUNNER);
+	done = ckpx_wait_until(collect_reached, &wait, deadline,
+						   CKPX_WORKER_RUNNER, CKPX_WAIT_STRICT);
 	if (wait.broken)
 		ckpx_report_broken();
 	PG_RETURN_BOOL(done);
@@ -152,7 +265,7 @@ ckpx_sync_point(PG_FUNCTION_ARGS)
 	xmin = full_xid(snapshot->xmin);
 
 	/* in this order: see the top of the file */
-	ckpx_lock_history();
+	ckpx_lock_history(LW_SHARED);
 	collected = CkpxShared->collected_lsn;
 	LWLockRelease(CkpxShared->lock);
 

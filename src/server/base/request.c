@@ -85,8 +85,9 @@ ckpx_request(CkpxRequest *request)
 	PG_ENSURE_ERROR_CLEANUP(free_request, Int64GetDatum((int64) request->id));
 	{
 		ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
-		(void) ckpx_wait_despite_problem(is_answered, request, -1,
-										 CKPX_WORKER_CHECKPOINTER);
+		(void) ckpx_wait_until(is_answered, request, CKPX_NO_DEADLINE,
+							   CKPX_WORKER_CHECKPOINTER,
+							   CKPX_WAIT_DESPITE_PROBLEM);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(free_request,
 								Int64GetDatum((int64) request->id));

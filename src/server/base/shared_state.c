@@ -435,118 +435,99 @@ ckpx_find_problem(int workers, CkpxProblem *problem)
 	return false;
 }
 
-/* Which of CkpxShared->problem ends a wait. */
-typedef enum WaitMode
+/* Why there is no use in waiting. */
+typedef struct WaitObstacle
 {
-	WAIT_ANY_PROBLEM,
-	WAIT_PROBLEM_BEFORE_BOOT,	/* only while the history is not loaded */
-	WAIT_NO_PROBLEM
-} WaitMode;
+	bool		uninstalled;
+	bool		has_problem;
+	CkpxProblem problem;
+	char		last_error[CKPX_ERROR_TEXT_MAX];	/* of the worker */
+} WaitObstacle;
 
 /*
- * Is there a problem that ends the wait?  The caller holds the lock.
+ * Find what ends a wait for 'worker', which had 'errors' when it began.
+ * Caller holds the lock.
  */
 static bool
-find_wait_problem(CkpxWorkerId worker, WaitMode mode, CkpxProblem *problem)
+find_obstacle(CkpxWorkerId worker, CkpxWaitMode mode, uint64 errors,
+			  WaitObstacle *obstacle)
 {
-	bool		ignored = mode == WAIT_NO_PROBLEM ||
-		(mode == WAIT_PROBLEM_BEFORE_BOOT && CkpxShared->booted);
+	const CkpxWorkerStatus *status = &CkpxShared->workers[worker];
+	bool		ignored = mode == CKPX_WAIT_UNINSTALL ||
+		(mode == CKPX_WAIT_DESPITE_PROBLEM && CkpxShared->booted);
 
-	if (CkpxShared->problem[0] != '\0' && ignored)
-		return false;
-	return ckpx_find_problem((1 << worker) | (1 << CKPX_WORKER_RUNNER),
-							 problem);
+	obstacle->uninstalled = CkpxShared->uninstalled &&
+		mode != CKPX_WAIT_UNINSTALL;
+	obstacle->has_problem =
+		!(CkpxShared->problem[0] != '\0' && ignored) &&
+		ckpx_find_problem((1 << worker) | (1 << CKPX_WORKER_RUNNER),
+						  &obstacle->problem);
+	strlcpy(obstacle->last_error, status->last_error, CKPX_ERROR_TEXT_MAX);
+	return obstacle->uninstalled || obstacle->has_problem ||
+		status->errors != errors;
+}
+
+static void
+report_obstacle(CkpxWorkerId worker, const WaitObstacle *obstacle)
+{
+	if (obstacle->uninstalled)
+		report_uninstalled();
+	if (obstacle->has_problem)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("ckpx cannot go on: %s", obstacle->problem.text),
+				 errhint("%s", obstacle->problem.hint)));
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("ckpx %s failed", ckpx_worker_name(worker)),
+			 errdetail("Its last error was: %s.", obstacle->last_error),
+			 errhint("See the server log and the view ckpx_workers.")));
 }
 
 /*
- * The sleep has a limit only to guard against a worker that dies without a
- * word: every change is broadcast.
+ * Wait on 'progress' until 'reached' is true or the deadline has passed; false
+ * then.  Every change is broadcast: the sleep has a limit only to guard
+ * against a worker that dies without a word.
  */
-static bool
-wait_for(CkpxReached reached, void *arg, long timeout_ms,
-		 CkpxWorkerId worker, WaitMode mode)
+bool
+ckpx_wait_until(CkpxReached reached, void *arg, uint64 deadline,
+				CkpxWorkerId worker, CkpxWaitMode mode)
 {
-	uint64		deadline = ckpx_clock_ms() + (timeout_ms < 0 ? 0 : timeout_ms);
-	uint64		errors_at_start = 0;
+	int			longest_ms = mode == CKPX_WAIT_FLUSH ?
+		ckpx_force_flush_check_interval : 1000;
+	uint64		errors = 0;
 	bool		first = true;
+	bool		done;
 
 	ConditionVariablePrepareToSleep(&CkpxShared->progress);
 	for (;;)
 	{
-		CkpxWorkerStatus status;
-		CkpxProblem problem;
-		bool		has_problem;
-		bool		done;
-		bool		uninstalled;
-		long		wait_ms = 1000;
+		WaitObstacle obstacle;
+		bool		obstructed;
+		uint64		now;
 
 		CHECK_FOR_INTERRUPTS();
-
 		LWLockAcquire(CkpxShared->lock, LW_SHARED);
+		if (first)
+			errors = CkpxShared->workers[worker].errors;
+		first = false;
 		done = reached(arg);
-		uninstalled = CkpxShared->uninstalled;
-		status = CkpxShared->workers[worker];
-		has_problem = find_wait_problem(worker, mode, &problem);
+		obstructed = !done && mode != CKPX_WAIT_FLUSH &&
+			find_obstacle(worker, mode, errors, &obstacle);
 		LWLockRelease(CkpxShared->lock);
 
 		if (done)
 			break;
-		if (first)
-			errors_at_start = status.errors;
-		first = false;
-
-		uninstalled = uninstalled && mode != WAIT_NO_PROBLEM;
-		if (uninstalled || has_problem || status.errors != errors_at_start)
-			ConditionVariableCancelSleep();
-		if (uninstalled)
-			report_uninstalled();
-		if (has_problem)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("ckpx cannot go on: %s", problem.text),
-					 errhint("%s", problem.hint)));
-		if (status.errors != errors_at_start)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("ckpx %s failed", ckpx_worker_name(worker)),
-					 errdetail("Its last error was: %s.", status.last_error),
-					 errhint("See the server log and the view ckpx_workers.")));
-
-		if (timeout_ms >= 0)
-		{
-			uint64		now = ckpx_clock_ms();
-
-			if (now >= deadline)
-			{
-				ConditionVariableCancelSleep();
-				return false;
-			}
-			wait_ms = Min(wait_ms, (long) (deadline - now));
-		}
-		(void) ConditionVariableTimedSleep(&CkpxShared->progress, wait_ms,
+		if (obstructed)
+			report_obstacle(worker, &obstacle);
+		now = ckpx_clock_ms();
+		if (now >= deadline)
+			break;
+		(void) ConditionVariableTimedSleep(&CkpxShared->progress,
+										   (long) Min(deadline - now,
+													  longest_ms),
 										   PG_WAIT_EXTENSION);
 	}
 	ConditionVariableCancelSleep();
-	return true;
-}
-
-bool
-ckpx_wait_until(CkpxReached reached, void *arg, long timeout_ms,
-				CkpxWorkerId worker)
-{
-	return wait_for(reached, arg, timeout_ms, worker, WAIT_ANY_PROBLEM);
-}
-
-bool
-ckpx_wait_despite_problem(CkpxReached reached, void *arg, long timeout_ms,
-						  CkpxWorkerId worker)
-{
-	return wait_for(reached, arg, timeout_ms, worker,
-					WAIT_PROBLEM_BEFORE_BOOT);
-}
-
-void
-ckpx_wait_ignoring_problems(CkpxReached reached, void *arg)
-{
-	(void) wait_for(reached, arg, -1, CKPX_WORKER_RUNNER, WAIT_NO_PROBLEM);
+	return done;
 }

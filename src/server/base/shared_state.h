@@ -490,26 +490,28 @@ extern bool ckpx_find_problem(int workers, CkpxProblem *problem);
 
 /*
  * Wait on 'progress' until 'reached' returns true for 'arg' (called with
- * 'lock' held shared) or 'timeout_ms' (-1: none) has passed (then false).
- * Error 55000 when the worker fails meanwhile, with its last error as detail,
- * or when ckpx_find_problem() finds that it or the runner cannot go on; that
- * of ckpx_require_installed() after ckpx_uninstall().  Cancelable.
+ * 'lock' held shared) or the deadline on the monotonic clock has passed (then
+ * false).  Cancelable.
+ *
+ * What ends the wait with error 55000: the worker fails meanwhile, with its
+ * last error as detail; ckpx_find_problem() finds that it or the runner cannot
+ * go on; ckpx_uninstall(), with the error of ckpx_require_installed().
  */
+typedef enum CkpxWaitMode
+{
+	CKPX_WAIT_STRICT,			/* all of these */
+	CKPX_WAIT_DESPITE_PROBLEM,	/* the worker does this whatever
+								 * CkpxShared->problem says, as long as the
+								 * history is loaded */
+	CKPX_WAIT_UNINSTALL,		/* and the runner does this even then */
+	CKPX_WAIT_FLUSH				/* none: 'reached' looks at the flusher; looks
+								 * each ckpx.force_flush_check_interval */
+} CkpxWaitMode;
+
+#define CKPX_NO_DEADLINE	PG_UINT64_MAX
+
 typedef bool (*CkpxReached) (void *arg);
-extern bool ckpx_wait_until(CkpxReached reached, void *arg, long timeout_ms,
-							CkpxWorkerId worker);
-
-/*
- * The same for what the worker can do whatever CkpxShared->problem says, as
- * long as the history is loaded.
- */
-extern bool ckpx_wait_despite_problem(CkpxReached reached, void *arg,
-									  long timeout_ms, CkpxWorkerId worker);
-
-/*
- * The same for what the runner does whatever CkpxShared->problem says,
- * without a limit.
- */
-extern void ckpx_wait_ignoring_problems(CkpxReached reached, void *arg);
+extern bool ckpx_wait_until(CkpxReached reached, void *arg, uint64 deadline,
+							CkpxWorkerId worker, CkpxWaitMode mode);
 
 #endif							/* CKPX_SHARED_STATE_H */

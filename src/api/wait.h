@@ -1,0 +1,38 @@
+/*-------------------------------------------------------------------------
+ *
+ * wait.h
+ *		What the SQL-callable functions wait for.
+ *
+ * Everything here is built on ckpx_wait_until(), see shared_state.h: it may
+ * raise errors, can be canceled, and is called without a lock.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CKPX_WAIT_H
+#define CKPX_WAIT_H
+
+#include "postgres.h"
+
+#include "server/base/shared_state.h"
+
+/* Ask the runner to collect at least up to 'target', and wait for it. */
+extern void ckpx_request_collect(XLogRecPtr target);
+extern void ckpx_wait_for_collect(XLogRecPtr target);
+
+/*
+ * Take CkpxShared->lock when the history is loaded: while the runner starts
+ * anew, the store may be empty or half filled.
+ */
+extern void ckpx_lock_history(LWLockMode mode);
+
+/*
+ * ckpx_wait_until() for what a finished checkpoint brings.  No entry waits
+ * meanwhile for the caller's own transaction to end.
+ */
+extern bool ckpx_wait_for_entry(CkpxReached reached, void *arg,
+								uint64 deadline);
+
+/* Raise 55000: a new epoch began while one of the old was waited for. */
+extern void ckpx_report_broken(void);
+
+#endif							/* CKPX_WAIT_H */
