@@ -240,28 +240,27 @@ check_directory(char **newval, void **extra, GucSource source)
 	return true;
 }
 
+/* Is 'value' -1, or at least 'min' kilobytes? */
+static bool
+check_size(const char *name, int value, int min)
+{
+	if (value == -1 || value >= min)
+		return true;
+	GUC_check_errdetail("\"%s\" must be -1 or at least %d kB.", name, min);
+	return false;
+}
+
 static bool
 check_flush_memory_cap(int *newval, void **extra, GucSource source)
 {
-	if (*newval != -1 && *newval < MIN_FLUSH_MEMORY_CAP)
-	{
-		GUC_check_errdetail("\"%s\" must be -1 or at least %d kB.",
-							"ckpx.flush_memory_cap", MIN_FLUSH_MEMORY_CAP);
-		return false;
-	}
-	return true;
+	return check_size("ckpx.flush_memory_cap", *newval, MIN_FLUSH_MEMORY_CAP);
 }
 
 static bool
 check_table_flush_capacity(int *newval, void **extra, GucSource source)
 {
-	if (*newval != -1 && *newval < MIN_TABLE_CAPACITY)
-	{
-		GUC_check_errdetail("\"%s\" must be -1 or at least %d kB.",
-							"ckpx.table_flush_capacity", MIN_TABLE_CAPACITY);
-		return false;
-	}
-	return true;
+	return check_size("ckpx.table_flush_capacity", *newval,
+					  MIN_TABLE_CAPACITY);
 }
 
 static bool
@@ -500,16 +499,13 @@ define_memory(void)
 }
 
 /*
- * Define every setting.  Only while shared_preload_libraries are loaded: a
- * setting that needs a restart cannot be defined later, and a session that
- * merely loads the library must not lose what the configuration file says.
+ * Define every setting.  To be called only while shared_preload_libraries are
+ * loaded: a setting that needs a restart cannot be defined later, and a session
+ * that merely loads the library must not lose what the configuration file says.
  */
 void
 ckpx_options_define(void)
 {
-	if (!process_shared_preload_libraries_in_progress)
-		return;
-
 	define_collecting();
 	define_flushing();
 	define_checkpoints();
