@@ -3,10 +3,14 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION ckpx" to load this file. \quit
 
--- Nobody but superusers may do anything at first.  What reads goes to
--- pg_monitor, what acts to pg_checkpoint.  What shows the state of ckpx goes to
--- both: a role that acts must see what its call waits for.  A view's functions
--- are called with the rights of the reading user, so both are granted.
+-- Only superusers may call what is not granted below.  Functions that read are
+-- granted to pg_monitor, functions that act to pg_checkpoint.  Views are granted
+-- to both: a role that acts must see what its call waits for.  A view calls its
+-- function with the rights of the reading user, so view and function are
+-- granted together.
+--
+-- docs/reference.md has the comments' texts, too; test/t/019_reference.pl
+-- compares them.
 
 --
 -- Ranges: which finished checkpoints answer them
@@ -23,7 +27,7 @@ RETURNS record
 AS 'MODULE_PATHNAME', 'ckpx_collect_range'
 LANGUAGE C VOLATILE PARALLEL SAFE;
 COMMENT ON FUNCTION ckpx_collect_range(pg_lsn, pg_lsn) IS
-'objects of finished checkpoints that answer [start_lsn, end_lsn), as location;version;...;[from_to]';
+'returns the objects of finished checkpoints that cover a range, and how far they reach';
 REVOKE ALL ON FUNCTION ckpx_collect_range(pg_lsn, pg_lsn) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_collect_range(pg_lsn, pg_lsn) TO pg_monitor;
 
@@ -32,7 +36,7 @@ RETURNS pg_lsn
 AS 'MODULE_PATHNAME', 'ckpx_low_water_mark'
 LANGUAGE C VOLATILE PARALLEL SAFE;
 COMMENT ON FUNCTION ckpx_low_water_mark() IS
-'lowest LSN that finished checkpoints of the present epoch answer from';
+'returns the lowest LSN that finished checkpoints of the present epoch answer from';
 REVOKE ALL ON FUNCTION ckpx_low_water_mark() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_low_water_mark() TO pg_monitor, pg_checkpoint;
 
@@ -41,7 +45,7 @@ RETURNS integer
 AS 'MODULE_PATHNAME', 'ckpx_pending_count'
 LANGUAGE C VOLATILE PARALLEL SAFE;
 COMMENT ON FUNCTION ckpx_pending_count() IS
-'number of finished incremental checkpoints that are in no global one yet';
+'returns the number of finished incrementals that no finished global holds yet';
 REVOKE ALL ON FUNCTION ckpx_pending_count() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_pending_count() TO pg_monitor, pg_checkpoint;
 
@@ -65,7 +69,7 @@ RETURNS TABLE (
 AS 'MODULE_PATHNAME', 'ckpx_changed_blocks'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION ckpx_changed_blocks(pg_lsn, pg_lsn, regclass) IS
-'blocks that changed in [start_lsn, end_lsn), perhaps more, never fewer: those listed and all from limit_block on; relfilenode 0 means every relation of that database and tablespace; covered_to is the next start_lsn';
+'returns the blocks that changed in a range, perhaps more, never fewer: those in blocks and all from limit_block on';
 REVOKE ALL ON FUNCTION ckpx_changed_blocks(pg_lsn, pg_lsn, regclass) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_changed_blocks(pg_lsn, pg_lsn, regclass) TO pg_monitor;
 
@@ -81,7 +85,7 @@ RETURNS TABLE (
 AS 'MODULE_PATHNAME', 'ckpx_changed_files'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION ckpx_changed_files(pg_lsn, pg_lsn) IS
-'files that changed in [start_lsn, end_lsn), relative to the data directory, with their changed blocks or whole, and what must always be copied whole; a row with a link_target is a tablespace, a symbolic link to be made in a copy and never copied, where it is empty a directory, and a tablespace of the copy without a row is to be removed; a path that ends in / is a directory with all that is in it, * stands for any part of a name, a file that does not exist is to be removed, each file is to be cut or extended with zeros to its present length, and global/pg_control is to be copied last';
+'returns the files that changed in a range, and those that a copy always needs whole';
 REVOKE ALL ON FUNCTION ckpx_changed_files(pg_lsn, pg_lsn) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_changed_files(pg_lsn, pg_lsn) TO pg_monitor;
 
@@ -106,7 +110,7 @@ RETURNS TABLE (
 AS 'MODULE_PATHNAME', 'ckpx_dirty_tree'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION ckpx_dirty_tree(pg_lsn, pg_lsn) IS
-'changed blocks of the part of WAL that is in no finished checkpoint yet; dirty_blocks are those that are dirty in shared buffers now';
+'returns the changed blocks that are in no finished checkpoint yet, with counters';
 REVOKE ALL ON FUNCTION ckpx_dirty_tree(pg_lsn, pg_lsn) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_dirty_tree(pg_lsn, pg_lsn) TO pg_monitor;
 
@@ -126,7 +130,7 @@ RETURNS TABLE (
 AS 'MODULE_PATHNAME', 'ckpx_wal_by_relation'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION ckpx_wal_by_relation(pg_lsn, pg_lsn) IS
-'what each relation added to WAL in [start_lsn, end_lsn), rounded up to whole checkpoints and rounds; relation is NULL for those of other databases and dropped ones';
+'returns what each relation added to WAL in a range, all forks together';
 REVOKE ALL ON FUNCTION ckpx_wal_by_relation(pg_lsn, pg_lsn) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_wal_by_relation(pg_lsn, pg_lsn) TO pg_monitor;
 
@@ -135,7 +139,7 @@ RETURNS pg_lsn
 AS 'MODULE_PATHNAME', 'ckpx_sync_point'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION ckpx_sync_point() IS
-'LSN from which changed blocks hold every row version that the present snapshot does not see';
+'returns an LSN from which changed blocks hold every row version that the present snapshot does not see';
 REVOKE ALL ON FUNCTION ckpx_sync_point() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_sync_point() TO pg_monitor;
 
@@ -150,7 +154,7 @@ RETURNS boolean
 AS 'MODULE_PATHNAME', 'ckpx_wait'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION ckpx_wait(pg_lsn, interval) IS
-'wait until finished checkpoints reach lsn; false when the timeout has passed';
+'waits until finished checkpoints reach an LSN; false if the timeout has passed';
 REVOKE ALL ON FUNCTION ckpx_wait(pg_lsn, interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_wait(pg_lsn, interval) TO pg_monitor;
 
@@ -161,7 +165,7 @@ RETURNS boolean
 AS 'MODULE_PATHNAME', 'ckpx_wait_collected'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION ckpx_wait_collected(pg_lsn, interval) IS
-'wait until WAL is followed up to lsn; false when the timeout has passed';
+'waits until WAL is decoded up to an LSN; false if the timeout has passed';
 REVOKE ALL ON FUNCTION ckpx_wait_collected(pg_lsn, interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_wait_collected(pg_lsn, interval) TO pg_monitor;
 
@@ -172,7 +176,7 @@ RETURNS boolean
 AS 'MODULE_PATHNAME', 'ckpx_is_flushed'
 LANGUAGE C VOLATILE PARALLEL SAFE;
 COMMENT ON FUNCTION ckpx_is_flushed(pg_lsn, pg_lsn) IS
-'is every change in [start_lsn, end_lsn) known to be on disk?';
+'returns whether every change in a range is known to be on disk';
 REVOKE ALL ON FUNCTION ckpx_is_flushed(pg_lsn, pg_lsn) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_is_flushed(pg_lsn, pg_lsn) TO pg_monitor;
 
@@ -188,7 +192,7 @@ RETURNS bytea
 AS 'MODULE_PATHNAME', 'ckpx_read_object'
 LANGUAGE C VOLATILE PARALLEL SAFE;
 COMMENT ON FUNCTION ckpx_read_object(text, bigint, bigint) IS
-'bytes of a checkpoint object, or of one of its further parts';
+'returns bytes of a checkpoint''s file';
 REVOKE ALL ON FUNCTION ckpx_read_object(text, bigint, bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_read_object(text, bigint, bigint) TO pg_read_server_files;
 
@@ -235,7 +239,53 @@ CREATE VIEW ckpx_checkpoints AS
            waiting_for, attempts, failed_phase, last_error
     FROM ckpx_get_checkpoints();
 COMMENT ON VIEW ckpx_checkpoints IS
-'every checkpoint known: incremental, global and backup; pending, running and finished';
+'every checkpoint known, in every state';
+COMMENT ON COLUMN ckpx_checkpoints.kind IS
+'incremental, global or backup';
+COMMENT ON COLUMN ckpx_checkpoints.state IS
+'pending, running or finished';
+COMMENT ON COLUMN ckpx_checkpoints.start_lsn IS
+'the range begins here';
+COMMENT ON COLUMN ckpx_checkpoints.end_lsn IS
+'the range ends before this';
+COMMENT ON COLUMN ckpx_checkpoints.timeline IS
+'timeline of the end';
+COMMENT ON COLUMN ckpx_checkpoints.epoch IS
+'epoch: an unbroken chain of checkpoints';
+COMMENT ON COLUMN ckpx_checkpoints.location IS
+'file name; NULL until it is finished';
+COMMENT ON COLUMN ckpx_checkpoints.version IS
+'format version of the file; NULL until it is finished';
+COMMENT ON COLUMN ckpx_checkpoints.size_bytes IS
+'size of its files; NULL until it is finished';
+COMMENT ON COLUMN ckpx_checkpoints.nrelations IS
+'relation forks that it names';
+COMMENT ON COLUMN ckpx_checkpoints.nblocks IS
+'blocks that it lists';
+COMMENT ON COLUMN ckpx_checkpoints.nxacts IS
+'transactions that ended in the range';
+COMMENT ON COLUMN ckpx_checkpoints.open_xacts IS
+'transactions that wrote in the range and were open when it was written';
+COMMENT ON COLUMN ckpx_checkpoints.truncate_lsn IS
+'once it is finished, ckpx itself does not need the WAL before this';
+COMMENT ON COLUMN ckpx_checkpoints.undurable IS
+'relations that an open transaction was building, whose files may not be durable';
+COMMENT ON COLUMN ckpx_checkpoints.created_at IS
+'when WAL was decoded up to the end; of a global, when it was begun';
+COMMENT ON COLUMN ckpx_checkpoints.finished_at IS
+'when it was finished';
+COMMENT ON COLUMN ckpx_checkpoints.pending_ms IS
+'milliseconds from created_at to the start of writing; NULL until it is finished';
+COMMENT ON COLUMN ckpx_checkpoints.write_ms IS
+'milliseconds that writing took; NULL until it is finished';
+COMMENT ON COLUMN ckpx_checkpoints.waiting_for IS
+'what a pending one waits for';
+COMMENT ON COLUMN ckpx_checkpoints.attempts IS
+'failed attempts so far';
+COMMENT ON COLUMN ckpx_checkpoints.failed_phase IS
+'where the last attempt failed: collect, write or publish; of a finished one command if its post command failed';
+COMMENT ON COLUMN ckpx_checkpoints.last_error IS
+'error of the last attempt';
 REVOKE ALL ON ckpx_checkpoints FROM PUBLIC;
 GRANT SELECT ON ckpx_checkpoints TO pg_monitor, pg_checkpoint;
 
@@ -246,7 +296,7 @@ RETURNS SETOF ckpx_checkpoints
 AS 'MODULE_PATHNAME', 'ckpx_checkpoints_after'
 LANGUAGE C VOLATILE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION ckpx_checkpoints_after(pg_lsn, integer) IS
-'finished incremental checkpoints that start at or after lsn, in order, at most count, up to the first unfinished one';
+'returns finished incrementals that start at or after an LSN, in order, at most count, up to the first unfinished one';
 REVOKE ALL ON FUNCTION ckpx_checkpoints_after(pg_lsn, integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_checkpoints_after(pg_lsn, integer) TO pg_monitor;
 
@@ -273,7 +323,25 @@ CREATE VIEW ckpx_queues AS
            largest_batch, running_since
     FROM ckpx_get_queues();
 COMMENT ON VIEW ckpx_queues IS
-'the queues between the workers';
+'the queues between the workers; counters are since the server started';
+COMMENT ON COLUMN ckpx_queues.name IS
+'dirty (relations to flush), wait (WAL to release), incremental, global, post (events to announce) or gc';
+COMMENT ON COLUMN ckpx_queues.capacity IS
+'requests that can wait';
+COMMENT ON COLUMN ckpx_queues.depth IS
+'requests that wait now';
+COMMENT ON COLUMN ckpx_queues.high_water IS
+'most requests that ever waited';
+COMMENT ON COLUMN ckpx_queues.enqueued IS
+'requests accepted';
+COMMENT ON COLUMN ckpx_queues.handled IS
+'requests done';
+COMMENT ON COLUMN ckpx_queues.rejected IS
+'requests refused because the queue was full';
+COMMENT ON COLUMN ckpx_queues.largest_batch IS
+'most requests taken at once';
+COMMENT ON COLUMN ckpx_queues.running_since IS
+'when the present batch was taken; NULL if none is at work';
 REVOKE ALL ON ckpx_queues FROM PUBLIC;
 GRANT SELECT ON ckpx_queues TO pg_monitor, pg_checkpoint;
 
@@ -300,6 +368,22 @@ CREATE VIEW ckpx_workers AS
     FROM ckpx_get_workers();
 COMMENT ON VIEW ckpx_workers IS
 'the background workers: what they do and how they failed last';
+COMMENT ON COLUMN ckpx_workers.name IS
+'runner, flusher, checkpointer or observer';
+COMMENT ON COLUMN ckpx_workers.pid IS
+'process ID; NULL if it does not run';
+COMMENT ON COLUMN ckpx_workers.state IS
+'stopped, starting, idle, busy, backing off after a failure, or blocked: see problem in ckpx_runner';
+COMMENT ON COLUMN ckpx_workers.activity IS
+'what it does or waits for';
+COMMENT ON COLUMN ckpx_workers.since IS
+'when the state began';
+COMMENT ON COLUMN ckpx_workers.restarts IS
+'times that it was started again since the server started';
+COMMENT ON COLUMN ckpx_workers.last_error IS
+'its last error';
+COMMENT ON COLUMN ckpx_workers.last_error_at IS
+'when that happened';
 REVOKE ALL ON ckpx_workers FROM PUBLIC;
 GRANT SELECT ON ckpx_workers TO pg_monitor, pg_checkpoint;
 
@@ -336,7 +420,41 @@ CREATE VIEW ckpx_runner AS
            custom_rmgrs, next_tick_in
     FROM ckpx_get_runner();
 COMMENT ON VIEW ckpx_runner IS
-'how far everything has come, and why nothing goes on if it does not; relations of the resource managers in custom_rmgrs may be missing in the map';
+'one row: how far everything has come, and why nothing goes on if it does not';
+COMMENT ON COLUMN ckpx_runner.enabled IS
+'whether checkpoints of ckpx are made';
+COMMENT ON COLUMN ckpx_runner.problem IS
+'why something does not go on; NULL if all is well';
+COMMENT ON COLUMN ckpx_runner.epoch IS
+'present epoch; NULL before the first';
+COMMENT ON COLUMN ckpx_runner.timeline IS
+'timeline that is followed';
+COMMENT ON COLUMN ckpx_runner.flushed_lsn IS
+'end of WAL that is flushed; on a standby, replayed';
+COMMENT ON COLUMN ckpx_runner.collected_lsn IS
+'WAL is decoded up to here';
+COMMENT ON COLUMN ckpx_runner.checkpointed_lsn IS
+'finished checkpoints reach this';
+COMMENT ON COLUMN ckpx_runner.durable_lsn IS
+'changes of the epoch before this are on disk, except in files that an open transaction builds';
+COMMENT ON COLUMN ckpx_runner.released_lsn IS
+'ckpx holds WAL from here on: restart_lsn of its slot';
+COMMENT ON COLUMN ckpx_runner.retained_bytes IS
+'WAL from released_lsn to flushed_lsn';
+COMMENT ON COLUMN ckpx_runner.lag_bytes IS
+'WAL from collected_lsn to flushed_lsn';
+COMMENT ON COLUMN ckpx_runner.logtail_bytes IS
+'shared memory in use for changes that are in no checkpoint; see ckpx.logtail_memory';
+COMMENT ON COLUMN ckpx_runner.segments IS
+'pieces of the map that are in no checkpoint';
+COMMENT ON COLUMN ckpx_runner.directory_bytes IS
+'size of the files of ckpx';
+COMMENT ON COLUMN ckpx_runner.pressure IS
+'dirty buffers as a part of ckpx.flush_memory_cap, from 0 to 1';
+COMMENT ON COLUMN ckpx_runner.custom_rmgrs IS
+'resource managers without a decoder seen in this epoch; their relations may be missing in the map';
+COMMENT ON COLUMN ckpx_runner.next_tick_in IS
+'time until the runner looks for work again';
 REVOKE ALL ON ckpx_runner FROM PUBLIC;
 GRANT SELECT ON ckpx_runner TO pg_monitor, pg_checkpoint;
 
@@ -360,6 +478,18 @@ CREATE VIEW ckpx_gaps AS
     FROM ckpx_get_gaps();
 COMMENT ON VIEW ckpx_gaps IS
 'ranges of WAL that no map holds, and why; no answer crosses one';
+COMMENT ON COLUMN ckpx_gaps.epoch IS
+'epoch that begins at to_lsn; of a lost checkpoint, the epoch that it belonged to';
+COMMENT ON COLUMN ckpx_gaps.timeline IS
+'timeline of to_lsn';
+COMMENT ON COLUMN ckpx_gaps.from_lsn IS
+'the gap begins here: the older map is known to belong to this history up to here; NULL if no older map is';
+COMMENT ON COLUMN ckpx_gaps.to_lsn IS
+'the map goes on here';
+COMMENT ON COLUMN ckpx_gaps.reason IS
+'why changes are missing';
+COMMENT ON COLUMN ckpx_gaps.detected_at IS
+'when the gap was found';
 REVOKE ALL ON ckpx_gaps FROM PUBLIC;
 GRANT SELECT ON ckpx_gaps TO pg_monitor, pg_checkpoint;
 
@@ -380,7 +510,15 @@ CREATE VIEW ckpx_pins AS
     SELECT name, lsn, created_at, expires_at
     FROM ckpx_get_pins();
 COMMENT ON VIEW ckpx_pins IS
-'what garbage collection must not pass, and until when';
+'what garbage collection must keep, and until when';
+COMMENT ON COLUMN ckpx_pins.name IS
+'name of the pin';
+COMMENT ON COLUMN ckpx_pins.lsn IS
+'every checkpoint that ends after this stays';
+COMMENT ON COLUMN ckpx_pins.created_at IS
+'when the pin was made';
+COMMENT ON COLUMN ckpx_pins.expires_at IS
+'when the pin ends; NULL if it does not expire';
 REVOKE ALL ON ckpx_pins FROM PUBLIC;
 GRANT SELECT ON ckpx_pins TO pg_monitor, pg_checkpoint;
 
@@ -426,7 +564,55 @@ CREATE VIEW ckpx_stat AS
            blocks_written, fsyncs, flush_ms, gaps, stats_reset
     FROM ckpx_get_stat();
 COMMENT ON VIEW ckpx_stat IS
-'counters since stats_reset; pending_ms_* are about incremental checkpoints, pending_ms_histogram counts those that waited less than 10 ms, 100 ms, 1 s, 10 s, 100 s, 1000 s, and longer';
+'one row: counters since stats_reset';
+COMMENT ON COLUMN ckpx_stat.incrementals_done IS
+'incrementals finished';
+COMMENT ON COLUMN ckpx_stat.globals_done IS
+'globals finished';
+COMMENT ON COLUMN ckpx_stat.backups_done IS
+'backups finished';
+COMMENT ON COLUMN ckpx_stat.segments_spilled IS
+'pieces of the map written to disk because memory was full';
+COMMENT ON COLUMN ckpx_stat.incrementals_removed IS
+'incrementals removed by garbage collection';
+COMMENT ON COLUMN ckpx_stat.globals_removed IS
+'globals removed by garbage collection';
+COMMENT ON COLUMN ckpx_stat.backups_removed IS
+'backups removed by garbage collection';
+COMMENT ON COLUMN ckpx_stat.jobs_failed IS
+'failed attempts of the ckpx checkpointer''s jobs';
+COMMENT ON COLUMN ckpx_stat.commands_done IS
+'post commands that succeeded';
+COMMENT ON COLUMN ckpx_stat.commands_failed IS
+'post commands that failed';
+COMMENT ON COLUMN ckpx_stat.commands_overridden IS
+'checkpoints removed although their post command had not succeeded';
+COMMENT ON COLUMN ckpx_stat.caps_reached IS
+'times that ckpx.max_entries or ckpx.max_directory_size was reached';
+COMMENT ON COLUMN ckpx_stat.pending_ms_total IS
+'sum of pending_ms of incrementals';
+COMMENT ON COLUMN ckpx_stat.pending_ms_max IS
+'largest pending_ms of an incremental';
+COMMENT ON COLUMN ckpx_stat.pending_ms_histogram IS
+'incrementals that waited less than 10 ms, 100 ms, 1 s, 10 s, 100 s, 1000 s, and longer';
+COMMENT ON COLUMN ckpx_stat.write_ms_total IS
+'sum of write_ms of incrementals';
+COMMENT ON COLUMN ckpx_stat.wal_bytes_read IS
+'bytes of WAL decoded';
+COMMENT ON COLUMN ckpx_stat.records_read IS
+'WAL records decoded';
+COMMENT ON COLUMN ckpx_stat.flush_passes IS
+'passes of the flusher';
+COMMENT ON COLUMN ckpx_stat.blocks_written IS
+'blocks that the flusher wrote';
+COMMENT ON COLUMN ckpx_stat.fsyncs IS
+'syncs that the flusher made';
+COMMENT ON COLUMN ckpx_stat.flush_ms IS
+'milliseconds that the passes took';
+COMMENT ON COLUMN ckpx_stat.gaps IS
+'gaps found; see ckpx_gaps';
+COMMENT ON COLUMN ckpx_stat.stats_reset IS
+'when the counters were zero';
 REVOKE ALL ON ckpx_stat FROM PUBLIC;
 GRANT SELECT ON ckpx_stat TO pg_monitor, pg_checkpoint;
 
@@ -457,7 +643,31 @@ CREATE VIEW ckpx_dirty_tables AS
            last_error
     FROM ckpx_get_dirty_tables();
 COMMENT ON VIEW ckpx_dirty_tables IS
-'relations with dirty buffers at the flusher''s last look, and whether and why they are to be flushed; relation is NULL for those of other databases';
+'relations with dirty buffers when the flusher last looked, and why they would be flushed';
+COMMENT ON COLUMN ckpx_dirty_tables.database IS
+'database of the relation; 0 for shared catalogs';
+COMMENT ON COLUMN ckpx_dirty_tables.tablespace IS
+'tablespace of the relation';
+COMMENT ON COLUMN ckpx_dirty_tables.relfilenode IS
+'file number of the relation';
+COMMENT ON COLUMN ckpx_dirty_tables.relation IS
+'the relation; NULL if it belongs to another database';
+COMMENT ON COLUMN ckpx_dirty_tables.dirty_blocks IS
+'dirty buffers of all forks';
+COMMENT ON COLUMN ckpx_dirty_tables.append_bytes IS
+'bytes of dirty blocks that got rows, or of which nothing is known';
+COMMENT ON COLUMN ckpx_dirty_tables.delete_bytes IS
+'bytes of dirty blocks that only lost or changed rows';
+COMMENT ON COLUMN ckpx_dirty_tables.deadline IS
+'when the relation is to be flushed at the latest; NULL if it is clean';
+COMMENT ON COLUMN ckpx_dirty_tables.flushed_lsn IS
+'changes of the relation before this are on disk';
+COMMENT ON COLUMN ckpx_dirty_tables.ready IS
+'whether the relation is due; it is written if ckpx.flush is on';
+COMMENT ON COLUMN ckpx_dirty_tables.reason IS
+'why it is due: deadline, capacity, deletes or pressure';
+COMMENT ON COLUMN ckpx_dirty_tables.last_error IS
+'error of its last flush';
 REVOKE ALL ON ckpx_dirty_tables FROM PUBLIC;
 GRANT SELECT ON ckpx_dirty_tables TO pg_monitor, pg_checkpoint;
 
@@ -480,7 +690,19 @@ CREATE VIEW ckpx_progress AS
     SELECT pid, job, phase, done, total, started_at
     FROM ckpx_get_progress();
 COMMENT ON VIEW ckpx_progress IS
-'what the workers are doing now: job incremental, global, backup, spill, gc or flush; its phase, and how much of what that phase counts (segments, objects, relation forks, blocks, entries, files) is done; a global checkpoint goes on between other jobs';
+'what the workers are doing now; a global goes on between other jobs';
+COMMENT ON COLUMN ckpx_progress.pid IS
+'process ID of the worker';
+COMMENT ON COLUMN ckpx_progress.job IS
+'incremental, global, backup, spill, gc, or flush with its reason';
+COMMENT ON COLUMN ckpx_progress.phase IS
+'part of the job';
+COMMENT ON COLUMN ckpx_progress.done IS
+'how much of the phase is done: segments, objects, relation forks, blocks, entries or files';
+COMMENT ON COLUMN ckpx_progress.total IS
+'how much there is to do';
+COMMENT ON COLUMN ckpx_progress.started_at IS
+'when the job began';
 REVOKE ALL ON ckpx_progress FROM PUBLIC;
 GRANT SELECT ON ckpx_progress TO pg_monitor, pg_checkpoint;
 
@@ -511,23 +733,25 @@ CREATE VIEW ckpx_history AS
 COMMENT ON VIEW ckpx_history IS
 'the newest 1000 checkpoints seen since the server started, newest first';
 COMMENT ON COLUMN ckpx_history.source IS
-'ckpx, or postgresql';
+'ckpx or postgresql';
 COMMENT ON COLUMN ckpx_history.kind IS
-'of ckpx: incremental, global, backup; of postgresql: online, shutdown (also at the end of crash recovery), end of recovery (which is no checkpoint), and on a standby its own restartpoint, the others being the primary''s';
+'of ckpx: incremental, global or backup; of PostgreSQL: online, shutdown (also at the end of crash recovery), end of recovery, which is no checkpoint, or on a standby restartpoint, its own';
+COMMENT ON COLUMN ckpx_history.timeline IS
+'timeline of the checkpoint';
 COMMENT ON COLUMN ckpx_history.epoch IS
-'of ckpx';
+'of ckpx: epoch';
 COMMENT ON COLUMN ckpx_history.start_lsn IS
 'of ckpx: the range begins here';
 COMMENT ON COLUMN ckpx_history.end_lsn IS
-'of ckpx: and ends before this';
+'of ckpx: the range ends before this';
 COMMENT ON COLUMN ckpx_history.redo_lsn IS
-'of postgresql: where recovery would begin';
+'of PostgreSQL: recovery would begin here';
 COMMENT ON COLUMN ckpx_history.checkpoint_lsn IS
-'of postgresql: the checkpoint''s record';
+'of PostgreSQL: start of the checkpoint''s record';
 COMMENT ON COLUMN ckpx_history.started_at IS
-'of ckpx: when WAL was followed up to end_lsn; of postgresql: the time in the record, which is when the checkpoint began';
+'of ckpx: created_at in ckpx_checkpoints; of PostgreSQL: the time in the record, which is when the checkpoint began';
 COMMENT ON COLUMN ckpx_history.seen_at IS
-'of ckpx: when it was finished; of postgresql: when ckpx saw that it was complete';
+'of ckpx: when it was finished; of PostgreSQL: when ckpx saw that it was complete';
 COMMENT ON COLUMN ckpx_history.size_bytes IS
 'of ckpx: size of its files';
 REVOKE ALL ON ckpx_history FROM PUBLIC;
@@ -554,7 +778,21 @@ CREATE VIEW ckpx_flush_stat AS
            flush_ms
     FROM ckpx_get_flush_stat();
 COMMENT ON VIEW ckpx_flush_stat IS
-'what flush passes did since stats_reset, by reason';
+'what flush passes did since stats_reset of ckpx_stat, by reason';
+COMMENT ON COLUMN ckpx_flush_stat.reason IS
+'forced (ckpx_flush_table), checkpoint (a checkpoint of ckpx, or ckpx_flush), or a reason of ckpx_dirty_tables';
+COMMENT ON COLUMN ckpx_flush_stat.passes IS
+'passes made';
+COMMENT ON COLUMN ckpx_flush_stat.failures IS
+'passes that failed';
+COMMENT ON COLUMN ckpx_flush_stat.blocks_written IS
+'blocks written';
+COMMENT ON COLUMN ckpx_flush_stat.bytes_written IS
+'the same in bytes';
+COMMENT ON COLUMN ckpx_flush_stat.fsyncs IS
+'syncs made';
+COMMENT ON COLUMN ckpx_flush_stat.flush_ms IS
+'milliseconds that the passes took';
 REVOKE ALL ON ckpx_flush_stat FROM PUBLIC;
 GRANT SELECT ON ckpx_flush_stat TO pg_monitor, pg_checkpoint;
 
@@ -569,7 +807,7 @@ RETURNS pg_lsn
 AS 'MODULE_PATHNAME', 'ckpx_checkpoint'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION ckpx_checkpoint(pg_lsn, interval) IS
-'finish an incremental checkpoint that reaches end_lsn, or the present end of WAL; returns the LSN reached';
+'finishes an incremental checkpoint that reaches an LSN, or the present end of WAL; returns the LSN reached';
 REVOKE ALL ON FUNCTION ckpx_checkpoint(pg_lsn, interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_checkpoint(pg_lsn, interval) TO pg_checkpoint;
 
@@ -584,7 +822,7 @@ RETURNS record
 AS 'MODULE_PATHNAME', 'ckpx_flush_table'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION ckpx_flush_table(regclass, pg_lsn, interval) IS
-'write the changes before upto, or the present end of WAL, of a relation with its indexes and TOAST to disk; flushed is false when the timeout has passed';
+'writes the changes of a relation, its indexes and its TOAST table to disk';
 REVOKE ALL ON FUNCTION ckpx_flush_table(regclass, pg_lsn, interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_flush_table(regclass, pg_lsn, interval) TO pg_checkpoint;
 
@@ -598,7 +836,7 @@ RETURNS record
 AS 'MODULE_PATHNAME', 'ckpx_flush'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION ckpx_flush(pg_lsn, interval) IS
-'write all changes before upto, or the present end of WAL, to disk; flushed is false when the timeout has passed';
+'writes all changes before an LSN, or before the present end of WAL, to disk';
 REVOKE ALL ON FUNCTION ckpx_flush(pg_lsn, interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_flush(pg_lsn, interval) TO pg_checkpoint;
 
@@ -608,7 +846,7 @@ RETURNS pg_lsn
 AS 'MODULE_PATHNAME', 'ckpx_global_checkpoint'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION ckpx_global_checkpoint(interval) IS
-'finish a global checkpoint of all that incremental ones hold, with a new one of these if there is none to take in; returns the LSN reached';
+'finishes a global checkpoint of all that the incrementals hold; returns the LSN reached';
 REVOKE ALL ON FUNCTION ckpx_global_checkpoint(interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_global_checkpoint(interval) TO pg_checkpoint;
 
@@ -617,7 +855,7 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'ckpx_enable'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION ckpx_enable() IS
-'make checkpoints again after ckpx_disable()';
+'lets ckpx make checkpoints again after ckpx_disable';
 REVOKE ALL ON FUNCTION ckpx_enable() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_enable() TO pg_checkpoint;
 
@@ -626,7 +864,7 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'ckpx_disable'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION ckpx_disable() IS
-'make no new checkpoints until ckpx_enable() or a restart; waits for the one being written';
+'stops new checkpoints of ckpx until ckpx_enable or a restart of the server';
 REVOKE ALL ON FUNCTION ckpx_disable() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_disable() TO pg_checkpoint;
 
@@ -635,7 +873,7 @@ RETURNS text
 AS 'MODULE_PATHNAME', 'ckpx_backup_checkpoint'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION ckpx_backup_checkpoint() IS
-'make a checkpoint up to the present that a copied data directory continues from; returns location:version:end:tail_location:start';
+'makes a checkpoint up to the present from which a copied data directory continues';
 REVOKE ALL ON FUNCTION ckpx_backup_checkpoint() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_backup_checkpoint() TO pg_checkpoint;
 
@@ -646,7 +884,7 @@ RETURNS integer
 AS 'MODULE_PATHNAME', 'ckpx_gc'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION ckpx_gc(pg_lsn, boolean) IS
-'remove checkpoints that end at or before upto and that a global one covers, whatever their age, but none that a pin or an unfinished post command holds; returns how many went or, in a dry run, would go';
+'removes checkpoints that a global covers and that end at or before an LSN, whatever their age; returns their number';
 REVOKE ALL ON FUNCTION ckpx_gc(pg_lsn, boolean) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_gc(pg_lsn, boolean) TO pg_checkpoint;
 
@@ -658,7 +896,7 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'ckpx_pin'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION ckpx_pin(text, pg_lsn, interval) IS
-'keep every checkpoint that ends after lsn until ckpx_unpin() or until ttl is over';
+'keeps every checkpoint that ends after an LSN until ckpx_unpin, or until ttl is over';
 REVOKE ALL ON FUNCTION ckpx_pin(text, pg_lsn, interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_pin(text, pg_lsn, interval) TO pg_checkpoint;
 
@@ -667,7 +905,7 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'ckpx_unpin'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION ckpx_unpin(text) IS
-'remove a pin';
+'removes a pin';
 REVOKE ALL ON FUNCTION ckpx_unpin(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_unpin(text) TO pg_checkpoint;
 
@@ -676,7 +914,7 @@ RETURNS integer
 AS 'MODULE_PATHNAME', 'ckpx_cancel_pending'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION ckpx_cancel_pending() IS
-'take away unfinished checkpoints, and end the calls that wait for one; returns how many went';
+'removes unfinished checkpoints and ends the calls that wait for one; returns their number';
 REVOKE ALL ON FUNCTION ckpx_cancel_pending() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_cancel_pending() TO pg_checkpoint;
 
@@ -685,12 +923,12 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'ckpx_stat_reset'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION ckpx_stat_reset() IS
-'set the counters of the views ckpx_stat and ckpx_flush_stat to zero';
+'sets the counters of the views ckpx_stat and ckpx_flush_stat to zero';
 REVOKE ALL ON FUNCTION ckpx_stat_reset() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_stat_reset() TO pg_checkpoint;
 
 --
--- The end; superusers only
+-- Uninstalling; superusers only
 --
 
 CREATE FUNCTION ckpx_uninstall(really boolean DEFAULT false)
@@ -698,7 +936,7 @@ RETURNS text
 AS 'MODULE_PATHNAME', 'ckpx_uninstall'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION ckpx_uninstall(boolean) IS
-'with really => true: drop the replication slot, remove the files of ckpx and stop its workers for good; otherwise only say so; returns what else is to be done';
+'with really true drops the replication slot, removes the files of ckpx and stops its workers for good; otherwise only says so';
 REVOKE ALL ON FUNCTION ckpx_uninstall(boolean) FROM PUBLIC;
 
 --
@@ -714,7 +952,7 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'ckpx_fault_add'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION ckpx_fault_add(text, text, text, text) IS
-'make something go wrong at a named place: error, sleep, wait, crash or exit; frequency is start:end:skip:probability';
+'makes something go wrong at a named place, for tests';
 REVOKE ALL ON FUNCTION ckpx_fault_add(text, text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION ckpx_fault_wakeup(name text)
@@ -722,7 +960,7 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'ckpx_fault_wakeup'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION ckpx_fault_wakeup(text) IS
-'let those go on who wait in a fault';
+'lets the processes go on that wait in a fault';
 REVOKE ALL ON FUNCTION ckpx_fault_wakeup(text) FROM PUBLIC;
 
 CREATE FUNCTION ckpx_fault_remove(name text)
@@ -730,7 +968,7 @@ RETURNS void
 AS 'MODULE_PATHNAME', 'ckpx_fault_remove'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION ckpx_fault_remove(text) IS
-'remove a fault; those who wait in it go on';
+'removes a fault; processes that wait in it go on';
 REVOKE ALL ON FUNCTION ckpx_fault_remove(text) FROM PUBLIC;
 
 CREATE FUNCTION ckpx_fault_list()
@@ -746,7 +984,7 @@ RETURNS TABLE (
 AS 'MODULE_PATHNAME', 'ckpx_fault_list'
 LANGUAGE C VOLATILE PARALLEL SAFE;
 COMMENT ON FUNCTION ckpx_fault_list() IS
-'every place at which a fault can be set, and the faults that are set';
+'returns every place at which a fault can be set, and the faults that are set';
 REVOKE ALL ON FUNCTION ckpx_fault_list() FROM PUBLIC;
 
 --
