@@ -1,5 +1,5 @@
-# The opening of README.md does what it says: what its here-documents feed to
-# psql is run as it stands there.
+# README.md does what it says: what the here-documents of its opening feed to
+# psql, and then its other SQL, is run as it stands there.
 
 use strict;
 use warnings;
@@ -11,8 +11,8 @@ use CkpxTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my ($opening) =
-  slurp_file("$FindBin::RealBin/../../README.md") =~ /^```sh\n(.*?)^```$/ms;
+my $readme = slurp_file("$FindBin::RealBin/../../README.md");
+my ($opening) = $readme =~ /^```sh\n(.*?)^```$/ms;
 my ($preload, $first_steps) = $opening =~ /<<'SQL'.*?\n(.*?)^SQL$/msg;
 like($preload, qr/shared_preload_libraries/, 'one block preloads the library');
 like($first_steps, qr/CREATE EXTENSION ckpx/, 'another one makes use of it');
@@ -52,6 +52,22 @@ my $relfilenode = $node->safe_psql('postgres',
 	q{SELECT pg_relation_filenode('t'::regclass)});
 like($stdout, qr/^relfilenode\|$relfilenode\nfork\|main\n/m,
 	'the new table is among the changed blocks');
+
+# The page has to name some LSN; ours is one that this server knows.
+my ($done) = $stdout =~ m{^checkpointed\|(\w+/\w+)$}m;
+my @examples = $readme =~ /^```sql\n(.*?)^```$/msg;
+cmp_ok(scalar(@examples), '>', 4, 'there are other examples');
+foreach my $example (@examples)
+{
+	my ($title) = $example =~ /\A(.*)/;
+
+	$example =~ s{'0/5000028'}{'$done'}g;
+	($status, $stdout, $stderr) =
+	  $node->psql('postgres', $example, on_error_stop => 1);
+	is("$status$stderr", '0', "no error and no warning: $title");
+}
+like($stdout, qr/^ckpx has dropped its replication slot/m,
+	'the last example uninstalls');
 
 $node->stop;
 done_testing();

@@ -1,5 +1,5 @@
-# The grants that README.md names for each job are enough for it, and no more
-# than that: roles get exactly what the section "Roles" gives them.
+# The grants that docs/reference.md names for each job are enough for it, and no
+# more than that: roles get exactly what the section "Roles" gives them.
 
 use strict;
 use warnings;
@@ -12,11 +12,11 @@ use CkpxTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my ($grants) = slurp_file("$FindBin::RealBin/../../README.md") =~
+my ($grants) = slurp_file("$FindBin::RealBin/../../docs/reference.md") =~
   /^## Roles\n.*?^```sql\n(.*?)^```$/ms;
 my %roles = map { $_ => 1 } $grants =~ /^GRANT .* TO (\w+);/mg;
 is(join(' ', sort keys %roles),
-	'backup operator watcher watcher_of_one', 'README names the roles');
+	'backup operator watcher watcher_of_one', 'the page names the roles');
 
 my $node = history_node('main');
 $node->start;
