@@ -11,12 +11,32 @@ use CkpxTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $readme = slurp_file("$FindBin::RealBin/../../README.md");
+my $top = "$FindBin::RealBin/../..";
+my $readme = slurp_file("$top/README.md");
 my ($opening) = $readme =~ /^```sh\n(.*?)^```$/ms;
 my ($preload, $first_steps) = $opening =~ /<<'SQL'.*?\n(.*?)^SQL$/msg;
 like($preload, qr/shared_preload_libraries/, 'one block preloads the library');
 like($first_steps, qr/CREATE EXTENSION ckpx/, 'another one makes use of it');
 cmp_ok(scalar(split /\n/, $opening), '<', 18, 'it is short');
+
+# Links of the pages lead to a file that exists, and to a heading of it.
+foreach my $page ('README.md', 'src/README.md', 'test/README.md',
+	'test/bench/README.md', map { s{^\Q$top\E/}{}r } glob "$top/docs/*.md")
+{
+	my ($directory) = "$top/$page" =~ m{(.*)/};
+
+	foreach my $link (slurp_file("$top/$page") =~ /\]\((?!https?:)([^)\s]+)\)/g)
+	{
+		my ($file, $heading) = $link =~ /^([^#]*)#?(.*)$/;
+		my $target = $file eq '' ? "$top/$page" : "$directory/$file";
+
+		ok(-e $target, "$page: $link exists") or next;
+		next if $heading eq '';
+		my @headings = map { lc s/[^\w -]//gr =~ s/ /-/gr }
+		  slurp_file($target) =~ /^#+ (.*)$/mg;
+		ok((grep { $_ eq $heading } @headings), "$page: $link has its heading");
+	}
+}
 
 # What is preloaded already, and what it becomes; these libraries are part of
 # every server.
