@@ -62,11 +62,7 @@ all_decided(void *arg)
 	wait->ngone = 0;
 	for (uint32 i = 0; i < wait->nentries; i++)
 	{
-		const CkpxEntryTicket *id = &wait->entries[i].id;
-		const CkpxEntry *entry = ckpx_entry_store_find(CkpxShared->store,
-													   id->kind, id->epoch,
-													   id->start_lsn,
-													   id->end_lsn);
+		const CkpxEntry *entry = ckpx_ticket_entry(&wait->entries[i].id);
 
 		if (entry == NULL ||
 			(entry->state != CKPX_ENTRY_FINISHED && !entry->cancelled))
@@ -84,10 +80,7 @@ note_entry(CancelWait *wait, const CkpxEntry *entry)
 
 	if (wait->nentries >= lengthof(wait->entries))
 		return;
-	noted->id.kind = entry->kind;
-	noted->id.epoch = entry->epoch;
-	noted->id.start_lsn = entry->start_lsn;
-	noted->id.end_lsn = entry->end_lsn;
+	noted->id = ckpx_entry_ticket(entry);
 	noted->counts = !entry->cancelled;
 	wait->nentries++;
 }

@@ -27,8 +27,7 @@ put_entry(CkpxRow *row, const CkpxEntry *entry)
 	char		name[CKPX_NAME_MAX] = "";
 
 	if (finished)
-		ckpx_object_name(name, entry->kind, entry->epoch, entry->timeline,
-						 entry->start_lsn, entry->end_lsn, 0);
+		ckpx_entry_object_name(name, entry, 0);
 	ckpx_row_text(row, ckpx_kind_name(entry->kind));
 	ckpx_row_text(row, ckpx_state_name(entry->state));
 	ckpx_row_lsn(row, entry->start_lsn);

@@ -174,9 +174,7 @@ copy_entry(const CkpxEntrySpan *span, CkpxEntry *entry)
 	entry->version = span->version;
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	found = ckpx_entry_store_find(CkpxShared->store, entry->kind,
-								  entry->epoch, entry->start_lsn,
-								  entry->end_lsn);
+	found = ckpx_shared_entry(entry);
 	if (found != NULL && found->state == CKPX_ENTRY_FINISHED)
 		*entry = *found;
 	LWLockRelease(CkpxShared->lock);
@@ -216,19 +214,6 @@ report_damage(XLogRecPtr start_lsn, XLogRecPtr end_lsn, const char *problem)
 			 errmsg("block map of %X/%X - %X/%X is damaged: %s",
 					LSN_FORMAT_ARGS(start_lsn), LSN_FORMAT_ARGS(end_lsn),
 					problem)));
-}
-
-/* The checkpointer is to look at an object. */
-static void
-suspect(const CkpxEntry *entry)
-{
-	CkpxEntryTicket ticket = {0};
-
-	ticket.kind = entry->kind;
-	ticket.epoch = entry->epoch;
-	ticket.start_lsn = entry->start_lsn;
-	ticket.end_lsn = entry->end_lsn;
-	ckpx_suspect(&ticket);
 }
 
 /*
@@ -277,7 +262,9 @@ merge_object(MapMerge *merge, const CkpxEntry *entry)
 			!ckpx_dirty_tree_prepend_view(merge->tree, &view, &problem) :
 			!ckpx_dirty_tree_merge_view(merge->tree, &view, &problem))
 		{
-			suspect(entry);
+			CkpxEntryTicket ticket = ckpx_entry_ticket(entry);
+
+			ckpx_suspect(&ticket);
 			report_damage(entry->start_lsn, entry->end_lsn, problem);
 		}
 	}
