@@ -6,8 +6,8 @@
  * This header is installed and needs nothing but the server's own headers.
  * All meetings go through rendezvous variables (find_rendezvous_variable()),
  * so a library that uses it needs no symbol of ckpx, may be loaded before or
- * after ckpx, and works without ckpx as well: then nobody looks at what it
- * registered, and ckpx_get_api() returns NULL.
+ * after ckpx, and works without ckpx as well: then what it registered
+ * has no effect, and ckpx_get_api() returns NULL.
  *
  * Three things are offered:
  *

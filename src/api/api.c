@@ -26,6 +26,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
+/* Where WAL ends at present. */
 XLogRecPtr
 ckpx_wal_end(void)
 {
@@ -33,6 +34,7 @@ ckpx_wal_end(void)
 		GetXLogInsertRecPtr();
 }
 
+/* Flush WAL up to its present end, and return that. */
 XLogRecPtr
 ckpx_flush_wal_end(void)
 {
@@ -43,6 +45,7 @@ ckpx_flush_wal_end(void)
 	return end;
 }
 
+/* Raise an error where an LSN lies in the future. */
 void
 ckpx_check_past(const char *argument, XLogRecPtr lsn, const char *hint)
 {
@@ -60,6 +63,7 @@ ckpx_check_past(const char *argument, XLogRecPtr lsn, const char *hint)
 				 errhint("%s", hint)));
 }
 
+/* Raise an error where a range ends before it starts. */
 void
 ckpx_check_range(XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 {
@@ -71,6 +75,7 @@ ckpx_check_range(XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 						LSN_FORMAT_ARGS(end_lsn))));
 }
 
+/* Raise an error where a range is upside down or ends in the future. */
 void
 ckpx_check_past_range(XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 {
@@ -81,6 +86,7 @@ ckpx_check_past_range(XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 					"Use NULL for the present end, or wait with ckpx_wait_collected().");
 }
 
+/* Raise the error of a range that is not answered any more. */
 void
 ckpx_report_stale(XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 				  XLogRecPtr oldest_end, XLogRecPtr oldest)
@@ -99,6 +105,7 @@ ckpx_report_stale(XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 			 errhint("Take a full copy and start from there.")));
 }
 
+/* Raise an error where an argument is null. */
 void
 ckpx_require_argument(FunctionCallInfo fcinfo, int argument, const char *name)
 {
@@ -108,6 +115,7 @@ ckpx_require_argument(FunctionCallInfo fcinfo, int argument, const char *name)
 				 errmsg("%s must not be null", name)));
 }
 
+/* Check an argument that says up to where, and flush WAL up to it. */
 XLogRecPtr
 ckpx_upto_argument(FunctionCallInfo fcinfo, int argument, const char *name)
 {
@@ -119,6 +127,7 @@ ckpx_upto_argument(FunctionCallInfo fcinfo, int argument, const char *name)
 	return upto == InvalidXLogRecPtr ? end : ckpx_wal_normalize_lsn(upto);
 }
 
+/* Make a deadline of an interval argument. */
 uint64
 ckpx_deadline_argument(FunctionCallInfo fcinfo, int argument, int default_ms)
 {
@@ -148,6 +157,7 @@ ckpx_deadline_argument(FunctionCallInfo fcinfo, int argument, int default_ms)
 	return ckpx_clock_ms() + (uint64) ms;
 }
 
+/* Add an LSN, or NULL. */
 void
 ckpx_row_lsn(CkpxRow *row, XLogRecPtr lsn)
 {
@@ -157,6 +167,7 @@ ckpx_row_lsn(CkpxRow *row, XLogRecPtr lsn)
 		ckpx_row_datum(row, LSNGetDatum(lsn));
 }
 
+/* Add a time, or NULL. */
 void
 ckpx_row_time(CkpxRow *row, int64 timestamp)
 {
@@ -167,6 +178,8 @@ ckpx_row_time(CkpxRow *row, int64 timestamp)
 }
 
 /*
+ * Add a text, or NULL where it is empty.
+ *
  * What is in shared memory belongs to no database: a pin may have got its name
  * in one of another encoding, and a message that was cut to fit may end within
  * a character.  Such text must not get into this database as it is.
@@ -192,6 +205,7 @@ ckpx_row_text(CkpxRow *row, const char *text)
 	ckpx_row_datum(row, CStringGetTextDatum(copy));
 }
 
+/* Add the relation of this database that has the file, or NULL. */
 void
 ckpx_row_relation(CkpxRow *row, const CkpxRelKey *key)
 {
@@ -206,6 +220,7 @@ ckpx_row_relation(CkpxRow *row, const CkpxRelKey *key)
 		ckpx_row_nulls(row, 1);
 }
 
+/* Add an int8[]. */
 void
 ckpx_row_int8s(CkpxRow *row, const uint64 *values, int count)
 {
@@ -220,6 +235,7 @@ ckpx_row_int8s(CkpxRow *row, const uint64 *values, int count)
 												   TYPALIGN_DOUBLE)));
 }
 
+/* Add an int4[] of the bits that are set. */
 void
 ckpx_row_rmgrs(CkpxRow *row, const uint8 *bitmap)
 {
@@ -235,6 +251,7 @@ ckpx_row_rmgrs(CkpxRow *row, const uint8 *bitmap)
 												   TYPALIGN_INT)));
 }
 
+/* Ready the result of a function that returns a set of rows. */
 void
 ckpx_begin_rows(FunctionCallInfo fcinfo, CkpxRow *row)
 {
@@ -256,6 +273,7 @@ check_columns(TupleDesc desc, const CkpxRow *row)
 				 errhint("Run ALTER EXTENSION ckpx UPDATE.")));
 }
 
+/* Append the row to the result, and begin the next one. */
 void
 ckpx_put_row(CkpxRow *row)
 {
@@ -267,6 +285,7 @@ ckpx_put_row(CkpxRow *row)
 	row->ncolumns = 0;
 }
 
+/* Make the result of a function that returns one row. */
 Datum
 ckpx_single_row(FunctionCallInfo fcinfo, CkpxRow *row)
 {

@@ -301,9 +301,12 @@ ckpx_changed_files(PG_FUNCTION_ARGS)
 
 		CHECK_FOR_INTERRUPTS();
 		if (relation->key.relation == CKPX_DATABASE_WIDE)
-			put_whole(&out, psprintf("%s/",
-									 GetDatabasePath(relation->key.database,
-													 relation->key.tablespace)));
+		{
+			char	   *path = GetDatabasePath(relation->key.database,
+											   relation->key.tablespace);
+
+			put_whole(&out, psprintf("%s/", path));
+		}
 		else
 			put_fork(&out, relation);
 	}

@@ -34,7 +34,7 @@ typedef struct Goal
 	XLogRecPtr	target;
 	uint32		epoch;			/* in which it is to be reached */
 	uint64		cancels;		/* calls of ckpx_cancel_pending() before */
-	XLogRecPtr	helped;			/* PostgreSQL's checkpoint was asked for, for
+	XLogRecPtr	helped;			/* a checkpoint of PostgreSQL was asked for
 								 * entries up to here */
 	uint64		attempts;		/* of a global, begun before */
 
@@ -132,7 +132,7 @@ incremental_news(void *arg)
  * LSN reached.
  *
  * An entry is only written when its blocks are durable.  The runner has them
- * flushed, because somebody waits.  Where that cannot be (ckpx.flush is off,
+ * flushed, because a call waits.  Where that cannot be (ckpx.flush is off,
  * the flusher does not run or has failed) a checkpoint of PostgreSQL hurries
  * it along on a primary, asked for once the entry is there: its end was
  * decoded, so it lies before the redo point of a checkpoint that begins now.

@@ -39,7 +39,7 @@ PG_FUNCTION_INFO_V1(ckpx_read_object);
 typedef struct CanceledEntry
 {
 	CkpxEntryTicket id;
-	bool		counts;			/* this call has marked it, no other before */
+	bool		counts;			/* no other call has marked it before */
 } CanceledEntry;
 
 typedef struct CancelWait
@@ -86,9 +86,10 @@ note_entry(CancelWait *wait, const CkpxEntry *entry)
 }
 
 /*
- * A pending entry belongs to no job and goes at once.  A running one belongs to its
- * job: it is marked, the job gives it up at its next safe point, or finishes
- * because it was past the last one, and the checkpointer takes it away.
+ * A pending entry belongs to no job and goes at once.  A running one belongs
+ * to its job: it is marked, the job gives it up at its next safe point, or
+ * finishes because it was past the last one, and the checkpointer takes it
+ * away.
  * Requests are withdrawn as well, or the runner would make the entry again;
  * the calls that wait for one end with an error.
  */
@@ -276,11 +277,10 @@ is_folder_known(void *arg)
 	return CkpxShared->folder[0] != '\0';
 }
 
-/* The path of an object's file; an error where 'location' names none. */
-static char *
-object_path(const char *location)
+/* Build the path of an object's file; an error where 'location' names none. */
+static void
+object_path(char *path, const char *location)
 {
-	char		folder[MAXPGPATH];
 	CkpxName	name;
 
 	ckpx_parse_name(location, &name);
@@ -292,10 +292,7 @@ object_path(const char *location)
 
 	(void) ckpx_wait_until(is_folder_known, NULL, CKPX_NO_DEADLINE,
 						   CKPX_WORKER_RUNNER, CKPX_WAIT_DESPITE_PROBLEM);
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	strlcpy(folder, CkpxShared->folder, sizeof(folder));
-	LWLockRelease(CkpxShared->lock);
-	return psprintf("%s/%s", folder, location);
+	ckpx_store_path(path, location);
 }
 
 /* Read exactly 'length' bytes at 'offset', in bounded steps. */
@@ -332,7 +329,7 @@ ckpx_read_object(PG_FUNCTION_ARGS)
 	int64		length = PG_ARGISNULL(2) ? -1 : PG_GETARG_INT64(2);
 	struct stat st;
 	bytea	   *result;
-	char	   *path;
+	char		path[MAXPGPATH];
 	int			fd;
 
 	ckpx_require_installed();
@@ -343,9 +340,9 @@ ckpx_read_object(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("offset and length must not be negative")));
 
-	path = object_path(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	object_path(path, text_to_cstring(PG_GETARG_TEXT_PP(0)));
 
-	/* Somebody's link or pipe of that name must not lead elsewhere. */
+	/* A link or a pipe of that name must not lead elsewhere. */
 	if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),

@@ -102,8 +102,8 @@ ckpx_get_checkpoints(PG_FUNCTION_ARGS)
 }
 
 /*
- * Copy up to 'count' entries from 'lsn' on, and no more than a turn.  What does
- * not continue 'previous_end' (Invalid: whatever comes), or is of another
+ * Copy up to 'count' entries from 'lsn' on, and no more than a turn.  What
+ * does not continue 'previous_end' (Invalid: whatever comes), or is of another
  * epoch than *epoch (0: whatever is open), ends the answer.
  */
 static uint32

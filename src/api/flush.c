@@ -7,7 +7,7 @@
  * files the relation consists of, lets go of all locks, has the files flushed,
  * and looks again.  Where the relation has other files by then, because it was
  * rewritten, truncated or moved, these are flushed as well.  So it never keeps
- * anybody from a lock, and what it has done in the end is true of the
+ * a session from a lock, and what it has done in the end is true of the
  * relation as it is.
  *
  * Whatever goes wrong in the flusher is tried again until the time is up; the
@@ -531,7 +531,8 @@ ckpx_is_flushed(PG_FUNCTION_ARGS)
 	ckpx_check_range(start_lsn, end_lsn);
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	flushed = CkpxShared->booted &&
-		is_flushed(ckpx_wal_normalize_lsn(start_lsn), ckpx_wal_normalize_lsn(end_lsn));
+		is_flushed(ckpx_wal_normalize_lsn(start_lsn),
+				   ckpx_wal_normalize_lsn(end_lsn));
 	LWLockRelease(CkpxShared->lock);
 	PG_RETURN_BOOL(flushed);
 }

@@ -416,6 +416,7 @@ read_map(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 	finish_map(map, &merge);
 }
 
+/* Read the map of a range, waiting until it is collected. */
 void
 ckpx_map_read_range(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 					const CkpxRelKey *relation)
@@ -443,6 +444,7 @@ ckpx_map_read_range(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 		map->covered_to = end_lsn;
 }
 
+/* Read the map of the range that the first two arguments name. */
 void
 ckpx_map_read_arguments(FunctionCallInfo fcinfo, CkpxMap *map,
 						const CkpxRelKey *relation)
@@ -452,6 +454,7 @@ ckpx_map_read_arguments(FunctionCallInfo fcinfo, CkpxMap *map,
 						ckpx_lsn_argument(fcinfo, 1), relation);
 }
 
+/* Read the map of what the logtail has of a range. */
 void
 ckpx_map_read_logtail(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 {

@@ -500,8 +500,9 @@ define_memory(void)
 
 /*
  * Define every setting.  To be called only while shared_preload_libraries are
- * loaded: a setting that needs a restart cannot be defined later, and a session
- * that merely loads the library must not lose what the configuration file says.
+ * loaded: a setting that needs a restart cannot be defined later, and a
+ * session that merely loads the library must not lose what the configuration
+ * file says.
  */
 void
 ckpx_options_define(void)
