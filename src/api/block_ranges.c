@@ -34,9 +34,10 @@ ckpx_ranges_init(CkpxRanges *ranges)
 void
 ckpx_ranges_add(CkpxRanges *ranges, uint64 from, uint64 to)
 {
+	/* val, infinite, inclusive, lower */
+	RangeBound	lower = {Int64GetDatum((int64) from), false, true, true};
+	RangeBound	upper = {Int64GetDatum((int64) to), false, false, false};
 	MemoryContext old;
-	RangeBound	lower;
-	RangeBound	upper;
 
 	Assert(from < to);
 
@@ -48,14 +49,6 @@ ckpx_ranges_add(CkpxRanges *ranges, uint64 from, uint64 to)
 	}
 
 	old = MemoryContextSwitchTo(ranges->context);
-	lower.val = Int64GetDatum((int64) from);
-	lower.infinite = false;
-	lower.inclusive = true;
-	lower.lower = true;
-	upper.val = Int64GetDatum((int64) to);
-	upper.infinite = false;
-	upper.inclusive = false;
-	upper.lower = false;
 	ranges->ranges[ranges->nranges++] =
 		ckpx_range_serialize(ranges->range_type, &lower, &upper);
 	MemoryContextSwitchTo(old);

@@ -89,9 +89,8 @@ note_entry(CancelWait *wait, const CkpxEntry *entry)
  * A pending entry belongs to no job and goes at once.  A running one belongs
  * to its job: it is marked, the job gives it up at its next safe point, or
  * finishes because it was past the last one, and the checkpointer takes it
- * away.
- * Requests are withdrawn as well, or the runner would make the entry again;
- * the calls that wait for one end with an error.
+ * away.  Requests are withdrawn as well, or the runner would make the entry
+ * again; the calls that wait for one end with an error.
  */
 Datum
 ckpx_cancel_pending(PG_FUNCTION_ARGS)

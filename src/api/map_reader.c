@@ -47,7 +47,6 @@ typedef struct MapInputs
 	CkpxEntrySpan *entries;
 	uint32		nsegments;
 	CkpxSegmentRef *segments;
-	XLogRecPtr	reached;		/* end of the cover */
 	XLogRecPtr	missing;		/* first LSN not covered, or Invalid */
 	XLogRecPtr	oldest_end;		/* or the oldest end that a global answers */
 	bool		gap_found;		/* 'gap' explains what is missing */
@@ -115,6 +114,7 @@ choose_inputs(MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 {
 	const CkpxEntryStore *store = CkpxShared->store;
 	CkpxCollectResult result;
+	XLogRecPtr	reached;
 	uint32	   *chosen;
 
 	/* Under the lock nothing is allocated, for nothing may fail there. */
@@ -128,26 +128,25 @@ choose_inputs(MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 	for (uint32 i = 0; i < result.nchosen; i++)
 		inputs->entries[i] = ckpx_entry_store_span(store, chosen[i]);
 	inputs->nentries = result.nchosen;
-	inputs->reached = result.nchosen > 0 ? result.checkpointed : start_lsn;
+	reached = result.nchosen > 0 ? result.checkpointed : start_lsn;
 	inputs->oldest_end = result.oldest_end;
 
 	/*
 	 * The logtail belongs to the open epoch.  Where the same LSNs were
 	 * written twice, an older epoch's answer must not run on into it.
 	 */
-	if (inputs->reached < end_lsn && result.epoch != 0 &&
+	if (reached < end_lsn && result.epoch != 0 &&
 		result.epoch == store->epoch)
 	{
-		inputs->nsegments = ckpx_logtail_pin_into(inputs->segments,
-												  inputs->reached, end_lsn);
-		inputs->reached = follow_segments(inputs->segments,
-										  inputs->nsegments,
-										  inputs->reached, end_lsn);
+		inputs->nsegments = ckpx_logtail_pin_into(inputs->segments, reached,
+												  end_lsn);
+		reached = follow_segments(inputs->segments, inputs->nsegments,
+								  reached, end_lsn);
 	}
 
-	if (inputs->reached < end_lsn)
+	if (reached < end_lsn)
 	{
-		inputs->missing = inputs->reached;
+		inputs->missing = reached;
 		inputs->gap_found = find_gap(inputs->missing, &inputs->gap);
 	}
 	LWLockRelease(CkpxShared->lock);
