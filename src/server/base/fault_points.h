@@ -24,6 +24,9 @@ CKPX_FAULT_POINT("boot-start", "a manifest is looked for")
 CKPX_FAULT_POINT("boot-loaded", "the history is loaded, nothing is decoded yet")
 CKPX_FAULT_POINT("epoch-begin", "a new epoch is about to begin")
 
+/* every worker */
+CKPX_FAULT_POINT("worker-back-off", "how many milliseconds a worker waits after failures is looked up")
+
 /* following WAL */
 CKPX_FAULT_POINT("wal-read", "before a piece of WAL is read from its file")
 CKPX_FAULT_POINT("cut-before", "WAL is decoded, the cut is not taken yet")

@@ -26,6 +26,7 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/bgworker_internals.h"
 #include "postmaster/interrupt.h"
+#include "server/base/fault.h"
 #include "server/base/options.h"
 #include "server/base/worker_status.h"
 #include "server/process/checkpointer.h"
@@ -168,14 +169,18 @@ note_error(CkpxWorkerId worker, const char *message)
 static void
 worker_back_off(uint32 failures, void (*guard) (void))
 {
+	uint64		back_off_ms = 0;
 	uint64		until;
 
-	if (failures == 0)
+	/* The postmaster has waited for five seconds already. */
+	if (failures > 0)
+		back_off_ms = Min(CKPX_MAX_BACKOFF_MS,
+						  UINT64CONST(500) << Min(failures, 16));
+	back_off_ms = CKPX_FAULT_VALUE_OF("worker-back-off", back_off_ms);
+	if (back_off_ms == 0)
 		return;
 
-	/* The postmaster has waited for five seconds already. */
-	until = ckpx_clock_ms() +
-		Min(CKPX_MAX_BACKOFF_MS, UINT64CONST(500) << Min(failures, 16));
+	until = ckpx_clock_ms() + back_off_ms;
 	ckpx_worker_report(my_worker, CKPX_WORKER_BACKING_OFF, "");
 	for (;;)
 	{
