@@ -251,6 +251,7 @@ sub waldump_oracle
 	my %wider;         # "relation fork" => 1: left out of the ratio
 	my %spgist;
 	my %sequence;      # relation => start of its last SEQ_LOG before $start
+	my %seen;          # "resource manager reference" => 1: it asks for nothing new
 	my %stats = (checked => 0, records => 0);
 
 	# The first record that asks for something is named.
@@ -277,9 +278,10 @@ sub waldump_oracle
 
 		my @refs;
 		while ($desc =~
-			m{blkref #\d+: rel (\d+)/(\d+)/(\d+)(?: fork (\w+))? blk (\d+)}g)
+			m{blkref #\d+: rel ((\d+)/(\d+)/(\d+)(?: fork (\w+))? blk (\d+))}g)
 		{
-			push @refs, [ $1, $2, $3, $4 // 'main', $5 ];
+			next if $start_of_record >= $s && $seen{"$rmgr $1"}++;
+			push @refs, [ $2, $3, $4, $5 // 'main', $6 ];
 		}
 
 		if ($start_of_record < $s)
@@ -358,6 +360,7 @@ sub waldump_oracle
 				if ($options{without_dropped})
 				{
 					delete $required{ join '/', @$rel };
+					%seen = ();
 					next;
 				}
 				$require_from->("$at: drop", @$rel, $_, 0) foreach qw(main vm init);
@@ -380,6 +383,7 @@ sub waldump_oracle
 					if ($options{without_dropped})
 					{
 						delete @required{ grep { m{^\Q$database\E(?:/|$)} } keys %required };
+						%seen = ();
 						next;
 					}
 					$require_database->("$at: drop", split m{/}, $database);
