@@ -35,19 +35,20 @@ use PostgreSQL::Test::Utils;
 use CkpxTest;
 
 our @EXPORT = qw(
-  history_node create_load start_load stop_load run_load
+  history_node loaded_node create_load start_load stop_load run_load create_tables
   some_history incremental newest_gap goes_on
   await_tracking worker_pid end_worker crash_worker await_restart
   gap_reasons is_one_epoch has_no_answer finished_range answer
   covers_after_crashes covers_pages_after_crashes
   store_dir store_files store_is_sound manifests read_manifest
-  log_since add_fault remove_fault lose_patience
+  log_since lose_patience replace_data
 );
 
-=head2 history_node($name, %options)
+=head2 history_node($name, %options), loaded_node($name, %options)
 
 new_node() with what these tests need: the server comes back by itself after a
-worker was killed, and WAL stays for pg_waldump.
+worker was killed, and WAL stays for pg_waldump.  loaded_node() also starts it,
+creates the tables of the load and waits until they are tracked.
 
 =cut
 
@@ -64,6 +65,16 @@ wal_keep_size = '1GB'
 ckpx.log_checkpoints = off
 EOC
 	return new_node($name, %options);
+}
+
+sub loaded_node
+{
+	my $node = history_node(@_);
+
+	$node->start;
+	create_load($node);
+	await_tracking($node);
+	return $node;
 }
 
 # ---------------------------------------------------------------------------
@@ -187,6 +198,29 @@ sub run_load
 	return;
 }
 
+=head2 create_tables($name, $count, $columns)
+
+Create tables on the server of CkpxTest's sql(): $name has a %s for the number.
+
+=cut
+
+sub create_tables
+{
+	my ($name, $count, $columns) = @_;
+
+	$columns //= 'id int PRIMARY KEY';
+	sql(qq{DO \$\$
+		BEGIN
+			FOR i IN 1 .. $count LOOP
+				EXECUTE format('CREATE TABLE $name ($columns)', i);
+				IF i % 25 = 0 THEN
+					COMMIT;
+				END IF;
+			END LOOP;
+		END \$\$});
+	return;
+}
+
 =head2 some_history($node, $count), incremental()
 
 Work with $count finished checkpoints (2 if not given), and a little behind the
@@ -304,25 +338,6 @@ sub await_restart
 	wait_for_sql($node,
 		"SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'checkpointer' AND pid <> $before"
 	);
-	return;
-}
-
-sub add_fault
-{
-	my ($node, $name, $action, $frequency, $argument) = @_;
-	my @arguments = map { defined $_ ? "'$_'" : 'NULL' }
-	  ($name, $action, $frequency, $argument);
-
-	$node->safe_psql('postgres',
-		'SELECT ckpx_fault_add(' . join(', ', @arguments) . ')');
-	return;
-}
-
-sub remove_fault
-{
-	my ($node, $name) = @_;
-
-	$node->safe_psql('postgres', "SELECT ckpx_fault_remove('$name')");
 	return;
 }
 
@@ -628,7 +643,7 @@ sub store_problem
 	{
 		next if $file =~ /^seg_/ && !$strict && !$named{$file};
 		next if $file =~ /\.damaged$/;
-		return "nobody names $file" unless delete $named{$file};
+		return "no manifest names $file" unless delete $named{$file};
 	}
 	return 'missing: ' . join(' ', sort keys %named) if %named;
 
@@ -640,6 +655,24 @@ sub store_problem
 		SELECT s.restart_lsn || ' > ' || r.checkpointed_lsn
 		FROM pg_replication_slots s, ckpx_runner r
 		WHERE s.slot_name = 'ckpx' AND s.restart_lsn > r.checkpointed_lsn});
+	return;
+}
+
+=head2 replace_data($from, $to)
+
+Replace the contents of one data directory by those of another.  The directory
+itself stays the one that it was, so that what ckpx takes for its identity does
+not tell the two apart.
+
+=cut
+
+sub replace_data
+{
+	my ($from, $to) = @_;
+
+	mkdir $to, 0700;
+	system_or_bail('find', $to, '-mindepth', 1, '-delete');
+	system_or_bail('cp', '-a', "$from/.", $to);
 	return;
 }
 

@@ -60,7 +60,7 @@ A running server that follows WAL, with tables for the load.
 sub matrix_node
 {
 	my ($name) = @_;
-	my $node = history_node($name);
+	my $node = history_node($name, quick_restart => 1);
 
 	$node->append_conf('postgresql.conf', <<'EOC');
 max_slot_wal_keep_size = '2GB'
@@ -164,8 +164,7 @@ sub count_passed
 
 =head2 restart_runner($node, $way)
 
-End the runner; its next process starts after the postmaster's 5 s and finds
-what the way says.
+End the runner; its next process starts at once and finds what the way says.
 
 =cut
 
@@ -173,10 +172,16 @@ sub restart_runner
 {
 	my ($node, $way) = @_;
 
-	end_worker($node, 'runner');
 	unlink $node->data_dir . '/ckpx_node' if $way eq 'start';
-	$node->safe_psql('postgres', "SELECT pg_drop_replication_slot('ckpx')")
-	  if $way eq 'fresh';
+
+	# A slot can be dropped while no runner uses it.
+	add_fault($node, 'worker-back-off', 'wait') if $way eq 'fresh';
+	end_worker($node, 'runner');
+	if ($way eq 'fresh')
+	{
+		$node->safe_psql('postgres', "SELECT pg_drop_replication_slot('ckpx')");
+		remove_fault($node, 'worker-back-off');
+	}
 	return;
 }
 
@@ -257,7 +262,8 @@ sub begin_cycle
 	return;
 }
 
-# Cancel a checkpoint; it is slow, and who asked for it does not wait long.
+# Cancel a checkpoint; it is slow, and the call that asked for it does not wait
+# long.
 sub cancel
 {
 	my $node = shift;

@@ -37,12 +37,13 @@ use PostgreSQL::Test::Utils;
 use CkpxOracle;
 
 our @EXPORT = qw(
-  new_node use_server sql error_of background dirty
+  new_node use_server sql error_of start_query background dirty change_settings
+  add_fault remove_fault await_held
   wait_for_sql wait_until sql_becomes comes_true crash crash_and_restart
   wal_position changed_blocks cold_copy
   decoded_blocks wal_summaries missing_by_summary
   waldump_command missing_by_page_lsn missing_by_waldump missing_by_cold_copies
-  is_covered covers_all_oracles
+  is_covered covers_all_oracles names_row
   session ask end_session start_strace
   change_byte
 );
@@ -57,7 +58,9 @@ our $server;
 
 Make a server that preloads ckpx with intervals short enough for tests; it is
 not started.  Options: conf => text appended to postgresql.conf, extra =>
-arguments for initdb, preload => the value of shared_preload_libraries.
+arguments for initdb, preload => the value of shared_preload_libraries,
+on_demand => true: ckpx makes checkpoints only when it is asked, quick_restart =>
+true: a worker that has ended starts again at once, not after five seconds.
 
 =cut
 
@@ -67,6 +70,7 @@ sub new_node
 	my $preload = $options{preload} // 'ckpx';
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
+	$preload .= ', quick_restart' if $options{quick_restart};
 	my @extra = @{ $options{extra} // [] };
 
 	# 18 makes checksums by default, and with them hint bits are logged: as
@@ -89,19 +93,29 @@ ckpx.min_incremental_interval = '100ms'
 ckpx.min_count = 1
 ckpx.max_retained_wal = '1GB'
 EOC
+	$node->append_conf('postgresql.conf', <<'EOC') if $options{on_demand};
+ckpx.min_incremental_interval = '1h'
+ckpx.min_count = 1000000
+ckpx.max_incremental_interval = 0
+ckpx.global_min_count = 10000
+EOC
 	$node->append_conf('postgresql.conf', $options{conf}) if $options{conf};
 	$server //= $node;
 	return $node;
 }
 
-=head2 sql($query), error_of($query), background($query), dirty($relation)
+=head2 sql($query), error_of($query), dirty($relation), background($query),
+start_query($node, $query)
 
 Short forms for the test's server: the first that new_node() made, or the one
 last named by use_server($node).  sql() returns what the query returned and dies
-of its error; error_of() returns the error with its SQLSTATE; background() starts
-the query in a session of its own and returns a function that waits for its end
-and returns what it wrote, errors included; dirty() counts the dirty buffers of a
-relation's own file (needs pg_buffercache).
+of its error; error_of() returns the error with its SQLSTATE; dirty() counts the
+dirty buffers of a relation's own file (needs pg_buffercache).
+
+background() starts the query in a session of its own and returns a function that
+waits for its end and returns what it wrote, errors first.  start_query() does so
+on any server and returns a hash: the handle of IPC::Run, which finish() waits
+for, and references to out and err.
 
 =cut
 
@@ -125,14 +139,25 @@ sub error_of
 	return $err;
 }
 
+sub start_query
+{
+	my ($node, $query) = @_;
+	my ($out, $err) = ('', '');
+	my $handle = IPC::Run::start(
+		[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', $query ],
+		'<', \undef, '>', \$out, '2>', \$err,
+		IPC::Run::timeout($timeout_default));
+	return { handle => $handle, out => \$out, err => \$err };
+}
+
 sub background
 {
-	my $query = shift;
-	my $out = '';
-	my $handle = IPC::Run::start(
-		[ 'psql', '-XAtq', '-d', $server->connstr('postgres'), '-c', $query ],
-		'<', \undef, '>', \$out, '2>&1');
-	return sub { $handle->finish; return $out };
+	my $query = start_query($server, shift);
+	return sub
+	{
+		$query->{handle}->finish;
+		return ${ $query->{err} } . ${ $query->{out} };
+	};
 }
 
 sub dirty
@@ -226,6 +251,63 @@ sub comes_true
 
 	Test::More::ok($result, $name) or Test::More::diag($@);
 	return $result;
+}
+
+=head2 change_settings($node, $name => $value, ...)
+
+Change settings with ALTER SYSTEM; returns when new sessions have the values.
+
+=cut
+
+sub change_settings
+{
+	my ($node, %value) = @_;
+	my $loaded = $node->safe_psql('postgres', 'SELECT pg_conf_load_time()');
+
+	$node->safe_psql('postgres',
+		join '',
+		(map { "ALTER SYSTEM SET $_ = '" . $value{$_} =~ s/'/''/gr . "';\n" }
+			sort keys %value),
+		'SELECT pg_reload_conf()');
+
+	# Not later than before, where a test sets the clock.
+	wait_for_sql($node, "SELECT pg_conf_load_time() <> '$loaded'");
+	return;
+}
+
+=head2 add_fault($node, $name, $action, $frequency, $argument),
+remove_fault($node, $name), await_held($node, $name)
+
+Set and remove a fault; wait until a process waits at it.
+
+=cut
+
+sub add_fault
+{
+	my ($node, $name, $action, $frequency, $argument) = @_;
+	my @arguments = map { defined $_ ? "'$_'" : 'NULL' }
+	  ($name, $action, $frequency, $argument);
+
+	$node->safe_psql('postgres',
+		'SELECT ckpx_fault_add(' . join(', ', @arguments) . ')');
+	return;
+}
+
+sub remove_fault
+{
+	my ($node, $name) = @_;
+
+	$node->safe_psql('postgres', "SELECT ckpx_fault_remove('$name')");
+	return;
+}
+
+sub await_held
+{
+	my ($node, $name) = @_;
+
+	wait_for_sql($node,
+		"SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = '$name'");
+	return;
 }
 
 =head2 crash($node), crash_and_restart($node)
@@ -406,6 +488,24 @@ sub map_from_rows
 
 	$map->add(split /\|/, $_, -1) foreach split /\n/, $rows;
 	return $map;
+}
+
+=head2 names_row($node, $lsn, $row)
+
+Whether the map from an LSN on names the block of a row of table t, which the
+condition $row finds: 't' or 'f'.
+
+=cut
+
+sub names_row
+{
+	my ($node, $lsn, $row) = @_;
+	return $node->safe_psql(
+		'postgres', qq{
+		SELECT coalesce(bool_or(c.blocks @> b.block OR b.block >= c.limit_block), false)
+		FROM ckpx_changed_blocks('$lsn', NULL, 't') c,
+			(SELECT (ctid::text::point)[0]::bigint AS block FROM t WHERE $row) b
+		WHERE c.fork = 'main'});
 }
 
 =head2 decoded_blocks($node, $start, $end)

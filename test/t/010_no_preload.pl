@@ -15,7 +15,7 @@ my ($ret, $out, $err) = $node->psql('postgres', 'CREATE EXTENSION ckpx');
 is($ret, 0, 'the extension can be created');
 like($err, qr/WARNING:  ckpx is not loaded via "shared_preload_libraries" and tracks no changes
 HINT:  Add "ckpx" to "shared_preload_libraries" and restart the server/,
-	'which warns');
+	'CREATE EXTENSION warns');
 is( $node->safe_psql('postgres',
 		"SELECT count(*) FROM pg_proc WHERE proname = 'ckpx_check_preload'"),
 	'0', 'the function that warned is gone');

@@ -11,7 +11,8 @@ use CkpxTest;
 use File::Path 'rmtree';
 use Test::More;
 
-my $node = new_node('sync_point', conf => "max_prepared_transactions = 20\n");
+my $node = new_node('sync_point', quick_restart => 1,
+	conf => "max_prepared_transactions = 20\n");
 $node->start;
 $node->safe_psql(
 	'postgres', q{
@@ -70,7 +71,7 @@ $node->safe_psql(
 $node->safe_psql('postgres', q{COMMIT PREPARED 'p7'});
 is(is_changed($sync, $_), 't', "row $_ of a subtransaction is after the sync point")
   for 7, 9;
-is(is_changed($naive, 7), 'f', 'not after the position of that moment');
+is(is_changed($naive, 7), 'f', 'and before the position of that moment');
 
 # -- a transaction that ended before leaves the sync point where it was
 $node->safe_psql('postgres',
@@ -118,7 +119,7 @@ sql_becomes($node, 'SELECT ckpx_sync_point() IS NOT NULL',
 	't', 'once it has ended there is an answer again');
 
 # -- one that has its xid, and no record, when the runner begins to read
-$node->safe_psql('postgres', 'ALTER SYSTEM SET ckpx.commit_wait = 0; SELECT pg_reload_conf()');
+change_settings($node, 'ckpx.commit_wait' => '0');
 my $writer = session($node);
 ask($writer, 'BEGIN');
 ask($writer, 'SELECT pg_current_xact_id()');

@@ -8,7 +8,6 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use CkpxHistory;
 use CkpxTest;
-use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -24,29 +23,6 @@ $node->safe_psql(
 	SELECT ckpx_checkpoint();
 });
 
-# Run a query in the background.
-sub start_query
-{
-	my ($sql) = @_;
-	my ($out, $err) = ('', '');
-	my $handle = IPC::Run::start(
-		[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', $sql ],
-		'<', \undef, '>', \$out, '2>', \$err);
-	return { handle => $handle, out => \$out, err => \$err };
-}
-
-sub fault
-{
-	my ($call) = @_;
-	$node->safe_psql('postgres', "SELECT ckpx_fault_$call");
-}
-
-sub wait_for_reader
-{
-	wait_for_sql($node,
-		q{SELECT waiting FROM ckpx_fault_list() WHERE name = 'map-chosen'}, '1');
-}
-
 sub main_blocks
 {
 	my ($start) = @_;
@@ -60,24 +36,24 @@ $node->safe_psql('postgres', "UPDATE t SET b = repeat('y', 5000) WHERE a = 8");
 my $expected = $node->safe_psql('postgres', main_blocks($start));
 like($expected, qr/\[7,8\)/, 'the changed block');
 
-fault(q{add('map-chosen', 'wait')});
-my $reader = start_query(main_blocks($start));
-wait_for_reader();
+add_fault($node, 'map-chosen', 'wait');
+my $reader = start_query($node, main_blocks($start));
+await_held($node, 'map-chosen');
 $node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
 wait_for_sql($node,
 	q{SELECT count(*) FROM ckpx_dirty_tree() WHERE relfilenode = pg_relation_filenode('t')}, '0');
-fault(q{remove('map-chosen')});
+remove_fault($node, 'map-chosen');
 $reader->{handle}->finish;
 is(${ $reader->{out} }, "$expected\n", 'the same answer from trimmed segments');
-is(${ $reader->{err} }, '', 'without an error');
+is(${ $reader->{err} }, '', 'the reader gets no error');
 
 # -- a reader that goes away leaves nothing behind
 for my $how (qw(pg_cancel_backend pg_terminate_backend))
 {
 	$node->safe_psql('postgres', "UPDATE t SET b = repeat('z', 5000)");
-	fault(q{add('map-chosen', 'wait')});
-	$reader = start_query(main_blocks($start));
-	wait_for_reader();
+	add_fault($node, 'map-chosen', 'wait');
+	$reader = start_query($node, main_blocks($start));
+	await_held($node, 'map-chosen');
 	$node->safe_psql(
 		'postgres', qq{
 		SELECT $how(pid) FROM pg_stat_activity
@@ -88,7 +64,7 @@ for my $how (qw(pg_cancel_backend pg_terminate_backend))
 	is($node->safe_psql('postgres',
 			q{SELECT waiting FROM ckpx_fault_list() WHERE name = 'map-chosen'}),
 		'0', 'it does not count as waiting');
-	fault(q{remove('map-chosen')});
+	remove_fault($node, 'map-chosen');
 	$node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
 	sql_becomes($node, 'SELECT logtail_bytes = 0 FROM ckpx_runner',
 		't', "$how: its segments are freed");
@@ -114,14 +90,14 @@ rename "$folder/$name", "$folder/$name.away" or die;
 my ($status, $stdout, $stderr) =
   $node->psql('postgres', "\\set VERBOSITY verbose\n" . main_blocks($start));
 like($stderr, qr/ERROR:  (58P01|XX001|55000): .*/, 'a missing object is an error');
-like($stderr, qr/\Q$name\E/, 'that names it');
+like($stderr, qr/\Q$name\E/, 'the error names the object');
 lose_patience($node);
 wait_for_sql($node,
 	"SELECT count(*) = 1 FROM ckpx_gaps WHERE reason = 'object $name is missing or damaged'");
 ($status, $stdout, $stderr) =
   $node->psql('postgres', "\\set VERBOSITY verbose\n" . main_blocks($start));
 like($stderr, qr/ERROR:  55000: .*\nDETAIL:  The first missing LSN is.*\nHINT:  .*\Q$name\E/,
-	'then it is a gap that names it');
+	'then the hint of the gap names the object');
 
 # Change one byte in the middle.
 $start = wal_position($node);
@@ -139,7 +115,7 @@ close($file);
 ($status, $stdout, $stderr) =
   $node->psql('postgres', "\\set VERBOSITY verbose\nSELECT count(*) FROM ckpx_changed_blocks('$start')");
 like($stderr, qr/ERROR:  XX001: .*/, 'damage is an error');
-like($stderr, qr/\Q$name\E/, 'that names the file');
+like($stderr, qr/\Q$name\E/, 'the error names the file');
 
 $node->stop;
 done_testing();

@@ -17,7 +17,7 @@ my ($opening) = $readme =~ /^```sh\n(.*?)^```$/ms;
 my ($preload, $first_steps) = $opening =~ /<<'SQL'.*?\n(.*?)^SQL$/msg;
 like($preload, qr/shared_preload_libraries/, 'one block preloads the library');
 like($first_steps, qr/CREATE EXTENSION ckpx/, 'another one makes use of it');
-cmp_ok(scalar(split /\n/, $opening), '<', 18, 'it is short');
+cmp_ok(scalar(split /\n/, $opening), '<', 18, 'the opening is short');
 
 # Links of the pages lead to a file that exists, and to a heading of it.
 foreach my $page ('README.md', 'src/README.md', 'test/README.md',

@@ -18,10 +18,7 @@ my $seed = $ENV{CKPX_TEST_SEED} // int(time);
 srand($seed);
 note("CKPX_TEST_SEED=$seed");
 
-my $node = history_node('main');
-$node->start;
-create_load($node);
-await_tracking($node);
+my $node = loaded_node('main');
 
 my $start = wal_position($node);
 run_load($node, 200);

@@ -13,14 +13,11 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = history_node(
+my $node = loaded_node(
 	'main', conf => <<'EOC');
 ckpx.global_min_count = 10000
 max_slot_wal_keep_size = '2GB'
 EOC
-$node->start;
-create_load($node);
-await_tracking($node);
 my $start = wal_position($node);
 
 sub checkpoints
@@ -139,7 +136,7 @@ some_history($node, 3);
 is_one_epoch_after_loss('foreign files');
 is(scalar(grep { -e store_dir($node) . "/$_" } @foreign),
 	4, 'files that are not ours are left alone');
-ok(-d $stranger, 'so is a folder');
+ok(-d $stranger, 'a folder that is not ours is left alone');
 unlink store_dir($node) . "/$_" foreach @foreign;
 rmdir store_dir($node) . '/folder';
 rmdir $stranger;
@@ -199,7 +196,7 @@ is( $node->safe_psql(
 		'postgres',
 		"SELECT complete, missing_from FROM ckpx_collect_range('$from', '$end')"),
 	"f|$middle->[0]",
-	'object in the middle: nor are its objects listed');
+	'object in the middle: its objects are not listed');
 
 # ---- a body: found out when it is read
 
@@ -255,13 +252,13 @@ like(
 $node->psql('postgres', "SELECT ckpx_checkpoint(NULL, '5s')",
 	stderr => \$stderr);
 like($stderr, qr/ckpx cannot go on.*Permission denied/s,
-	'folder not readable at a start: who waits is told at once');
+	'folder not readable at a start: a waiting call fails at once');
 run_load($node, 5);
 chmod 0700, $store;
 await_tracking($node);
 is($node->safe_psql('postgres', 'SELECT problem, epoch FROM ckpx_runner'),
 	'|1', 'folder readable again: tracking goes on by itself');
-is(answer($node, $body->[1], $end), $right, 'with the same history');
+is(answer($node, $body->[1], $end), $right, 'folder readable again: the history is the same');
 covers_all_oracles($node, $position, wal_position($node),
 	'folder readable again');
 $node->restart;

@@ -13,14 +13,11 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = history_node(
+my $node = loaded_node(
 	'main', conf => <<'EOC');
 ckpx.global_min_count = 10000
 checkpoint_timeout = '1h'
 EOC
-$node->start;
-create_load($node);
-await_tracking($node);
 
 # Break the chain; then all that a new epoch must fulfil.
 sub breaks_with
@@ -213,7 +210,7 @@ breaks_with(
 		$node->psql('postgres', "SELECT ckpx_checkpoint(NULL, '5s')",
 			stderr => \$stderr);
 		like($stderr, qr/ERROR:.*wal_level/s,
-			'wal_level minimal: who waits is told');
+			'wal_level minimal: a waiting call fails');
 		run_load($node, 5);
 		$node->append_conf('postgresql.conf',
 			"wal_level = logical\nmax_wal_senders = 10");

@@ -14,7 +14,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = history_node(
+my $node = loaded_node(
 	'main', conf => <<'EOC');
 ckpx.logtail_memory = '1MB'
 ckpx.global_min_count = 10000
@@ -24,9 +24,6 @@ max_wal_size = '2GB'
 shared_buffers = '64MB'
 max_locks_per_transaction = 256
 EOC
-$node->start;
-create_load($node);
-await_tracking($node);
 my $start = wal_position($node);
 $node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
 

@@ -27,9 +27,7 @@ $node->safe_psql('postgres', 'CREATE TABLE t (a int, b text)');
 sub set
 {
 	my %settings = @_;
-	$node->safe_psql('postgres',
-		join('', map { "ALTER SYSTEM SET ckpx.$_ = '$settings{$_}';\n" } sort keys %settings)
-		  . 'SELECT pg_reload_conf()');
+	change_settings($node, map { ("ckpx.$_" => $settings{$_}) } keys %settings);
 	return;
 }
 

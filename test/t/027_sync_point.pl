@@ -16,18 +16,6 @@ $node->safe_psql('postgres', 'CREATE EXTENSION ckpx');
 $node->safe_psql('postgres',
 	'CREATE TABLE t (a int PRIMARY KEY, b int); INSERT INTO t SELECT g, 0 FROM generate_series(1, 1000) g');
 
-# The range since 'lsn' names the page of row 'a'.
-sub names_row
-{
-	my ($lsn, $a) = @_;
-	return $node->safe_psql(
-		'postgres', qq{
-		SELECT coalesce(bool_or(c.blocks @> (split_part(trim(t.ctid::text, '()'), ',', 1))::bigint
-			OR (split_part(trim(t.ctid::text, '()'), ',', 1))::bigint >= c.limit_block), false)
-		FROM t, ckpx_changed_blocks('$lsn', NULL, 't') c
-		WHERE t.a = $a AND c.fork = 'main'});
-}
-
 my $writer = session($node);
 my $consumer = session($node);
 
@@ -53,8 +41,8 @@ is( $node->safe_psql('postgres', "SELECT '" . ask($consumer, 'SELECT ckpx_sync_p
 	'a snapshot keeps its sync point');
 ask($consumer, 'COMMIT');
 
-is(names_row($present, 500), 'f', 'since the present position no record names the row');
-is(names_row($sync, 500), 't', 'since the sync point one does');
+is(names_row($node, $present, 'a = 500'), 'f', 'since the present position no record names the row');
+is(names_row($node, $sync, 'a = 500'), 't', 'since the sync point one does');
 
 # With nothing open, the sync point is as far as WAL is collected.
 my $position = wal_position($node);
@@ -75,7 +63,7 @@ sub await_collected
 # global.
 end_session($writer);
 end_session($consumer);
-$node->safe_psql('postgres', "ALTER SYSTEM SET ckpx.commit_wait = 0; SELECT pg_reload_conf()");
+change_settings($node, 'ckpx.commit_wait' => '0');
 foreach my $kind (qw(incremental global))
 {
 	my $before = wal_position($node);
@@ -98,7 +86,7 @@ foreach my $kind (qw(incremental global))
 	my ($status, $out, $err) = $node->psql('postgres', 'SELECT ckpx_sync_point()');
 	is($err, '', "... also after a crash, from an $kind checkpoint");
 	$node->safe_psql('postgres', "COMMIT PREPARED 'p'");
-	is(names_row($out, $row), 't', '... and it goes back far enough') if $status == 0;
+	is(names_row($node, $out, "a = $row"), 't', '... and it goes back far enough') if $status == 0;
 }
 
 # While the runner starts again a caller waits.  Open meanwhile: a transaction
@@ -111,7 +99,7 @@ $node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
 $node->safe_psql('postgres', "SELECT ckpx_fault_add('boot-loaded', 'wait')");
 my $pid = $node->safe_psql('postgres', "SELECT pid FROM ckpx_workers WHERE name = 'runner'");
 kill 'TERM', $pid;
-wait_for_sql($node, "SELECT waiting FROM ckpx_fault_list() WHERE name = 'boot-loaded'", '1');
+await_held($node, 'boot-loaded');
 $consumer = session($node);
 $consumer->{in} .= "SELECT ckpx_sync_point() IS NOT NULL;\n\\echo done\n";
 wait_until(

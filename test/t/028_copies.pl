@@ -146,7 +146,7 @@ foreach my $server ($node, $twin)
 		'one directory, ' . $server->name);
 }
 is(newest_gap($node)->{epoch} . newest_gap($twin)->{epoch},
-	'11', 'one directory: nobody disturbs the other');
+	'11', 'one directory: the two do not disturb each other');
 $twin->stop('fast');
 
 # ---- a cold copy put back over the data directory: first WAL is shorter than

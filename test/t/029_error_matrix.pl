@@ -1,9 +1,9 @@
 # A full disk at every fault point, under load: nothing is lost, everything
-# goes on by itself, and who looks sees why it did not for a while.
+# goes on by itself, and the views tell why it did not for a while.
 #
 # An error in a job is retried by the job after a second; an error elsewhere
-# ends the worker, which the postmaster starts again after five.  As that is
-# mostly waiting, several servers share the points.
+# ends the worker, whose next process waits for a second.  As that is mostly
+# waiting, several servers share the points.
 
 use strict;
 use warnings;
@@ -50,7 +50,7 @@ remove_fault($node, 'object-write');
 is($node->safe_psql('postgres', 'SELECT ckpx_checkpoint() IS NOT NULL'),
 	't', 'room again: it goes on by itself');
 
-# ---- every point once. 
+# ---- every point once
 
 my %likely = (
 	boot => 'start',
@@ -58,7 +58,8 @@ my %likely = (
 	epoch => 'fresh',
 	segment => 'spill',
 	spill => 'spill',
-	cancel => 'cancel');
+	cancel => 'cancel',
+	worker => 'start');
 my $globals = $node->safe_psql('postgres',
 	"SELECT count(*) FROM pg_proc WHERE proname = 'ckpx_global_checkpoint'");
 my @queue =

@@ -13,14 +13,11 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $primary = history_node(
+my $primary = loaded_node(
 	'primary', conf => <<'EOC');
 ckpx.global_min_count = 10000
 max_slot_wal_keep_size = '2GB'
 EOC
-$primary->start;
-create_load($primary);
-await_tracking($primary);
 $primary->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
 $primary->backup('base');
 

@@ -19,17 +19,6 @@ use Test::More;
 my $outside = PostgreSQL::Test::Utils::tempdir();
 my $saved = PostgreSQL::Test::Utils::tempdir();
 
-# The contents only: the directory itself stays the one that it was, so that
-# what ckpx takes for its identity does not tell the two apart.
-sub replace_data
-{
-	my ($from, $to) = @_;
-
-	mkdir $to, 0700;
-	system_or_bail('find', $to, '-mindepth', 1, '-delete');
-	system_or_bail('cp', '-a', "$from/.", $to);
-}
-
 # Let WAL go beyond a position of another history.
 sub pass_position
 {

@@ -13,14 +13,11 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = history_node(
+my $node = loaded_node(
 	'main', conf => <<'EOC');
 ckpx.global_min_count = 10000
 checkpoint_timeout = '1h'
 EOC
-$node->start;
-create_load($node);
-await_tracking($node);
 
 # ---- pg_resetwal: what lay between is gone
 
@@ -94,12 +91,9 @@ my $conf = <<"EOC";
 ckpx.directory = '$outside'
 ckpx.global_min_count = 10000
 EOC
-my $old = history_node('old', conf => $conf);
 my $new = history_node('new', conf => $conf);
+my $old = loaded_node('old', conf => $conf);
 
-$old->start;
-create_load($old);
-await_tracking($old);
 run_load($old, 10);
 $old->safe_psql('postgres',
 	'GRANT EXECUTE ON FUNCTION ckpx_gc TO pg_monitor; SELECT ckpx_checkpoint()');

@@ -14,15 +14,12 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = history_node(
+my $node = loaded_node(
 	'main', conf => <<'EOC');
 ckpx.global_min_count = 3
 checkpoint_timeout = '1h'
 shared_buffers = '64MB'
 EOC
-$node->start;
-create_load($node);
-await_tracking($node);
 my $start = wal_position($node);
 
 # ---- a database changes its tablespace under load
@@ -60,16 +57,6 @@ is_one_epoch($node, 'moved there and back');
 
 # ---- shutdowns: every worker has something to do that takes long
 
-sub call
-{
-	my ($node, $sql) = @_;
-	my ($out, $err);
-
-	return IPC::Run::start(
-		[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', $sql ],
-		'<', \undef, '>', \$out, '2>', \$err);
-}
-
 sub occupy_workers
 {
 	my $node = shift;
@@ -87,9 +74,8 @@ sub occupy_workers
 
 	# A checkpoint that is being written.
 	add_fault($node, 'object-rename', 'wait');
-	push @calls, call($node, "SELECT ckpx_checkpoint(NULL, '1h')");
-	wait_for_sql($node,
-		"SELECT waiting = 1 FROM ckpx_fault_list() WHERE name = 'object-rename'");
+	push @calls, start_query($node, "SELECT ckpx_checkpoint(NULL, '1h')");
+	await_held($node, 'object-rename');
 
 	# A flush that writes a page in eight seconds.
 	$node->safe_psql(
@@ -97,7 +83,7 @@ sub occupy_workers
 		ALTER SYSTEM SET ckpx.flush_rate_limit = 1;
 		SELECT pg_reload_conf();
 		UPDATE load_row SET n = n + 1});
-	push @calls, call($node, "SELECT ckpx_flush(NULL, '1h')");
+	push @calls, start_query($node, "SELECT ckpx_flush(NULL, '1h')");
 	wait_for_sql($node, q{
 		SELECT count(*) = 1 FROM ckpx_progress
 		WHERE job ~ 'flush' AND phase ~ 'writ' AND total > 50});
@@ -106,8 +92,7 @@ sub occupy_workers
 	add_fault($node, 'wal-read', 'wait');
 	$node->safe_psql('postgres',
 		"SELECT pg_logical_emit_message(false, 'ckpx', repeat('x', 1024 * 1024))");
-	wait_for_sql($node,
-		"SELECT waiting = 1 FROM ckpx_fault_list() WHERE name = 'wal-read'");
+	await_held($node, 'wal-read');
 
 	# By now the flusher has to wait a minute for what it has written.
 	wait_for_sql($node,
@@ -125,8 +110,8 @@ foreach my $mode ('fast', 'immediate')
 	stop_load($load);
 	foreach my $call (@calls)
 	{
-		eval { $call->finish };
-		isnt($call->result, 0, "shutdown $mode: who waited is told");
+		eval { $call->{handle}->finish };
+		isnt($call->{handle}->result, 0, "shutdown $mode: a waiting call fails");
 	}
 	if ($mode eq 'fast')
 	{

@@ -1,5 +1,5 @@
-# Whoever removes a database or a tablespace waits until every process has
-# closed its files of it.  The workers of ckpx close theirs in the middle of
+# DROP DATABASE and DROP TABLESPACE wait until every process has closed its
+# files of them.  The workers of ckpx close theirs in the middle of
 # whatever they do, on a primary and on a standby: what they did is not over
 # yet when the database is gone.
 
@@ -11,12 +11,11 @@ use lib "$FindBin::RealBin/../lib";
 
 use CkpxHistory;
 use CkpxTest;
-use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $primary = history_node(
+my $primary = loaded_node(
 	'primary', conf => <<'EOC');
 ckpx.global_min_count = 10000
 max_slot_wal_keep_size = '2GB'
@@ -25,9 +24,6 @@ shared_buffers = '64MB'
 bgwriter_lru_maxpages = 0
 allow_in_place_tablespaces = on
 EOC
-$primary->start;
-create_load($primary);
-await_tracking($primary);
 $primary->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
 $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
@@ -53,34 +49,16 @@ sub remove_database_and_tablespace
 	return;
 }
 
-sub set_rate
-{
-	my ($node, $rate) = @_;
-
-	$node->safe_psql('postgres',
-		"ALTER SYSTEM SET ckpx.flush_rate_limit = $rate; SELECT pg_reload_conf()");
-	wait_for_sql($node,
-		"SELECT setting FROM pg_settings WHERE name = 'ckpx.flush_rate_limit'",
-		$rate);
-	return;
-}
-
 foreach my $node ($primary, $standby)
 {
 	my $name = $node->name;
 
 	# ---- the flusher: a page in eight seconds, so that a pass takes minutes
 
-	set_rate($node, 1);
+	change_settings($node, 'ckpx.flush_rate_limit' => 1);
 	$primary->safe_psql('postgres', 'UPDATE load_row SET n = n + 1');
 	$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
-	my ($out, $err) = ('', '');
-	my $flush = IPC::Run::start(
-		[
-			'psql', '-XAtq', '-d', $node->connstr('postgres'),
-			'-c', "SELECT flushed FROM ckpx_flush(NULL, '1h')"
-		],
-		'<', \undef, '>', \$out, '2>', \$err);
+	my $flush = start_query($node, "SELECT flushed FROM ckpx_flush(NULL, '1h')");
 	my $pass = wait_for_sql(
 		$node, q{
 		SELECT started_at FROM ckpx_progress
@@ -96,9 +74,9 @@ foreach my $node ($primary, $standby)
 			"SELECT started_at FROM ckpx_progress WHERE phase = 'writing blocks'"),
 		$pass,
 		"$name: the flusher is still at work when the database is gone");
-	set_rate($node, 0);
-	$flush->finish;
-	is($out . $err, "t\n", "$name: the flush goes on with another rate");
+	change_settings($node, 'ckpx.flush_rate_limit' => 0);
+	$flush->{handle}->finish;
+	is(${ $flush->{out} } . ${ $flush->{err} }, "t\n", "$name: the flush goes on with another rate");
 
 	# ---- the checkpointer writes a checkpoint, the runner reads WAL
 
@@ -106,14 +84,12 @@ foreach my $node ($primary, $standby)
 	$primary->safe_psql('postgres', 'UPDATE load_row SET n = n + 1; CHECKPOINT');
 	$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
 	$standby->safe_psql('postgres', 'CHECKPOINT');
-	wait_for_sql($node,
-		"SELECT waiting = 1 FROM ckpx_fault_list() WHERE name = 'object-rename'");
+	await_held($node, 'object-rename');
 	add_fault($node, 'wal-read', 'wait');
 	$primary->safe_psql('postgres',
 		"SELECT pg_logical_emit_message(true, 'ckpx', repeat('x', 1024 * 1024))");
 	$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
-	wait_for_sql($node,
-		"SELECT waiting = 1 FROM ckpx_fault_list() WHERE name = 'wal-read'");
+	await_held($node, 'wal-read');
 	remove_database_and_tablespace();
 	is( $node->safe_psql('postgres',
 			"SELECT string_agg(name, ' ' ORDER BY name) FROM ckpx_fault_list() WHERE waiting = 1"),

@@ -24,17 +24,6 @@ ckpx.commit_wait = 0
 max_slot_wal_keep_size = '2GB'
 EOC
 
-# The contents only: the directory itself stays the one that it was, so that
-# what ckpx takes for its identity does not tell the two apart.
-sub replace
-{
-	my ($from, $to) = @_;
-
-	mkdir $to, 0700;
-	system_or_bail('find', $to, '-mindepth', 1, '-delete');
-	system_or_bail('cp', '-a', "$from/.", $to);
-}
-
 sub wal_from
 {
 	my ($lsn, @options) = @_;
@@ -86,13 +75,13 @@ $node->safe_psql('postgres',
 await_tracking($node);
 $node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
 $node->stop('fast');
-replace($node->data_dir, "$saved/data");
-replace($outside, "$saved/store");
+replace_data($node->data_dir, "$saved/data");
+replace_data($outside, "$saved/store");
 
 foreach my $name (sort keys %change)
 {
-	replace("$saved/data", $node->data_dir);
-	replace("$saved/store", $outside);
+	replace_data("$saved/data", $node->data_dir);
+	replace_data("$saved/store", $outside);
 
 	$node->start;
 	await_tracking($node);
@@ -108,7 +97,7 @@ foreach my $name (sort keys %change)
 	like($last, qr{^rmgr: Heap +len .*/ *$mark->{last_record_length}, .*desc: INSERT},
 		"$name: the last known record is one that both make");
 
-	replace("$saved/data", $node->data_dir);
+	replace_data("$saved/data", $node->data_dir);
 	$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
 	$node->start;
 	$session = write_both($name, 'b');
@@ -143,8 +132,8 @@ foreach my $name (sort keys %change)
 
 # ---- where the run's WAL is gone, the last record has to do
 
-replace("$saved/data", $node->data_dir);
-replace("$saved/store", $outside);
+replace_data("$saved/data", $node->data_dir);
+replace_data("$saved/store", $outside);
 $node->start;
 await_tracking($node);
 $node->safe_psql('postgres',

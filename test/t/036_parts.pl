@@ -9,36 +9,22 @@ use lib "$FindBin::RealBin/../lib";
 
 use CkpxHistory;
 use CkpxTest;
-use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = history_node(
-	'main', conf => <<'EOC');
+my $node = loaded_node(
+	'main', on_demand => 1, conf => <<'EOC');
 max_files_per_process = 64
 ckpx.checkpoint_size = '64kB'
 ckpx.checkpoint_block_rows = 1
 ckpx.compression = 'none'
-ckpx.min_incremental_interval = '1h'
-ckpx.min_count = 1000000
-ckpx.max_incremental_interval = 0
-ckpx.global_min_count = 10000
 max_slot_wal_keep_size = '2GB'
 EOC
-$node->start;
-create_load($node);
-await_tracking($node);
-
 
 # Each TRUNCATE of a table leaves rows of files that are gone: the objects
 # become large without much data.
-sql(q{DO $$
-	BEGIN
-		FOR i IN 1 .. 50 LOOP
-			EXECUTE format('CREATE TABLE part%s (id int PRIMARY KEY)', i);
-		END LOOP;
-	END $$});
+create_tables('part%s', 50);
 my $truncate = 'TRUNCATE ' . join(', ', map { "part$_" } 1 .. 50) . ";\n";
 
 sub large_incremental
@@ -79,31 +65,25 @@ $node->restart;
 await_tracking($node);
 is(sql('SELECT epoch, problem FROM ckpx_runner'), '1|', 'a start finds them');
 is(answer($node, $a, $c), $answer, 'and gives the same answer');
-is(sql($one), $row, 'also of one relation');
+is(sql($one), $row, 'the same answer for one relation');
 
 # The parts of an object go while it is read: the choice is made again.
 my $global = sql('SELECT ckpx_global_checkpoint()');
 $global = sql('SELECT ckpx_global_checkpoint()') while sql('SELECT ckpx_pending_count()') > 0;
 cmp_ok(nparts(location('global', $global)), '>', 16, 'a global of many parts');
 add_fault($node, 'object-read', 'wait', '20:20');
-my $reader = IPC::Run::start(
-	[
-		'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
-		"SELECT count(*) FROM ckpx_changed_blocks('$a', '$c')"
-	],
-	'<', \undef, '>', \my $count, '2>&1');
-wait_for_sql($node, "SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = 'object-read'");
+my $reader = background("SELECT count(*) FROM ckpx_changed_blocks('$a', '$c')");
+await_held($node, 'object-read');
 cmp_ok(sql('SELECT ckpx_gc()'), '>', 1, 'its incrementals go while one is read');
 remove_fault($node, 'object-read');
-$reader->finish;
-like($count, qr/^\d+$/, 'the reader does with what is left');
+like($reader->(), qr/^\d+$/, 'the reader does with what is left');
 is(sql("SELECT count(*) FROM ckpx_gaps WHERE reason ~ 'damaged'"), 0, 'nothing is in doubt');
 
 my (undef, $d) = large_incremental();
 $global = sql('SELECT ckpx_global_checkpoint()');
 is($global, $d, 'a global of a global and an incremental, both of many parts');
 sql('SELECT ckpx_gc()');
-is(sql("SELECT count(*) FROM ckpx_checkpoints WHERE kind = 'incremental'"), 0, 'it is all there is');
+is(sql("SELECT count(*) FROM ckpx_checkpoints WHERE kind = 'incremental'"), 0, 'only the global is left');
 covers_all_oracles($node, $a, wal_position($node), 'from a global of many parts');
 $node->restart;
 await_tracking($node);

@@ -103,7 +103,7 @@ $node->stop('fast');
 write_node_file($node, birth => '0' x 16, device => elsewhere($found{device}));
 $node->start;
 is_known('no time of birth, another device');
-covers_all_oracles($node, $start, wal_position($node), 'after all this');
+covers_all_oracles($node, $start, wal_position($node), 'after all changes of the device');
 
 # ---- a copy of the whole device has the same inodes and times of birth
 
@@ -136,7 +136,7 @@ is( $twin->safe_psql('postgres',
 	'a copy of the device: it begins anew');
 $_->restart foreach $node, $twin;
 await_tracking($_) foreach $node, $twin;
-is(scalar(folders()), 3, 'and goes on there');
+is(scalar(folders()), 3, 'a copy of the device: tracking goes on in its folder');
 is_one_epoch($node, 'a copy of the device: the original');
 is(answer($node, $from, $to), $before,
 	'a copy of the device: the original knows what it knew');

@@ -65,17 +65,6 @@ sub restart
 	return;
 }
 
-
-sub set_setting
-{
-	my ($name, $value) = @_;
-
-	sql("ALTER SYSTEM SET $name = '$value'");
-	$node->reload;
-	wait_for_sql($node, "SELECT setting = '$value' FROM pg_file_settings WHERE name = '$name' AND applied");
-	return;
-}
-
 sub checkpoint
 {
 	sql('UPDATE load_row SET n = n + 1');
@@ -115,7 +104,7 @@ my $ahead = checkpoint();
 restart(0);
 is( sql("SELECT created_at > now() + interval '360 days' FROM ckpx_checkpoints WHERE end_lsn = '$ahead'"),
 	't', 'the newest checkpoint is dated in the future');
-set_setting('ckpx.max_incremental_interval', '2h');
+change_settings($node, 'ckpx.max_incremental_interval' => '2h');
 sql('UPDATE load_row SET n = n + 1');
 wait_for_sql($node,
 	"SELECT count(*) > 0 FROM ckpx_checkpoints WHERE kind = 'incremental' AND state = 'finished' AND start_lsn = '$ahead'");
@@ -131,7 +120,7 @@ is(sql("SELECT count(*) FROM ckpx_checkpoints WHERE start_lsn >= '$right'"),
 	0, 'one that is not old yet is waited for');
 
 # Set back while the server runs: intervals go on.
-set_setting('ckpx.max_incremental_interval', '100ms');
+change_settings($node, 'ckpx.max_incremental_interval' => '100ms');
 wait_for_sql($node,
 	"SELECT count(*) > 0 FROM ckpx_checkpoints WHERE kind = 'incremental' AND start_lsn >= '$right'");
 set_clock(-$year);
@@ -139,17 +128,17 @@ $right = wal_position($node);
 sql('UPDATE load_row SET n = n + 1');
 wait_for_sql($node,
 	"SELECT count(*) > 0 FROM ckpx_checkpoints WHERE kind = 'incremental' AND state = 'finished' AND end_lsn > '$right'");
-set_setting('ckpx.max_incremental_interval', '0');
+change_settings($node, 'ckpx.max_incremental_interval' => '0');
 is(sql('SELECT count(*) FROM ckpx_checkpoints WHERE pending_ms < 0 OR write_ms < 0'),
 	0, 'no duration is negative');
 
 # What is told of the next tick does not depend on it either.
-set_setting('ckpx.collect_interval', '30min');
+change_settings($node, 'ckpx.collect_interval' => '30min');
 sql('SELECT ckpx_wait_collected(pg_current_wal_flush_lsn())');
 set_clock(-2 * $year);
 is(sql("SELECT next_tick_in BETWEEN '0' AND '30min' FROM ckpx_runner"),
 	't', 'the next tick is not a year away');
-set_setting('ckpx.collect_interval', '50ms');
+change_settings($node, 'ckpx.collect_interval' => '50ms');
 restart(0);
 
 # ---- pins
@@ -163,12 +152,12 @@ my $first_global = global();
 set_clock($year);
 is(pins(), 'day', 'clock set forward: a pin does not expire early');
 sql('SELECT ckpx_gc()');
-is(there('incremental', @old), 2, 'nor does it let go what it holds');
+is(there('incremental', @old), 2, 'clock set forward: a pin still holds its entries');
 set_clock(0);
 restart();
 is(pins(), 'day', 'clock put right, restart: the pin is there');
 sql('SELECT ckpx_gc()');
-is(there('incremental', @old), 2, 'and holds');
+is(there('incremental', @old), 2, 'clock put right, restart: the pin still holds its entries');
 sql("SELECT ckpx_unpin('day')");
 
 # Set back: what is pinned for a second does not stay for a year.
@@ -197,7 +186,7 @@ my $newest = global();
 sql('SELECT ckpx_gc()');
 is(there('global', $before), 1,
 	'clock set back: a pin holds the global that was there');
-is(there('global', $after), 0, 'and none that was made later');
+is(there('global', $after), 0, 'and no global that was made later');
 sql("SELECT ckpx_unpin('p')");
 
 set_clock($year);
@@ -208,7 +197,7 @@ global();
 sql('SELECT ckpx_gc()');
 is(there('global', $newest), 1,
 	'a pin from a clock that was ahead holds the global that was there');
-is(there('global', $after), 0, 'and none that was made later');
+is(there('global', $after), 0, 'and no global that was made later');
 restart();
 sql('SELECT ckpx_gc()');
 is(there('global', $newest), 1, 'the same after a restart');
@@ -221,12 +210,12 @@ set_clock($year);
 my @covered = (checkpoint(), checkpoint());
 global();
 restart(0);
-is(there('incremental', @covered), 2, 'not old yet');
-set_setting('ckpx.gc_keep_time', '1s');
+is(there('incremental', @covered), 2, 'what is not old yet stays');
+change_settings($node, 'ckpx.gc_keep_time' => '1s');
 wait_until(
 	sub { global(); return there('incremental', @covered) == 0; },
 	'what is dated in the future gets old', 60);
-set_setting('ckpx.gc_keep_time', '1d');
+change_settings($node, 'ckpx.gc_keep_time' => '1d');
 
 # Set forward, what is covered stays for its day.
 @covered = (checkpoint(), checkpoint());
@@ -248,14 +237,14 @@ await_tracking($node);
 is(sql('SELECT epoch FROM ckpx_runner'), 2, 'an epoch is closed');
 sql('SELECT ckpx_gc()');
 my $closed = sql('SELECT count(*) FROM ckpx_checkpoints WHERE epoch = 1');
-cmp_ok($closed, '>', 0, 'and has checkpoints');
+cmp_ok($closed, '>', 0, 'the closed epoch has checkpoints');
 $start = wal_position($node);
 
 set_clock($year);
 sql('SELECT ckpx_gc()');
 is(sql('SELECT count(*) FROM ckpx_checkpoints WHERE epoch = 1'),
 	$closed, 'clock set forward: it does not go early');
-is(sql('SELECT count(*) FROM ckpx_gaps'), 2, 'nor do gaps');
+is(sql('SELECT count(*) FROM ckpx_gaps'), 2, 'clock set forward: gaps do not go early');
 
 # Dated in the future it counts from the restart.
 set_clock(0);
@@ -268,19 +257,19 @@ restart(0);
 is( sql("SELECT detected_at > now() + interval '360 days' FROM ckpx_gaps WHERE epoch = 3"),
 	't', 'an epoch ended in the future');
 $start = wal_position($node);
-set_setting('ckpx.gc_keep_time', '1s');
+change_settings($node, 'ckpx.gc_keep_time' => '1s');
 wait_until(
 	sub {
 		sql('SELECT ckpx_gc()');
 		return sql('SELECT count(*) FROM ckpx_checkpoints WHERE epoch < 3') == 0;
 	},
 	'what is left of it goes', 60);
-set_setting('ckpx.gc_keep_time', '1d');
+change_settings($node, 'ckpx.gc_keep_time' => '1d');
 
 # ---- post commands
 
 my $out = PostgreSQL::Test::Utils::tempdir();
-set_setting('ckpx.post_checkpoint_command', "test -e $out/allow && echo %e >> $out/said");
+change_settings($node, 'ckpx.post_checkpoint_command' => "test -e $out/allow && echo %e >> $out/said");
 set_clock($year);
 my @ends = (checkpoint());
 wait_for_sql($node, 'SELECT commands_failed > 0 FROM ckpx_stat');

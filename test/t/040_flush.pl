@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 # No checkpoint of PostgreSQL may help: what is durable, the flusher made so.
-my $node = new_node('main', conf => <<'EOC');
+my $node = new_node('main', quick_restart => 1, conf => <<'EOC');
 shared_buffers = '32MB'
 checkpoint_timeout = '1h'
 max_wal_size = '4GB'
@@ -31,13 +31,6 @@ sub checkpoints
 		: 'SELECT checkpoints_timed + checkpoints_req FROM pg_stat_bgwriter');
 }
 
-sub wait_in_fault
-{
-	my ($name) = @_;
-	wait_for_sql($node, "SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = '$name'");
-	return;
-}
-
 my $checkpoints = checkpoints();
 
 # ---- one relation, all its files
@@ -51,8 +44,8 @@ ok(dirty($toast) > 0, 'its TOAST table is dirty');
 like(sql(q{SELECT flushed, blocks_written > 500, blocks_remaining FROM ckpx_flush_table('t')}),
 	qr/^t\|t\|0$/, 'flushing a table');
 is(dirty('t'), 0, 'no dirty buffer is left');
-is(dirty('t_pkey'), 0, 'nor of its index');
-is(dirty($toast), 0, 'nor of its TOAST table');
+is(dirty('t_pkey'), 0, 'its index is clean');
+is(dirty($toast), 0, 'its TOAST table is clean');
 is(sql(q{SELECT flushed, blocks_written FROM ckpx_flush_table('t')}), 't|0',
 	'flushing it again writes nothing');
 
@@ -176,10 +169,10 @@ sql(q{UPDATE t SET v = 'b'});
 $end = wal_position($node);
 sql(q{SELECT ckpx_fault_add('flush-written', 'wait')});
 my $flush = background("SELECT flushed FROM ckpx_flush('$end')");
-wait_in_fault('flush-written');
+await_held($node, 'flush-written');
 is(dirty('t'), 0, 'everything is written');
-is(sql("SELECT durable_lsn < '$end' FROM ckpx_runner"), 't', 'which is no claim yet');
-is(sql("SELECT ckpx_is_flushed('$start', '$end')"), 'f', 'of nobody');
+is(sql("SELECT durable_lsn < '$end' FROM ckpx_runner"), 't', 'durable_lsn does not claim it yet');
+is(sql("SELECT ckpx_is_flushed('$start', '$end')"), 'f', 'the range is not claimed to be flushed');
 is(sql(q{SELECT job, phase FROM ckpx_progress}), 'flush (checkpoint)|writing blocks',
 	'progress is shown');
 sql(q{SELECT ckpx_fault_remove('flush-written')});
@@ -254,20 +247,20 @@ sql(q{UPDATE t SET v = 'g'});
 $end = wal_position($node);
 sql(q{SELECT ckpx_fault_add('flush-written', 'wait')});
 $flush = background("SELECT flushed FROM ckpx_flush('$end')");
-wait_in_fault('flush-written');
+await_held($node, 'flush-written');
 my $flusher = sql(q{SELECT pid FROM ckpx_workers WHERE name = 'flusher'});
 sql("SELECT pg_terminate_backend($flusher)");
 sql_becomes($node, "SELECT count(*) = 0 FROM ckpx_workers WHERE pid = $flusher",
 	't', 'it ends although it is held');
-is(sql("SELECT durable_lsn < '$end' FROM ckpx_runner"), 't', 'nothing is claimed');
+is(sql("SELECT durable_lsn < '$end' FROM ckpx_runner"), 't', 'durable_lsn does not claim it');
 sql(q{SELECT ckpx_fault_remove('flush-written')});
-is($flush->(), "t\n", 'the next process does it');
+is($flush->(), "t\n", 'the next flusher does it');
 
 sql(q{UPDATE t SET v = 'h'});
 sql(q{SELECT ckpx_fault_add('flush-write', 'exit', '50:50')});
 is(sql(q{SELECT flushed FROM ckpx_flush_table('t', NULL, '60s')}), 't',
 	'a table is flushed although the flusher died in between');
-is(dirty('t'), 0, 'completely');
+is(dirty('t'), 0, 'no buffer of it is dirty');
 sql(q{SELECT ckpx_fault_remove('flush-write')});
 
 # ---- a hot row and an open transaction hold nothing up
@@ -312,7 +305,7 @@ foreach my $case (
 		$end = wal_position($node);
 		sql("SELECT ckpx_fault_add('$fault', 'wait')");
 		my $range = background("SELECT flushed FROM ckpx_flush('$end')");
-		wait_in_fault($fault);
+		await_held($node, $fault);
 		foreach my $part (split /; /, $statement)
 		{
 			sql($part);
@@ -328,14 +321,14 @@ foreach my $case (
 sql(q{DROP TABLE IF EXISTS x; CREATE TABLE x AS SELECT generate_series(1, 20000) AS id;
 	SELECT ckpx_fault_add('flush-written', 'wait')});
 my $table = background(q{SELECT flushed FROM ckpx_flush_table('x')});
-wait_in_fault('flush-written');
+await_held($node, 'flush-written');
 sql('VACUUM FULL x');
 sql('UPDATE x SET id = id');
 sql('CHECKPOINT');
 sql('UPDATE x SET id = id');
 sql(q{SELECT ckpx_fault_remove('flush-written')});
 is($table->(), "t\n", 'a rewritten table is flushed');
-is(dirty('x'), 0, 'and that means its new file');
+is(dirty('x'), 0, 'in its new file');
 
 # ---- databases and tablespaces
 
@@ -344,7 +337,7 @@ $node->safe_psql('d', 'CREATE TABLE x AS SELECT generate_series(1, 20000) AS id'
 $end = wal_position($node);
 sql(q{SELECT ckpx_fault_add('flush-written', 'wait')});
 my $range = background("SELECT flushed FROM ckpx_flush('$end')");
-wait_in_fault('flush-written');
+await_held($node, 'flush-written');
 is(error_of(q{SET statement_timeout = '20s'; DROP DATABASE d}), '', 'a database is dropped while a pass waits');
 sql(q{SELECT ckpx_fault_remove('flush-written')});
 is($range->(), "t\n", 'and the pass goes on without it');
@@ -354,7 +347,7 @@ sql(q{CREATE TABLE x TABLESPACE ts AS SELECT generate_series(1, 20000) AS id});
 $end = wal_position($node);
 sql(q{SELECT ckpx_fault_add('flush-write', 'wait')});
 $range = background("SELECT flushed FROM ckpx_flush('$end')");
-wait_in_fault('flush-write');
+await_held($node, 'flush-write');
 sql('DROP TABLE x');
 is(error_of(q{SET statement_timeout = '20s'; DROP TABLESPACE ts}), '', 'a tablespace is dropped while a pass waits');
 sql(q{SELECT ckpx_fault_remove('flush-write')});
@@ -368,11 +361,11 @@ my $build = $node->background_psql('postgres');
 $build->query_safe('BEGIN; CREATE INDEX base_id ON base (id)');
 $end = wal_position($node);
 is(sql("SELECT flushed FROM ckpx_flush('$end')"), 'f', 'an open transaction builds an index: not flushed');
-is(sql("SELECT ckpx_is_flushed('$start', '$end')"), 'f', 'nor is its range');
+is(sql("SELECT ckpx_is_flushed('$start', '$end')"), 'f', 'and the range is not flushed');
 $build->query_safe('COMMIT');
 $build->quit;
-is(sql('SELECT flushed FROM ckpx_flush()'), 't', 'after its end it is');
-is(sql("SELECT ckpx_is_flushed('$start', '$end')"), 't', 'and the range, too');
+is(sql('SELECT flushed FROM ckpx_flush()'), 't', 'after its end everything is flushed');
+is(sql("SELECT ckpx_is_flushed('$start', '$end')"), 't', 'after its end the range is flushed');
 
 # ---- ckpx.flush = off
 
@@ -385,7 +378,7 @@ sql('SELECT ckpx_checkpoint()');
 ok(wait_until(sub { checkpoints() > $checkpoints }, 'PostgreSQL made a checkpoint'),
 	'with ckpx.flush off a checkpoint of PostgreSQL is asked for');
 sql(q{UPDATE t SET v = 'j'});
-is(sql(q{SELECT flushed FROM ckpx_flush_table('t')}), 't', 'a flush that is asked for is made');
+is(sql(q{SELECT flushed FROM ckpx_flush_table('t')}), 't', 'with ckpx.flush off ckpx_flush_table() still flushes');
 
 # Only the first checkpoint finds a sequence that may change without WAL.
 sql(q{SELECT setval('q', 100); SELECT nextval('q')});
@@ -397,7 +390,7 @@ wait_until(sub { checkpoints() > $checkpoints }, 'PostgreSQL made a checkpoint f
 $checkpoints = checkpoints();
 wal_position($node);
 sql('SELECT ckpx_checkpoint()') for 1 .. 3;
-is(checkpoints(), $checkpoints, 'and that is the last one needed');
+is(checkpoints(), $checkpoints, 'no further checkpoint is needed');
 
 # ---- a crash right after the claim
 

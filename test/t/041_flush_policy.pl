@@ -22,14 +22,6 @@ EOC
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION ckpx; CREATE EXTENSION pg_buffercache');
 
-sub set
-{
-	my ($setting, $value) = @_;
-	sql("ALTER SYSTEM SET $setting = $value");
-	$node->reload;
-	return;
-}
-
 sub flushed_by
 {
 	my ($reason) = @_;
@@ -59,75 +51,74 @@ sql_becomes($node, "SELECT delete_bytes > append_bytes $of 'large'::regclass",
 
 my $fsyncs = sql('SELECT fsyncs FROM ckpx_stat');
 # The cycle's WAL is nearly used up: the checkpoint would come soon.
-set('max_wal_size', q{'48MB'});
+change_settings($node, 'max_wal_size' => '48MB');
 sql(q{INSERT INTO large SELECT generate_series(1, 300000)});
 wait_for_sql($node, q{SELECT sum(blocks_written) > 0 FROM ckpx_flush_stat WHERE reason IN ('capacity', 'deletes', 'pressure')});
 is(sql('SELECT fsyncs FROM ckpx_stat'), $fsyncs, 'policy writes and does not sync');
-set('max_wal_size', q{'4GB'});
+change_settings($node, 'max_wal_size' => '4GB');
 
-# ---- whoever waits for a flush overtakes policy's writes
+# ---- a flush that a call waits for overtakes policy's writes
 
 sql(q{CHECKPOINT; INSERT INTO large SELECT generate_series(1, 500000); CREATE TABLE urgent AS SELECT 1 AS id});
-set('ckpx.flush_rate_limit', q{'64kB'});
-set('max_wal_size', q{'32MB'});
+change_settings($node, 'ckpx.flush_rate_limit' => '64kB');
+change_settings($node, 'max_wal_size' => '32MB');
 # 64 kB are eight blocks.
 my $paced = wait_for_sql($node, q{SELECT (total - done) / 8 FROM ckpx_progress
 	WHERE phase = 'writing blocks' AND total > 1000 AND done < total / 2}, qr/./);
 is(sql("SELECT flushed FROM ckpx_flush_table('urgent', NULL, '" . int($paced / 2) . "s')"), 't',
 	"a forced flush need not wait for $paced s of paced writes");
-set('ckpx.flush_rate_limit', 0);
-set('max_wal_size', q{'4GB'});
+change_settings($node, 'ckpx.flush_rate_limit' => 0);
+change_settings($node, 'max_wal_size' => '4GB');
 
 # ---- pressure
 
 sql('SELECT ckpx_flush()');
-set('ckpx.table_flush_capacity', q{'1GB'});
-set('ckpx.flush_memory_cap', q{'2MB'});
+change_settings($node, 'ckpx.table_flush_capacity' => '1GB');
+change_settings($node, 'ckpx.flush_memory_cap' => '2MB');
 my $before = flushed_by('pressure');
 sql(q{CREATE TABLE heavy AS SELECT generate_series(1, 300000) AS id});
 sql_becomes($node, "SELECT blocks_written > $before FROM ckpx_flush_stat WHERE reason = 'pressure'",
 	't', 'under pressure the largest is written');
-set('ckpx.flush_memory_cap', q{-1});
+change_settings($node, 'ckpx.flush_memory_cap' => '-1');
 
 # ---- a deadline is a durable pass, and only success resets it
 
 sql('SELECT ckpx_flush()');
 sql(q{SELECT ckpx_fault_add('flush-fsync', 'error', NULL, 'eio')});
-set('ckpx.max_flush_interval', q{'100ms'});
+change_settings($node, 'ckpx.max_flush_interval' => '100ms');
 sql('UPDATE small SET id = 2');
 sql_becomes($node, "SELECT reason = 'deadline' AND last_error IS NOT NULL $of 'small'::regclass",
 	't', 'a deadline that passed with an error stays passed');
-is(sql(q{SELECT failures > 0 FROM ckpx_flush_stat WHERE reason = 'deadline'}), 't', 'which is counted');
+is(sql(q{SELECT failures > 0 FROM ckpx_flush_stat WHERE reason = 'deadline'}), 't', 'the failure is counted');
 sql(q{SELECT ckpx_fault_remove('flush-fsync')});
 wait_for_sql($node, "SELECT passes > failures FROM ckpx_flush_stat WHERE reason = 'deadline'");
 wait_until(sub { dirty('small') == 0 }, 'the deadline is kept');
 sql_becomes($node, "SELECT coalesce(max(last_error), '') $of 'small'::regclass",
-	'', 'and success clears the error');
+	'', 'success clears the error');
 
 # ---- an entry that nobody waits for is flushed when it has stalled
 
-set('ckpx.min_count', 1);
+change_settings($node, 'ckpx.min_count' => 1);
 sql('UPDATE heavy SET id = id WHERE id < 1000');
 my $lsn = wal_position($node);
 is(sql("SELECT ckpx_wait('$lsn', '60s')"), 't', 'a stalled entry is flushed');
 
 # ---- the rate limit
 
-set('ckpx.max_flush_interval', q{'1h'});
-set('ckpx.min_count', 1000000);
-set('ckpx.flush_rate_limit', q{'1MB'});
+change_settings($node, 'ckpx.max_flush_interval' => '1h');
+change_settings($node, 'ckpx.min_count' => 1000000);
+change_settings($node, 'ckpx.flush_rate_limit' => '1MB');
 sql(q{CREATE TABLE slow AS SELECT generate_series(1, 100000) AS id});
-wait_for_sql($node, 'SHOW ckpx.flush_rate_limit', '1MB');
 is(sql(q{SELECT flushed, blocks_remaining > 0 FROM ckpx_flush_table('slow', NULL, '500ms')}), 'f|t',
 	'a flush that does not come to its end in time says what is left');
-set('ckpx.flush_rate_limit', 0);
-is(sql(q{SELECT flushed FROM ckpx_flush_table('slow')}), 't', 'without the limit it does');
+change_settings($node, 'ckpx.flush_rate_limit' => 0);
+is(sql(q{SELECT flushed FROM ckpx_flush_table('slow')}), 't', 'without the rate limit it comes to its end');
 
-# ---- the kernel is asked to write changed files back, whoever wrote to them
+# ---- the kernel is asked to write changed files back
 
 # Twelve seconds from the begin of each cycle; a sweep is once in each.
-set('checkpoint_timeout', q{'30s'});
-set('checkpoint_completion_target', 0.4);
+change_settings($node, 'checkpoint_timeout' => '30s');
+change_settings($node, 'checkpoint_completion_target' => 0.4);
 my $change = q{CHECKPOINT; UPDATE slow SET id = id WHERE id = 1;
 	SELECT ckpx_wait_collected(pg_current_wal_insert_lsn())};
 my $asked = q{SELECT coalesce(sum(passed), 0) FROM ckpx_fault_list() WHERE name = 'flush-writeback'};
@@ -143,7 +134,7 @@ SKIP:
 	my $length = sql(q{SELECT pg_relation_size('slow')});
 
 	# Of one changed block, and not of that block alone.
-	set('fsync', 'on');
+	change_settings($node, 'fsync' => 'on');
 	comes_true(
 		sub {
 			sql($change);
@@ -154,18 +145,17 @@ SKIP:
 		'a whole file is written back');
 	$strace->signal('INT');
 	$strace->finish;
-	set('fsync', 'off');
+	change_settings($node, 'fsync' => 'off');
 }
 
 # The begin of another cycle, and a pass of some seconds, in which sweeps go on.
 # That there was something to sweep is seen afterwards, if the cycle's time is
 # not over by then; otherwise in the next try.
 my $swept = 0;
-set('ckpx.flush_rate_limit', q{'2MB'});
+change_settings($node, 'ckpx.flush_rate_limit' => '2MB');
 comes_true(
 	sub {
-		set('ckpx.flush', 'demand');
-		wait_for_sql($node, 'SHOW ckpx.flush', 'demand');
+		change_settings($node, 'ckpx.flush' => 'demand');
 		sql(q{UPDATE slow SET id = id; SELECT ckpx_flush_table('small')});
 		sql(q{SELECT ckpx_fault_remove('flush-writeback'), ckpx_fault_add('flush-writeback', 'sleep', NULL, '0')});
 		sql($change);
@@ -173,15 +163,15 @@ comes_true(
 		return 0 if sql(q{SELECT flushed FROM ckpx_flush_table('slow')}) ne 't';
 		sql(q{UPDATE slow SET id = id WHERE id = 1; SELECT ckpx_wait_collected(pg_current_wal_insert_lsn())});
 		$swept += sql($asked);
-		set('ckpx.flush', 'on');
+		change_settings($node, 'ckpx.flush' => 'on');
 		return eval { wait_until(sub { sql($asked) > 0 }, 'files are swept', 5) };
 	},
 	'with ckpx.flush = on files are swept in the same cycle');
-is($swept, 0, 'without it none is');
+is($swept, 0, 'with ckpx.flush = demand no file is swept');
 sql(q{SELECT ckpx_fault_remove('flush-writeback')});
-set('ckpx.flush_rate_limit', 0);
-set('checkpoint_completion_target', 0.9);
-set('checkpoint_timeout', q{'1h'});
+change_settings($node, 'ckpx.flush_rate_limit' => 0);
+change_settings($node, 'checkpoint_completion_target' => 0.9);
+change_settings($node, 'checkpoint_timeout' => '1h');
 
 # ---- a standby
 
@@ -208,7 +198,7 @@ is( $standby->safe_psql('postgres', "SELECT count(*) FROM pg_buffercache
 	0, 'its blocks are clean there');
 $standby->stop('immediate');
 $standby->start;
-is($standby->safe_psql('postgres', 'SELECT id FROM small'), 3, 'nothing is lost in a crash of it');
+is($standby->safe_psql('postgres', 'SELECT id FROM small'), 3, 'nothing is lost in a crash of the standby');
 $standby->stop;
 
 $node->stop;

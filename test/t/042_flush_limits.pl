@@ -48,8 +48,7 @@ await_tracking($node);
 
 add_fault($node, 'flush-begin', 'wait');
 my $first = background(q{SELECT flushed FROM ckpx_flush_table('t')});
-wait_for_sql($node,
-	"SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = 'flush-begin'");
+await_held($node, 'flush-begin');
 my $second = background(q{SELECT flushed FROM ckpx_flush_table('p')});
 wait_for_sql($node,
 	"SELECT depth = capacity AND capacity = 100 FROM ckpx_queues WHERE name = 'dirty'");
@@ -63,8 +62,8 @@ like(
 	$stderr,
 	qr/ERROR:  53400: the queue of relations to be flushed is full\nHINT:  Try again later, or raise "ckpx.dirty_queue_size"/,
 	'a full queue is an error with a hint');
-is(queue('rejected'), $rejected + 1, 'which is counted');
-is(queue('depth'), 100, 'and takes nobody the place');
+is(queue('rejected'), $rejected + 1, 'the refusal is counted');
+is(queue('depth'), 100, 'a refused request takes no place in the queue');
 remove_fault($node, 'flush-begin');
 is($first->(), "t\n", 'the flush that was under way is done');
 is($second->(), "t\n", 'so is the one that filled the queue');
@@ -75,8 +74,7 @@ is(queue('depth'), 0, 'the queue is empty');
 add_fault($node, 'flush-begin', 'wait');
 sql('INSERT INTO p SELECT generate_series(0, 999)');
 $first = background(q{SELECT flushed FROM ckpx_flush_table('t')});
-wait_for_sql($node,
-	"SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = 'flush-begin'");
+await_held($node, 'flush-begin');
 $second = background(q{SELECT flushed FROM ckpx_flush_table('p')});
 wait_for_sql($node,
 	"SELECT depth = capacity FROM ckpx_queues WHERE name = 'dirty'");
@@ -151,7 +149,7 @@ SKIP:
 		qr/could not flush in time: could not fsync file "\Q$file\E"/,
 		'fsync fails with data_sync_retry: the reason is told');
 	is(sql("SELECT ckpx_is_flushed('$start', '$end')"),
-		'f', 'fsync fails with data_sync_retry: of nobody');
+		'f', 'fsync fails with data_sync_retry: the range is not claimed to be flushed');
 	cmp_ok(sql('SELECT sum(failures) FROM ckpx_flush_stat'),
 		'>', $failures, 'fsync fails with data_sync_retry: it is counted');
 	like(

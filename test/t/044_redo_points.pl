@@ -76,8 +76,7 @@ foreach my $case (
 			$node->safe_psql('postgres', 'SELECT ckpx_wait_collected(pg_current_wal_insert_lsn())')
 		} ],
 	[ 'with ckpx.collect_lag', sub {
-			$node->safe_psql('postgres', q{ALTER SYSTEM SET ckpx.collect_lag = '2s'});
-			$node->reload;
+			change_settings($node, 'ckpx.collect_lag' => '2s');
 		} ])
 {
 	my ($name, $prepare) = @$case;
@@ -95,8 +94,7 @@ foreach my $case (
 }
 
 # Checkpoints of PostgreSQL in quick succession make one more entry in all.
-$node->safe_psql('postgres', q{ALTER SYSTEM SET ckpx.min_incremental_interval = '1h'});
-$node->reload;
+change_settings($node, 'ckpx.min_incremental_interval' => '1h');
 my $count = q{SELECT count(*) FROM ckpx_checkpoints WHERE kind = 'incremental'};
 $node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
 my $before = $node->safe_psql('postgres', $count);

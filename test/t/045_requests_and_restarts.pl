@@ -13,12 +13,11 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use CkpxHistory;
 use CkpxTest;
-use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = new_node(
-	'main', conf => q{
+	'main', quick_restart => 1, conf => q{
 ckpx.min_incremental_interval = '1h'
 ckpx.global_min_count = 10000
 checkpoint_timeout = '1h'
@@ -26,19 +25,6 @@ checkpoint_timeout = '1h'
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION ckpx; CREATE TABLE t (i int)');
 await_tracking($node);
-
-sub value { return $node->safe_psql('postgres', $_[0]); }
-
-# Run one statement in a session of its own.
-sub begin_call
-{
-	my ($sql) = @_;
-	my ($out, $err) = ('', '');
-	my $handle = IPC::Run::start(
-		[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', $sql ],
-		'<', '/dev/null', '>', \$out, '2>', \$err, IPC::Run::timeout(120));
-	return { handle => $handle, out => \$out, err => \$err };
-}
 
 # Its result, or undef after an error, which must be one that tells something.
 sub end_call
@@ -66,19 +52,6 @@ sub await_calls
 	return;
 }
 
-sub newest_manifest
-{
-	my @files = sort { manifest_sequence($b) <=> manifest_sequence($a) }
-	  glob($node->data_dir . '/ckpx/*/meta_*.json');
-	return slurp_file($files[0]);
-}
-
-sub manifest_sequence
-{
-	my ($sequence) = $_[0] =~ /meta_([0-9A-F]+)_/i;
-	return hex($sequence);
-}
-
 sub files_exist
 {
 	my @names = @_;
@@ -95,15 +68,15 @@ sub play
 	$round++;
 
 	# Something to collect, and a pin to remove.
-	value("INSERT INTO t VALUES ($round); SELECT ckpx_global_checkpoint()");
-	value("SELECT ckpx_pin('old$round', pg_current_wal_lsn())");
-	my $removable = value(
+	sql("INSERT INTO t VALUES ($round); SELECT ckpx_global_checkpoint()");
+	sql("SELECT ckpx_pin('old$round', pg_current_wal_lsn())");
+	my $removable = sql(
 		q{SELECT string_agg(location, ',') FROM ckpx_checkpoints
 		  WHERE kind = 'incremental' AND end_lsn <=
 		        (SELECT max(end_lsn) FROM ckpx_checkpoints WHERE kind = 'global')
 		    AND end_lsn <= (SELECT min(lsn) FROM ckpx_pins)});
 	my $start = wal_position($node);
-	value("INSERT INTO t VALUES ($round)");
+	sql("INSERT INTO t VALUES ($round)");
 	my $lsn = wal_position($node);
 
 	add_fault($node, $point, 'wait');
@@ -120,17 +93,14 @@ sub play
 		wait_collected => "SELECT ckpx_wait_collected('$lsn')");
 	# A backup has a tail only if WAL was written behind its incremental.
 	add_fault($node, 'backup-incremental', 'wait') if $point =~ /^backup-/;
-	my %call = map { $_ => begin_call("$sql{$_} /* call */") } sort keys %sql;
+	my %call = map { $_ => start_query($node, "$sql{$_} /* call */") } sort keys %sql;
 	if ($point =~ /^backup-/)
 	{
-		wait_for_sql($node,
-			"SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = 'backup-incremental'"
-		);
-		value("INSERT INTO t VALUES ($round)");
+		await_held($node, 'backup-incremental');
+		sql("INSERT INTO t VALUES ($round)");
 		remove_fault($node, 'backup-incremental');
 	}
-	wait_for_sql($node,
-		"SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = '$point'");
+	await_held($node, $point);
 	await_calls();
 	end_worker($node, $victim);
 	remove_fault($node, $point);
@@ -144,7 +114,7 @@ sub play
 	{
 		next if !defined $result{$kind};
 		my $what = $kind eq 'global' ? 'global' : 'incremental';
-		is( value(
+		is( sql(
 				"SELECT '$result{$kind}' >= '$lsn' AND max(end_lsn) >= '$result{$kind}' FROM ckpx_checkpoints WHERE kind = '$what' AND state = 'finished'"
 			),
 			't',
@@ -158,31 +128,31 @@ sub play
 	}
 	if (defined $result{gc})
 	{
-		my $gone = !grep { value("SELECT count(*) FROM ckpx_checkpoints WHERE location = '$_'") }
+		my $gone = !grep { sql("SELECT count(*) FROM ckpx_checkpoints WHERE location = '$_'") }
 		  split /,/, $removable;
 		ok($gone, "$name: what could be collected is");
 	}
-	my $manifest = newest_manifest();
-	my $has_pin = value("SELECT count(*) FROM ckpx_pins WHERE name = 'new$round'");
+	my $manifest = slurp_file((manifests($node))[0]);
+	my $has_pin = sql("SELECT count(*) FROM ckpx_pins WHERE name = 'new$round'");
 	is($has_pin, defined $result{pin} ? 1 : 0, "$name: the pin");
-	my $has_old = value("SELECT count(*) FROM ckpx_pins WHERE name = 'old$round'");
+	my $has_old = sql("SELECT count(*) FROM ckpx_pins WHERE name = 'old$round'");
 	is($has_old, defined $result{unpin} ? 0 : 1, "$name: the pin removed");
 	ok($manifest =~ /"new$round"/, "$name: the manifest has the pin")
 	  if defined $result{pin};
 	ok($manifest !~ /"old$round"/, "$name: the manifest does not have the pin removed")
 	  if defined $result{unpin};
-	is(value("SELECT ckpx_is_flushed('$start', '$lsn')"),
+	is(sql("SELECT ckpx_is_flushed('$start', '$lsn')"),
 		't', "$name: flushed")
 	  if ($result{flush} // '') eq 't';
 	foreach my $kind (qw(flush flush_table wait wait_collected))
 	{
 		like($result{$kind}, qr/^[tf]$/, "$name: $kind") if defined $result{$kind};
 	}
-	is(value("SELECT max(end_lsn) >= '$lsn' FROM ckpx_checkpoints WHERE kind = 'incremental' AND state = 'finished' OR kind = 'global' AND state = 'finished'"),
+	is(sql("SELECT max(end_lsn) >= '$lsn' FROM ckpx_checkpoints WHERE kind = 'incremental' AND state = 'finished' OR kind = 'global' AND state = 'finished'"),
 		't', "$name: what was waited for is there")
 	  if ($result{wait} // '') eq 't';
 
-	value("SELECT count(ckpx_unpin(name)) FROM ckpx_pins WHERE name <> 'keep'");
+	sql("SELECT count(ckpx_unpin(name)) FROM ckpx_pins WHERE name <> 'keep'");
 	return;
 }
 
@@ -217,7 +187,7 @@ foreach my $stage (@stages)
 # ---- the observer: nothing waits for it
 
 end_worker($node, 'observer');
-is(value("SELECT ckpx_pin('keep', pg_current_wal_lsn()) IS NOT NULL"),
+is(sql("SELECT ckpx_pin('keep', pg_current_wal_lsn()) IS NOT NULL"),
 	't', 'a pin without the observer');
 
 # ---- disable and cancel, a job being held
@@ -226,13 +196,12 @@ foreach my $victim ('runner', 'checkpointer')
 {
 	wait_for_sql($node, 'SELECT count(pid) = 4 FROM ckpx_workers');
 	await_tracking($node);
-	value('INSERT INTO t VALUES (0)');
+	sql('INSERT INTO t VALUES (0)');
 	add_fault($node, 'object-write', 'wait');
-	my $checkpoint = begin_call('SELECT ckpx_checkpoint()');
-	wait_for_sql($node,
-		"SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = 'object-write'");
-	my $disable = begin_call('SELECT ckpx_disable() /* call */');
-	my $cancel = begin_call('SELECT ckpx_cancel_pending() /* call */');
+	my $checkpoint = start_query($node, 'SELECT ckpx_checkpoint()');
+	await_held($node, 'object-write');
+	my $disable = start_query($node, 'SELECT ckpx_disable() /* call */');
+	my $cancel = start_query($node, 'SELECT ckpx_cancel_pending() /* call */');
 	await_calls();
 	end_worker($node, $victim);
 	remove_fault($node, 'object-write');
@@ -243,15 +212,15 @@ foreach my $victim ('runner', 'checkpointer')
 		"$victim ended: the checkpoint's caller is told");
 	is(end_call($disable, 'disable'), '', "$victim ended: disable() returns");
 	like(end_call($cancel, 'cancel'), qr/^[01]$/, "$victim ended: cancel returns");
-	is( value(
+	is( sql(
 			"SELECT enabled OR EXISTS (SELECT FROM ckpx_checkpoints WHERE state <> 'finished') FROM ckpx_runner"
 		),
 		'f',
 		"$victim ended: disabled, and nothing is unfinished");
-	value('SELECT ckpx_enable()');
+	sql('SELECT ckpx_enable()');
 	wait_for_sql($node, 'SELECT count(pid) = 4 FROM ckpx_workers');
 	await_tracking($node);
-	is(value('SELECT ckpx_checkpoint() IS NOT NULL'),
+	is(sql('SELECT ckpx_checkpoint() IS NOT NULL'),
 		't', "$victim ended: enabled again");
 }
 
@@ -259,7 +228,7 @@ foreach my $victim ('runner', 'checkpointer')
 
 crash_and_restart($node);
 await_tracking($node);
-is(value('SELECT string_agg(name, \',\') FROM ckpx_pins'),
+is(sql('SELECT string_agg(name, \',\') FROM ckpx_pins'),
 	'keep', 'pins after a crash');
 store_is_sound($node, 'in the end', 1);
 is_one_epoch($node, 'in the end');
@@ -267,9 +236,8 @@ is_one_epoch($node, 'in the end');
 # ---- uninstalling
 
 add_fault($node, 'uninstall-files', 'wait');
-my $uninstall = begin_call('SELECT ckpx_uninstall(true) IS NOT NULL');
-wait_for_sql($node,
-	"SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = 'uninstall-files'");
+my $uninstall = start_query($node, 'SELECT ckpx_uninstall(true) IS NOT NULL');
+await_held($node, 'uninstall-files');
 end_worker($node, 'runner');
 remove_fault($node, 'uninstall-files');
 is(end_call($uninstall, 'uninstall'),

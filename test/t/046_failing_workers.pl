@@ -1,5 +1,5 @@
-# Workers that fail again and again, that were never started, or that somebody
-# tries to cancel: limits hold, who waits is told, the rest goes on.
+# Workers that fail again and again, that were never started, or that get
+# SIGINT: limits hold, waiting calls fail, the rest goes on.
 
 use strict;
 use warnings;
@@ -16,6 +16,7 @@ use Test::More;
 my $node = new_node(
 	'main',
 	preload => 'ckpx_observer, ckpx',
+	quick_restart => 1,
 	conf => "ckpx.max_retained_wal = '64MB'");
 $node->start;
 $node->safe_psql('postgres',
@@ -61,7 +62,7 @@ my ($ret, $out, $err) = $node->psql('postgres', 'SELECT ckpx_checkpoint()');
 like(
 	$err,
 	qr/ckpx cannot go on.*runner has failed \d+ times/s,
-	'a caller is told');
+	'a call fails and says so');
 write_wal(80);
 wait_until(sub { retained() < 64 * 1024 * 1024 },
 	'the runner, failing, gives up its slot');
@@ -76,6 +77,7 @@ like(gap_reasons($node), qr/than "ckpx.max_retained_wal" allows$/,
 # ---- a record that a decoder cannot read: the chain breaks there, and what
 # lies before it is known
 
+add_fault($node, 'worker-back-off', 'value', undef, '0');
 my $epoch = $node->safe_psql('postgres', 'SELECT epoch FROM ckpx_runner');
 my $start = wal_position($node);
 $node->safe_psql('postgres', 'INSERT INTO t VALUES (2)');
@@ -98,7 +100,7 @@ covers_all_oracles($node, $start, wal_position($node), 'in the new epoch');
 
 $epoch++;
 $start = $node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
-add_fault($node, 'cut-before', 'error');
+add_fault($node, 'cut-before', 'error', '1:6');
 $node->safe_psql('postgres', 'INSERT INTO t VALUES (3)');
 wait_until(
 	sub {

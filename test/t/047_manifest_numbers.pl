@@ -13,16 +13,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = history_node(
-	'main', conf => <<'EOC');
-ckpx.min_incremental_interval = '1h'
-ckpx.min_count = 1000000
-ckpx.max_incremental_interval = 0
-ckpx.global_min_count = 10000
-EOC
-$node->start;
-create_load($node);
-await_tracking($node);
+my $node = loaded_node('main', on_demand => 1);
 
 
 sub numbers
@@ -38,7 +29,7 @@ foreach my $point ('manifest-renamed', 'publish-memory')
 	add_fault($node, $point, 'error', undef, 'eio');
 	run_load($node, 3);
 	isnt($node->psql('postgres', "SELECT ckpx_checkpoint(NULL, '500ms')"),
-		0, "error at $point: who waits is told");
+		0, "error at $point: a waiting call fails");
 	wait_for_sql($node, "SELECT fired > 0 FROM ckpx_fault_list() WHERE name = '$point'");
 	is(sql('SELECT ckpx_cancel_pending()'), 1, "error at $point: the entry is cancelled");
 	remove_fault($node, $point);
@@ -67,7 +58,7 @@ run_load($node, 3);
 sql('SELECT ckpx_checkpoint()');
 my @numbers = numbers();
 is(scalar @numbers, 2, 'two manifests are kept');
-is($numbers[0] - $numbers[1], 2, 'with a number between them that nobody has');
+is($numbers[0] - $numbers[1], 2, 'with a number between them that no manifest has');
 store_is_sound($node, 'a number left out');
 
 $node->stop('fast');

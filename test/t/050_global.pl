@@ -7,12 +7,12 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
 use CkpxTest;
-use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = new_node(
 	'main',
+	quick_restart => 1,
 	conf => "ckpx.min_incremental_interval = '1h'\n"
 	  . "ckpx.min_count = 1000000\n"
 	  . "ckpx.max_incremental_interval = 0\n"
@@ -104,21 +104,8 @@ is(sql('SELECT globals_done FROM ckpx_stat'), $done, 'and no other global');
 # Several at once are one.
 my $before = sql('SELECT globals_done FROM ckpx_stat');
 push @ends, work_and_checkpoint();
-my @sessions;
-foreach my $i (1 .. 3)
-{
-	push @sessions,
-	  IPC::Run::start(
-		[
-			'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
-			'SELECT ckpx_global_checkpoint()'
-		],
-		'>',
-		\my $out,
-		'2>',
-		\my $err);
-}
-$_->finish foreach @sessions;
+my @sessions = map { background('SELECT ckpx_global_checkpoint()') } 1 .. 3;
+$_->() foreach @sessions;
 is(sql('SELECT globals_done FROM ckpx_stat') - $before,
 	1, 'one global for what was there');
 
@@ -172,9 +159,7 @@ sql('CREATE TABLE gone AS SELECT generate_series(1, 100) AS y');
 my $alive = sql('SELECT ckpx_checkpoint()');
 sql('DROP TABLE gone');
 my $dropped = sql('SELECT ckpx_checkpoint()');
-sql("ALTER SYSTEM SET ckpx.global_version_interval = 0");
-$node->reload;
-wait_for_sql($node, "SELECT setting = '0' FROM pg_settings WHERE name = 'ckpx.global_version_interval'");
+change_settings($node, 'ckpx.global_version_interval' => '0');
 push @ends, work_and_checkpoint();
 sql('SELECT ckpx_global_checkpoint(); SELECT ckpx_gc()');
 my ($status, $output, $error) = $node->psql('postgres',
@@ -218,15 +203,7 @@ is(sql('SELECT ckpx_global_checkpoint()'),
 # An incremental does not wait for a merge.
 push @ends, work_and_checkpoint();
 sql("SELECT ckpx_fault_add('global-relation', 'sleep', NULL, '300')");
-my $merge = IPC::Run::start(
-	[
-		'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
-		'SELECT ckpx_global_checkpoint()'
-	],
-	'>',
-	\my $merged,
-	'2>',
-	\my $merge_error);
+my $merge = background('SELECT ckpx_global_checkpoint()');
 wait_for_sql($node,
 	"SELECT count(*) = 1 FROM ckpx_checkpoints WHERE kind = 'global' AND state = 'running'"
 );
@@ -236,9 +213,7 @@ is( sql("SELECT count(*) FROM ckpx_checkpoints WHERE kind = 'global' AND state =
 	'1',
 	'an incremental is finished while a global is in work');
 sql("SELECT ckpx_fault_remove('global-relation')");
-$merge->finish;
-chomp $merged;
-is($merged, $ends[-2], 'and that ends where it was to end');
+is($merge->(), "$ends[-2]\n", 'the global ends where it was to end');
 
 # Deaths in the middle: the next process makes it anew.
 my %action = ('global-renamed' => 'crash', 'global-published' => 'crash');
@@ -256,24 +231,18 @@ foreach my $point ('global-start', 'global-rename', 'global-renamed',
 	is(answer($ends[-2], $ends[-1]),
 		$wanted, "the same answer after a death at $point");
 	my @temporary = glob("$path/glo_*.tmp");
-	is(scalar(@temporary), 0, 'and no rest of it');
+	is(scalar(@temporary), 0, 'and no temporary file is left');
 }
 
-# Disabled in the middle: who waits is told, and it goes on when enabled.
+# Disabled in the middle: a waiting call fails, and it goes on when enabled.
 push @ends, work_and_checkpoint();
 sql("SELECT ckpx_fault_add('global-relation', 'sleep', NULL, '300')");
-my $waiter = IPC::Run::start(
-	[
-		'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
-		'SELECT ckpx_global_checkpoint()'
-	],
-	'<', '/dev/null', '>', \my $waited, '2>', \my $waiter_error);
+my $waiter = background('SELECT ckpx_global_checkpoint()');
 wait_for_sql($node,
 	"SELECT count(*) = 1 FROM ckpx_checkpoints WHERE kind = 'global' AND state = 'running'"
 );
 sql('SELECT ckpx_disable()');
-$waiter->finish;
-like($waiter_error, qr/disabled/, 'disabled while it is made: who waits is told');
+like($waiter->(), qr/disabled/, 'disabled while it is made: a waiting call fails');
 isnt(global_end(), $ends[-1], 'and it is not finished');
 sql("SELECT ckpx_fault_remove('global-relation'); SELECT ckpx_enable()");
 is(sql('SELECT ckpx_global_checkpoint()'), $ends[-1], 'enabled again it is');
@@ -286,9 +255,7 @@ is( sql("SELECT string_agg(end_lsn::text, ' ') FROM ckpx_checkpoints WHERE kind 
 push @ends, $uncovered;
 
 # What is being built outside shared buffers is listed as long as it is.
-sql("ALTER SYSTEM SET ckpx.commit_wait = 0");
-$node->reload;
-wait_for_sql($node, "SELECT current_setting('ckpx.commit_wait') = '0'");
+change_settings($node, 'ckpx.commit_wait' => '0');
 my $builder = session($node);
 ask($builder, 'BEGIN; CREATE TABLE built AS SELECT generate_series(1, 1000) AS y; CREATE INDEX ON built (y)');
 sql('SELECT ckpx_checkpoint()');

@@ -9,7 +9,7 @@ use lib "$FindBin::RealBin/../lib";
 use CkpxTest;
 use Test::More;
 
-my $node = new_node('main',
+my $node = new_node('main', quick_restart => 1,
 	conf => "ckpx.min_incremental_interval = '1h'\nckpx.gc_keep_time = '1h'");
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION ckpx; CREATE TABLE t (i int)');
@@ -97,9 +97,7 @@ $slot->();
 wait_for_sql($node, 'SELECT problem IS NULL AND epoch = 2 FROM ckpx_runner');
 my $old = sql('SELECT count(*) FROM ckpx_checkpoints WHERE epoch = 1');
 cmp_ok($old, '>=', 2, 'the closed epoch has checkpoints');
-sql("ALTER SYSTEM SET ckpx.gc_keep_time = '0'");
-$node->reload;
-wait_for_sql($node, "SELECT current_setting('ckpx.gc_keep_time') = '0'");
+change_settings($node, 'ckpx.gc_keep_time' => '0');
 my $unpinned =
   sql("SELECT count(*) FROM ckpx_checkpoints WHERE epoch = 1 AND end_lsn <= '$first'");
 is(sql('SELECT ckpx_gc(dry_run => true)'), $unpinned, 'dry run');
@@ -123,9 +121,7 @@ is(sql('SELECT min(epoch) FROM ckpx_gaps'), 2, 'and the gap rows');
 
 # A removal that fails after the entries are gone: their files go all the
 # same, although no later round has anything to choose.
-sql("ALTER SYSTEM SET ckpx.gc_keep_time = '1d'");
-$node->reload;
-wait_for_sql($node, "SELECT current_setting('ckpx.gc_keep_time') = '1d'");
+change_settings($node, 'ckpx.gc_keep_time' => '1d');
 sql('INSERT INTO t VALUES (3); SELECT ckpx_checkpoint()');
 sql('SELECT ckpx_global_checkpoint()');
 sql("SELECT ckpx_fault_add('remove-file', 'error', '2:2', 'eio')");

@@ -11,7 +11,7 @@ use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = new_node('main', conf => "ckpx.min_incremental_interval = '1h'");
+my $node = new_node('main', quick_restart => 1, conf => "ckpx.min_incremental_interval = '1h'");
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION ckpx; CREATE TABLE t (i int)');
 $node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
@@ -38,19 +38,12 @@ sub finish
 	return $out;
 }
 
-sub waiting_in
-{
-	my ($point) = @_;
-	return wait_for_sql($node,
-		"SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = '$point'");
-}
-
 sub objects { return scalar(my @f = glob($node->data_dir . '/ckpx/*/*.ckpx*')); }
 
 # disable() waits for the running job, and starts none.
 sql("INSERT INTO t VALUES (1); SELECT ckpx_fault_add('job-start', 'wait')");
 my $force = in_session('SELECT ckpx_checkpoint() IS NOT NULL');
-waiting_in('job-start');
+await_held($node, 'job-start');
 my @disable = map { in_session("SELECT 'disabled' FROM ckpx_disable()") } 1 .. 3;
 wait_for_sql($node, 'SELECT NOT enabled FROM ckpx_runner');
 wait_for_sql($node,
@@ -59,12 +52,12 @@ sql("SELECT ckpx_fault_remove('job-start')");
 is(finish($_), 'disabled', 'disable returns') foreach @disable;
 is(sql("SELECT count(*) FROM ckpx_checkpoints WHERE state = 'running'"),
 	0, 'when the job has ended');
-like(finish($force), qr/^t$|disabled/, 'who waits for a checkpoint learns of it');
+like(finish($force), qr/^t$|disabled/, 'a call that waits for a checkpoint learns of it');
 my ($ret, $out, $err) = $node->psql('postgres', 'SELECT ckpx_checkpoint()');
-like($err, qr/checkpoints of ckpx are disabled/, 'none is made');
+like($err, qr/checkpoints of ckpx are disabled/, 'disabled: ckpx_checkpoint() is refused');
 ($ret, $out, $err) =
   $node->psql('postgres', 'SELECT ckpx_backup_checkpoint()');
-like($err, qr/checkpoints of ckpx are disabled/, 'no backup either');
+like($err, qr/checkpoints of ckpx are disabled/, 'disabled: ckpx_backup_checkpoint() is refused');
 sql('SELECT ckpx_enable()');
 sql('INSERT INTO t VALUES (1); SELECT ckpx_checkpoint()');
 
@@ -99,7 +92,7 @@ sql('SELECT ckpx_enable()');
 # Cancel a running job at a safe point, from several sessions at once.
 sql("SELECT ckpx_fault_add('object-renamed', 'wait')");
 $force = in_session("INSERT INTO t VALUES (2); SELECT ckpx_checkpoint()");
-waiting_in('object-renamed');
+await_held($node, 'object-renamed');
 my @cancel = map { in_session('SELECT ckpx_cancel_pending()') } 1 .. 4;
 wait_for_sql($node,
 	"SELECT count(*) = 4 FROM pg_stat_activity WHERE query LIKE '%ckpx_cancel_pending()%' AND state = 'active' AND pid <> pg_backend_pid()");
@@ -108,14 +101,14 @@ my $total = 0;
 $total += finish($_) foreach @cancel;
 is($total, 1, 'one running entry, counted once');
 like(finish($force), qr/checkpoint of ckpx was canceled/,
-	'who waits for it is told');
+	'a call that waits for it fails');
 comes_true(sub { objects() == sql('SELECT count(*) FROM ckpx_checkpoints') },
 	'no object is left behind');
 
 # One that is past its last safe point finishes.
 sql("SELECT ckpx_fault_add('job-published', 'wait')");
 $force = in_session('INSERT INTO t VALUES (3); SELECT ckpx_checkpoint() IS NOT NULL');
-waiting_in('job-published');
+await_held($node, 'job-published');
 my $late = in_session('SELECT ckpx_cancel_pending()');
 wait_for_sql($node,
 	"SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%ckpx_cancel_pending()%' AND state = 'active' AND pid <> pg_backend_pid()");
@@ -126,15 +119,15 @@ finish($force);
 # A pending entry
 sql("SELECT ckpx_fault_add('entry-created', 'wait')");
 $force = in_session('INSERT INTO t VALUES (4); SELECT ckpx_checkpoint()');
-waiting_in('entry-created');
+await_held($node, 'entry-created');
 is(sql('SELECT ckpx_cancel_pending()'), 1, 'a pending entry goes at once');
 sql("SELECT ckpx_fault_remove('entry-created')");
-like(finish($force), qr/canceled/, 'and its call ends');
+like(finish($force), qr/canceled/, 'the call that asked for it ends');
 
 # The checkpointer dies while a cancel waits.
 sql("SELECT ckpx_fault_add('object-write', 'wait')");
 $force = in_session('INSERT INTO t VALUES (5); SELECT ckpx_checkpoint()');
-waiting_in('object-write');
+await_held($node, 'object-write');
 $late = in_session('SELECT ckpx_cancel_pending()');
 wait_for_sql($node,
 	"SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%ckpx_cancel_pending()%' AND state = 'active' AND pid <> pg_backend_pid()");
@@ -142,7 +135,7 @@ sql("SELECT pg_terminate_backend(pid) FROM ckpx_workers WHERE name = 'checkpoint
 sql("SELECT ckpx_fault_remove('object-write')");
 is(finish($late), 1, 'the next checkpointer takes the entry away');
 finish($force);
-is(sql('SELECT ckpx_checkpoint() IS NOT NULL'), 't', 'and works');
+is(sql('SELECT ckpx_checkpoint() IS NOT NULL'), 't', 'the next checkpointer makes checkpoints');
 
 # Uninstall, from several sessions, while a job runs.
 sql("SELECT ckpx_fault_add('object-write', 'sleep', NULL, '200')");
@@ -153,7 +146,7 @@ append_to_file(
 my @uninstall = map { in_session("SELECT left(ckpx_uninstall(true), 16)") } 1 .. 3;
 is(finish($_), 'ckpx has dropped', 'uninstall returns') foreach @uninstall;
 like(finish($force), qr/uninstalled|canceled|failed|not loaded/,
-	'who waits is told');
+	'a waiting call fails');
 is(sql('SELECT count(*) FROM pg_replication_slots'), 0, 'no slot');
 ok(!-e $node->data_dir . '/ckpx', 'no folder');
 ok(!-e $node->data_dir . '/ckpx_node', 'no identity');
@@ -181,7 +174,7 @@ wait_for_sql($node, 'SELECT problem IS NULL AND epoch = 1 FROM ckpx_runner');
 sql('SELECT ckpx_checkpoint()');
 sql("SELECT ckpx_fault_add('uninstall-files', 'wait')");
 $late = in_session('SELECT ckpx_uninstall(true)');
-waiting_in('uninstall-files');
+await_held($node, 'uninstall-files');
 crash_and_restart($node);
 eval { finish($late) };
 wait_for_sql($node, 'SELECT count(pid) = 0 FROM ckpx_workers');

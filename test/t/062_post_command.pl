@@ -1,4 +1,4 @@
-# Who is told about checkpoints: the post command with its retries and its hold
+# What is told about checkpoints: the post command with its retries and its hold
 # on garbage collection, the callbacks of ckpx.h, decoders of custom resource
 # managers, and the map without SPI.
 
@@ -28,11 +28,7 @@ sub lines
 
 sub set_command
 {
-	my ($command) = @_;
-	$command =~ s/'/''/g;
-	$node->safe_psql('postgres',
-		"ALTER SYSTEM SET ckpx.post_checkpoint_command = '$command'");
-	$node->reload;
+	change_settings($node, 'ckpx.post_checkpoint_command' => $_[0]);
 	return;
 }
 

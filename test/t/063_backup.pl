@@ -8,7 +8,6 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 use CkpxTest;
 use PostgreSQL::Test::Cluster;
-use IPC::Run;
 use Test::More;
 
 my $node = new_node('main', conf => "ckpx.min_incremental_interval = '1h'");
@@ -35,23 +34,13 @@ is( $node->safe_psql(
 sub backup_with_tail
 {
 	my ($sql) = @_;
-	my $out = '';
 
-	$node->safe_psql('postgres',
-		"SELECT ckpx_fault_add('backup-incremental', 'wait')");
-	my $handle = IPC::Run::start(
-		[
-			'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
-			'SELECT ckpx_backup_checkpoint()'
-		],
-		'<', '/dev/null', '>', \$out, '2>', \$out, IPC::Run::timeout(120));
-	wait_for_sql($node,
-		"SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = 'backup-incremental'");
+	add_fault($node, 'backup-incremental', 'wait');
+	my $backup = background('SELECT ckpx_backup_checkpoint()');
+	await_held($node, 'backup-incremental');
 	$node->safe_psql('postgres', $sql);
-	$node->safe_psql('postgres',
-		"SELECT ckpx_fault_remove('backup-incremental')");
-	$handle->finish;
-	chomp $out;
+	remove_fault($node, 'backup-incremental');
+	chomp(my $out = $backup->());
 	return $out;
 }
 
@@ -98,9 +87,7 @@ is( $node->safe_psql(
 	'no file is left');
 
 # A tail that ends while a transaction is open says so.
-$node->safe_psql('postgres', 'ALTER SYSTEM SET ckpx.commit_wait = 0');
-$node->reload;
-wait_for_sql($node, "SELECT current_setting('ckpx.commit_wait') = '0'");
+change_settings($node, 'ckpx.commit_wait' => '0');
 my $session = session($node);
 ask($session, "BEGIN; INSERT INTO t VALUES (3, 'open')");
 ($location, $version, $end, $tail, $start) =

@@ -14,17 +14,10 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = history_node(
-	'main', conf => <<'EOC');
-ckpx.min_incremental_interval = '1h'
-ckpx.min_count = 1000000
-ckpx.max_incremental_interval = 0
-ckpx.global_min_count = 10000
+my $node = loaded_node(
+	'main', on_demand => 1, quick_restart => 1, conf => <<'EOC');
 max_slot_wal_keep_size = '2GB'
 EOC
-$node->start;
-create_load($node);
-await_tracking($node);
 
 sub path_of
 {
@@ -366,7 +359,7 @@ my $covered = sql("SELECT ckpx_gc(NULL, true)");
 cmp_ok($covered, '>', 0, 'a global covers incrementals');
 rename $path, "$path.away" or die "could not rename: $!";
 like(error_of("SELECT ckpx_global_checkpoint('1min')"),
-	qr/could not open file/, 'it is away: who needs it is told');
+	qr/could not open file/, 'it is away: a reader that needs it gets an error');
 is_in_doubt();
 is(sql('SELECT ckpx_gc()'), 0, 'what it covers stays');
 rename "$path.away", $path or die "could not rename: $!";
@@ -391,9 +384,7 @@ sql("SELECT ckpx_fault_remove('object-patience')");
 
 # ---- whatever is lost again and again, the folder does not grow
 
-sql("ALTER SYSTEM SET ckpx.gc_keep_time = '0'");
-$node->reload;
-wait_for_sql($node, "SELECT current_setting('ckpx.gc_keep_time') = '0'");
+change_settings($node, 'ckpx.gc_keep_time' => '0');
 my @sizes;
 foreach my $round (1 .. 4)
 {

@@ -9,32 +9,16 @@ use lib "$FindBin::RealBin/../lib";
 
 use CkpxHistory;
 use CkpxTest;
-use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = history_node(
-	'main', conf => <<'EOC');
-ckpx.min_incremental_interval = '1h'
-ckpx.min_count = 1000000
-ckpx.max_incremental_interval = 0
-ckpx.global_min_count = 10000
+my $node = loaded_node(
+	'main', on_demand => 1, conf => <<'EOC');
 ckpx.gc_keep_time = '1d'
 ckpx.max_entries = 100
 max_slot_wal_keep_size = '2GB'
 EOC
-$node->start;
-create_load($node);
-await_tracking($node);
-
-sub set
-{
-	my ($name, $value) = @_;
-	sql("ALTER SYSTEM SET $name = '$value'");
-	$node->reload;
-	wait_for_sql($node, "SELECT current_setting('$name') = '$value'");
-}
 
 # Many small checkpoints, one after the other; returns the end of the last.
 sub checkpoints
@@ -91,7 +75,7 @@ $node->psql(
 		map { "UPDATE load_row SET n = n + 1 WHERE id = $_;\nSELECT ckpx_checkpoint(NULL, '20s');" } 1 .. 130),
 	stderr => \$stderr);
 like($stderr, qr/the history holds "ckpx.max_entries" entries and none can be removed; remove pins/,
-	'pins: who waits is told');
+	'pins: a waiting call fails');
 sql_becomes($node, 'SELECT problem FROM ckpx_runner',
 	qr/remove pins/, 'the runner shows it');
 like(log_since($node, $offset),
@@ -111,7 +95,7 @@ cmp_ok(entries('true'), '<', 100, 'pins removed: room again');
 
 # ---- a post command that never succeeds does not
 
-set('ckpx.post_checkpoint_command', 'false');
+change_settings($node, 'ckpx.post_checkpoint_command' => 'false');
 $offset = -s $node->logfile;
 $end = checkpoints(130);
 wait_for_sql($node, 'SELECT commands_overridden > 0 FROM ckpx_stat');
@@ -135,11 +119,11 @@ my $kept = store_dir($node)
 append_to_file($kept, 'x' x 1000000);
 cmp_ok(sql('SELECT directory_bytes FROM ckpx_runner'),
 	'>', 1000000, 'size: what is kept of damaged objects counts');
-set('ckpx.max_directory_size', '900kB');
+change_settings($node, 'ckpx.max_directory_size' => '900kB');
 sql('SELECT ckpx_checkpoint()') if run_load($node, 1) || 1;
 wait_until(sub { !-e $kept }, 'size: it goes first');
 is(sql('SELECT caps_reached FROM ckpx_stat'), $reached, 'size: and alone');
-set('ckpx.max_directory_size', '64kB');
+change_settings($node, 'ckpx.max_directory_size' => '64kB');
 wait_for_sql($node, 'SELECT ckpx_checkpoint() IS NOT NULL');
 wait_for_sql($node, "SELECT caps_reached > $reached FROM ckpx_stat");
 wait_until(
@@ -165,12 +149,7 @@ run_load($node, 40);
 $end = checkpoints(5);
 my $answer = answer($node, $from, $end);
 add_fault($node, 'global-relation', 'sleep', undef, '500');
-my $force = IPC::Run::start(
-	[
-		'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
-		'SELECT ckpx_global_checkpoint()'
-	],
-	'<', '/dev/null', '>', \my $forced, '2>&1', IPC::Run::timeout(120));
+my $force = background('SELECT ckpx_global_checkpoint()');
 wait_for_sql($node,
 	"SELECT count(*) = 1 FROM ckpx_checkpoints WHERE kind = 'global' AND state = 'running'");
 sql('SELECT ckpx_gc()') for 1 .. 3;
@@ -179,9 +158,7 @@ is(entries("kind = 'global' AND state = 'running'"),
 cmp_ok(entries("kind = 'incremental' AND end_lsn > '$from'"),
 	'>', 0, 'nor takes away what it reads');
 remove_fault($node, 'global-relation');
-$force->finish;
-chomp $forced;
-is($forced, $end, 'it ends where it was to end');
+is($force->(), "$end\n", 'it ends where it was to end');
 sql('SELECT ckpx_gc()');
 is(entries("kind = 'incremental' AND state = 'finished'"), 0, 'then they go');
 is(answer($node, $from, $end), $answer, 'and the answer is the same');

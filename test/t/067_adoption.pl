@@ -13,17 +13,10 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = history_node(
-	'main', conf => <<'EOC');
-ckpx.min_incremental_interval = '1h'
-ckpx.min_count = 1000000
-ckpx.max_incremental_interval = 0
-ckpx.global_min_count = 10000
+my $node = loaded_node(
+	'main', on_demand => 1, conf => <<'EOC');
 max_slot_wal_keep_size = '2GB'
 EOC
-$node->start;
-create_load($node);
-await_tracking($node);
 
 sub damage
 {

@@ -92,8 +92,7 @@ sql("SELECT ckpx_fault_add('backup-incremental', 'wait')");
 my $backup = session($node);
 $backup->{in} .= "SELECT ckpx_backup_checkpoint();\n";
 IPC::Run::pump_nb($backup->{handle});
-wait_for_sql($node,
-	"SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = 'backup-incremental'");
+await_held($node, 'backup-incremental');
 sql('INSERT INTO t VALUES (4)');
 sql("SELECT ckpx_fault_remove('backup-incremental')");
 end_session($backup);
@@ -161,8 +160,7 @@ sub shows
 	my $session = session($node);
 	$session->{in} .= "$call;\n";
 	IPC::Run::pump_nb($session->{handle});
-	wait_for_sql($node,
-		"SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = '$point'");
+	await_held($node, $point);
 	like(sql($progress), $expected, $name);
 	sql("SELECT ckpx_fault_remove('$point')");
 	end_session($session);
@@ -191,12 +189,10 @@ sql("SELECT ckpx_fault_add('gc-forgotten', 'wait')");
 my $gc = session($node);
 $gc->{in} .= "SELECT ckpx_gc();\n";
 IPC::Run::pump_nb($gc->{handle});
-wait_for_sql($node,
-	"SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = 'gc-forgotten'");
+await_held($node, 'gc-forgotten');
 sql("SELECT ckpx_fault_add('remove-file', 'wait')");
 sql("SELECT ckpx_fault_remove('gc-forgotten')");
-wait_for_sql($node,
-	"SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = 'remove-file'");
+await_held($node, 'remove-file');
 like(sql($progress), qr/\Agc\|removing files\|0\|t\|t\|t\z/, 'its files');
 sql("SELECT ckpx_fault_remove('remove-file')");
 end_session($gc);
@@ -212,8 +208,7 @@ sql("INSERT INTO t VALUES (9); SELECT ckpx_fault_add('job-start', 'wait')");
 my $force = session($node);
 $force->{in} .= "SELECT ckpx_checkpoint();\n";
 IPC::Run::pump_nb($force->{handle});
-wait_for_sql($node,
-	"SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = 'job-start'");
+await_held($node, 'job-start');
 is(sql("SELECT string_agg(job, ' ' ORDER BY job) FROM ckpx_progress"),
 	'global incremental', 'two jobs are in work');
 

@@ -26,7 +26,7 @@ my $seed = $ENV{CKPX_RANDOM_SEED} // (time() * 1000) % 1000000;
 my $seconds = $ENV{CKPX_RANDOM_SECONDS} // 45;
 note("CKPX_RANDOM_SEED=$seed CKPX_RANDOM_SECONDS=$seconds");
 
-my $node = history_node('main', conf => <<'EOC');
+my $node = loaded_node('main', conf => <<'EOC');
 checkpoint_timeout = '1h'
 ckpx.min_incremental_interval = '1h'
 ckpx.max_incremental_interval = 0
@@ -35,9 +35,6 @@ ckpx.gc_keep_time = '1d'
 ckpx.commit_wait = '500ms'
 ckpx.max_flush_interval = '500ms'
 EOC
-$node->start;
-create_load($node);
-await_tracking($node);
 
 my $model = CkpxModel->new($node);
 my @saved = (wal_position($node)) x 3;    # the oracles look at what came after

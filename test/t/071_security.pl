@@ -1,5 +1,5 @@
-# Who may do what, what a caller's search_path or a file name can bring about,
-# and who may read the files.  Functions, views and settings are taken from the
+# What each role may do, what a caller's search_path or a file name can bring
+# about, and which users may read the files.  Functions, views and settings are taken from the
 # catalogs, so that a new one is covered without being listed.
 
 use strict;
@@ -93,7 +93,7 @@ is( $node->safe_psql(
 		WHERE t.typnamespace <> 'pg_catalog'::regnamespace
 			AND NOT EXISTS (SELECT FROM ($members) x WHERE x.objid = t.typrelid)}),
 	'',
-	'no function takes or returns a type that somebody else made');
+	'no function takes or returns a type of another role');
 is( $node->safe_psql(
 		'postgres', qq{
 		SELECT p.oid::regprocedure
@@ -114,7 +114,7 @@ is( $node->safe_psql(
 	'',
 	'no view looks at anything but the extension');
 
-# Whoever puts such names first gets the same answers.
+# A session that puts such names first gets the same answers.
 my $search_path = 'SET search_path = evil, public, pg_catalog;';
 ($status, $stdout, $stderr) = $node->psql('postgres',
 	"$search_path SELECT 'a'::pg_catalog.text = 'b'::pg_catalog.text");
@@ -200,7 +200,7 @@ my @allowed = grep {
 		stderr => \$stderr);
 	$stderr !~ /ERROR:  42501: permission denied for (function|view)/
 } @calls;
-is("@allowed", '', 'nobody can call or read any of them');
+is("@allowed", '', 'a role without grants can call or read none of them');
 
 # ---- settings, by role
 
@@ -217,15 +217,15 @@ is( $node->safe_psql('postgres',
 		stderr => \$stderr);
 	$stderr !~ /ERROR:  42501:/
 } @settings;
-is("@allowed", '', 'nobody can set one for the server');
+is("@allowed", '', 'a role without grants can set none for the server');
 foreach my $setting ('ckpx.post_checkpoint_command', 'ckpx.directory')
 {
 	my @role = (extra_params => [ '-U', 'nobody' ]);
 
 	is($node->safe_psql('postgres', "$settings AND name = '$setting'", @role),
-		'', "$setting: nobody sees it");
+		'', "$setting: a role without grants does not see it");
 	isnt($node->psql('postgres', "SHOW $setting", @role),
-		0, "$setting: nobody can show it");
+		0, "$setting: a role without grants cannot show it");
 	is( $node->safe_psql(
 			'postgres', "$settings AND name = '$setting'",
 			extra_params => [ '-U', 'monitor' ]),

@@ -14,10 +14,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = history_node('main');
-$node->start;
-create_load($node);
-await_tracking($node);
+my $node = loaded_node('main');
 $node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
 
 sub errors_of

@@ -25,7 +25,7 @@ use Test::More;
 plan skip_all => 'the library powerloss is not installed' if !power_library();
 
 # Decoding, flushing and reading write none of these files; 022 crashes there.
-my $no_files = qr/^(?:cut|entry|flush|map|command)-|^(?:boot|global|backup|job)-(?:start|loaded|relation|incremental)$/;
+my $no_files = qr/^(?:cut|entry|flush|map|command|worker)-|^(?:boot|global|backup|job)-(?:start|loaded|relation|incremental)$/;
 
 sub powered_node
 {
@@ -123,8 +123,7 @@ $way{$_} = 'uninstall' foreach grep { /^uninstall/ } @points;
 is(join(' ', grep { $way{$_} eq 'none' } @points),
 	'', 'every fault point is reached');
 
-# ---- a new process of the runner takes five seconds: these go on beside the
-# others, on a server of their own
+# ---- starts of the runner go on beside the others, on a server of their own
 
 my @queue = grep { $way{$_} =~ /^(?:start|fresh)$/ } @points;
 my %state = (epoch => 1);

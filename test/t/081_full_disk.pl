@@ -87,12 +87,7 @@ $node->start;
 create_load($node);
 await_tracking($node);
 my $start = wal_position($node);
-sql(q{DO $$
-	BEGIN
-		FOR i IN 1 .. 700 LOOP
-			EXECUTE format('CREATE TABLE many_%s (id int PRIMARY KEY)', i);
-		END LOOP;
-	END $$});
+create_tables('many_%s', 700);
 foreach (1 .. 3)
 {
 	change_all($_);
@@ -110,7 +105,7 @@ my $position = wal_position($node);
 sql('INSERT INTO many_' . $_ . ' VALUES (10)') foreach 1 .. 20;
 run_load($node, 50);
 isnt($node->psql('postgres', "SELECT ckpx_checkpoint(NULL, '2s')"),
-	0, 'full disk: who waits for a checkpoint is told');
+	0, 'full disk: a call that waits for a checkpoint fails');
 like(
 	wait_for_sql(
 		$node,
@@ -146,7 +141,7 @@ covers_all_oracles($node, $start, wal_position($node), 'after a full disk');
 fill_disk();
 sql('UPDATE load_row SET n = n + 1');
 isnt($node->psql('postgres', "SELECT ckpx_global_checkpoint('2s')"),
-	0, 'full disk: who waits for a global is told');
+	0, 'full disk: a call that waits for a global fails');
 make_room();
 is(sql("SELECT ckpx_global_checkpoint('90s') IS NOT NULL"),
 	't', 'room again: it goes on by itself');

@@ -13,34 +13,17 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node;
-
-sub is_held
-{
-	wait_for_sql($node,
-		"SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = '$_[0]'");
-	return;
-}
-
 # ---- few descriptors, many connections
 
-$node = history_node(
+my $node = loaded_node(
 	'descriptors', conf => <<'EOC');
 max_files_per_process = 64
 max_connections = 1500
 ckpx.global_min_count = 10000
 max_slot_wal_keep_size = '2GB'
 EOC
-$node->start;
-create_load($node);
-await_tracking($node);
 my $start = wal_position($node);
-sql(q{DO $$
-	BEGIN
-		FOR i IN 1 .. 150 LOOP
-			EXECUTE format('CREATE TABLE f%s (id int PRIMARY KEY)', i);
-		END LOOP;
-	END $$});
+create_tables('f%s', 150);
 sql(join '', map { "UPDATE load_row SET n = n + 1 WHERE id = $_;\nSELECT ckpx_checkpoint();\n" } 1 .. 40);
 cmp_ok(sql('SELECT ckpx_pending_count()'), '>=', 40, 'more objects than descriptors');
 is(sql('SELECT flushed FROM ckpx_flush()'), 't', 'few descriptors: many files are flushed');
@@ -71,7 +54,7 @@ SKIP:
 	my $position = wal_position($node);
 	run_load($node, 20);
 	isnt($node->psql('postgres', "SELECT ckpx_checkpoint(NULL, '2s')"),
-		0, 'no descriptors: who waits for a checkpoint is told');
+		0, 'no descriptors: a call that waits for a checkpoint fails');
 	like(
 		wait_for_sql(
 			$node,
@@ -104,7 +87,7 @@ $node->stop('fast');
 
 # ---- a small logtail
 
-$node = history_node(
+$node = loaded_node(
 	'memory', conf => <<'EOC');
 ckpx.logtail_memory = '1MB'
 ckpx.collect_interval = '10ms'
@@ -115,48 +98,29 @@ checkpoint_timeout = '1h'
 max_wal_size = '4GB'
 EOC
 use_server($node);
-$node->start;
-create_load($node);
-await_tracking($node);
 $start = wal_position($node);
 
 # A checkpoint finishes between the moment at which the runner looks up what
 # must not be joined and the one at which it merges.
-sub make_tables
-{
-	my ($schema, $count) = @_;
-
-	sql(qq{DO \$\$
-		BEGIN
-			FOR i IN 1 .. $count LOOP
-				EXECUTE format('CREATE TABLE $schema.t%s (id int PRIMARY KEY, t text)', i);
-				IF i % 25 = 0 THEN
-					COMMIT;
-				END IF;
-			END LOOP;
-		END \$\$});
-	return;
-}
-
 sql('CREATE SCHEMA race; SELECT ckpx_checkpoint(); SELECT ckpx_disable()');
-make_tables('race', 600);
+create_tables('race.t%s', 600, 'id int PRIMARY KEY, t text');
 await_tracking($node);
 add_fault($node, 'job-start', 'wait');
 sql('SELECT ckpx_enable()');
 my $checkpoint = background('SELECT ckpx_checkpoint() IS NOT NULL');
-is_held('job-start');
+await_held($node, 'job-start');
 my $end = sql("SELECT end_lsn FROM ckpx_checkpoints WHERE state = 'running'");
 sql('CREATE SCHEMA after');
-make_tables('after', 500);
+create_tables('after.t%s', 500, 'id int PRIMARY KEY, t text');
 await_tracking($node);
 
 # In the step that publishes a cut, not the one that only forgets.
 add_fault($node, 'cut-before', 'wait');
 sql('UPDATE load_row SET n = n + 1');
-is_held('cut-before');
+await_held($node, 'cut-before');
 add_fault($node, 'logtail-trim', 'wait');
 remove_fault($node, 'cut-before');
-is_held('logtail-trim');
+await_held($node, 'logtail-trim');
 remove_fault($node, 'job-start');
 wait_for_sql($node, "SELECT checkpointed_lsn = '$end' FROM ckpx_runner");
 remove_fault($node, 'logtail-trim');
@@ -174,7 +138,7 @@ covers_all_oracles($node, $start, wal_position($node), 'merging beside a checkpo
 # One record, the commit of a transaction that drops thousands of files, names
 # more than the whole logtail can hold.
 sql('CREATE SCHEMA huge');
-make_tables('huge', 1200);
+create_tables('huge.t%s', 1200, 'id int PRIMARY KEY, t text');
 
 # Nor can the flusher be told of so many new files at once: PostgreSQL's own
 # checkpoint makes them durable, and is asked for.

@@ -54,17 +54,6 @@ sub newest_entry
 	return sql("SELECT $columns FROM ckpx_checkpoints WHERE kind = 'incremental' ORDER BY end_lsn DESC LIMIT 1");
 }
 
-# Does the map from the LSN on name the block of this row?
-sub names_row
-{
-	my ($lsn, $id) = @_;
-	return sql(qq{
-		SELECT coalesce(bool_or(c.blocks @> b.block OR b.block >= c.limit_block), false)
-		FROM ckpx_changed_blocks('$lsn', NULL, 't') c,
-			(SELECT (ctid::text::point)[0]::bigint AS block FROM t WHERE id = $id) b
-		WHERE c.fork = 'main'});
-}
-
 # ---- over 2^32, with open transactions
 
 my $start = wal_position($node);
@@ -110,14 +99,14 @@ sql_becomes($node, "SELECT waiting_for FROM ckpx_checkpoints WHERE state = 'pend
 	"transaction $xid", 'an entry from after 2^32 waits for a transaction from before');
 ask($open, 'COMMIT');
 end_session($open);
-sql("ALTER SYSTEM SET ckpx.commit_wait = '100ms'; SELECT pg_reload_conf()");
+change_settings($node, 'ckpx.commit_wait' => '100ms');
 like($request->(), qr{^[0-9A-F]+/[0-9A-F]+$}m, 'and is made once that has ended');
 stop_load($load);
 sql('SELECT ckpx_checkpoint()');
 is(newest_entry('open_xacts'), 1, 'the prepared transaction is the only open one');
 my $end = wal_position($node);
 covers_all_oracles($node, $start, $end, 'over 2^32');
-is(names_row($sync, $_), 't', "row $_ is in the map from the sync point on")
+is(names_row($node, $sync, "id = $_"), 't', "row $_ is in the map from the sync point on")
   foreach 100, 900;
 
 # ---- restarts with a prepared transaction from before
@@ -141,7 +130,7 @@ my $prepared = sql('SELECT ckpx_sync_point()');
 sql(q{COMMIT PREPARED 'p'});
 sql('SELECT ckpx_checkpoint()');
 is(newest_entry('open_xacts'), 0, 'once it has ended nothing is open');
-is(names_row($prepared, 500), 't', 'its row is in the map from the sync point on');
+is(names_row($node, $prepared, 'id = 500'), 't', 'its row is in the map from the sync point on');
 my $position = wal_position($node);
 sql("SELECT ckpx_wait_collected('$position')");
 is(sql("SELECT ckpx_sync_point() >= '$position'"), 't', 'and the sync point is at the present');

@@ -215,7 +215,7 @@ foreach my $kind (sort keys %ask)
 my ($done) = $node->safe_psql('postgres',
 	"SELECT incrementals_done, globals_done, incrementals_removed FROM ckpx_stat");
 note("incrementals, globals, removed: $done");
-unlike($done, qr/\b0\b/, 'there was something to do for everybody');
+unlike($done, qr/\b0\b/, 'each worker had something to do');
 like($node->safe_psql('postgres', 'SELECT count(DISTINCT epoch), max(epoch) FROM ckpx_checkpoints'),
 	qr/^1\|1$/, 'one epoch');
 
