@@ -21,6 +21,8 @@
 #include <time.h>
 #include <cmocka.h>
 
+#include "test_random.h"
+
 #define I	CKPX_KIND_INCREMENTAL
 #define G	CKPX_KIND_GLOBAL
 #define B	CKPX_KIND_BACKUP
@@ -31,17 +33,6 @@
 static CkpxEntryStore *store;
 static uint32 chosen[MAX_ENTRIES];
 static CkpxCollectResult result;
-
-static uint64 seed = UINT64CONST(0x9E3779B97F4A7C15);
-
-static uint64
-next_random(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
 
 static CkpxEntry *
 at(uint32 index)

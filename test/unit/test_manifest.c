@@ -13,28 +13,7 @@
 #include <cmocka.h>
 
 #include "port/pg_crc32c.h"
-
-static uint64 seed = UINT64CONST(0x2545F4914F6CDD1D);
-
-static uint64
-next_random(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
-
-/* Numbers of every magnitude, 0 and the largest among them. */
-static uint64
-any_number(void)
-{
-	int			bits = (int) (next_random() % 65);
-
-	if (bits == 0)
-		return 0;
-	return next_random() >> (64 - bits);
-}
+#include "test_random.h"
 
 static void
 any_text(char *text, Size room)

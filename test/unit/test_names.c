@@ -12,27 +12,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-static uint64 seed = UINT64CONST(0x9E3779B97F4A7C15);
-
-static uint64
-next_random(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
-
-/* Numbers of every magnitude, 0 and the largest among them. */
-static uint64
-any_number(void)
-{
-	int			bits = (int) (next_random() % 65);
-
-	if (bits == 0)
-		return 0;
-	return next_random() >> (64 - bits);
-}
+#include "test_random.h"
 
 static void
 expect_foreign(const char *name)

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include "test_random.h"
+
 #include "port/pg_crc32c.h"
 
 /* Offsets as FORMAT.md has them, on purpose not shared with the code. */
@@ -43,17 +45,6 @@
 #define FOOTER_TOMBSTONES	48
 #define FOOTER_RESERVED		56
 #define FOOTER_CRC			60
-
-static uint64 seed = UINT64CONST(0x9E3779B97F4A7C15);
-
-static uint64
-next_random(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
 
 /* A file in memory. */
 typedef struct File

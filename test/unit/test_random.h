@@ -38,6 +38,27 @@ test_random_below(TestRandom *r, uint32 n)
 	return (uint32) ((test_random_next(r) >> 32) * n >> 32);
 }
 
+/* For a program that needs one sequence only. */
+static uint64 random_state = UINT64CONST(0x9E3779B97F4A7C15);
+
+static inline uint64
+next_random(void)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return random_state;
+}
+
+/* Numbers of every magnitude, 0 and the largest among them. */
+static inline uint64
+any_number(void)
+{
+	int			bits = (int) (next_random() % 65);
+
+	return bits == 0 ? 0 : next_random() >> (64 - bits);
+}
+
 /* An allocation of exactly 'length' bytes, so that reading past them shows. */
 static inline char *
 test_exact_copy(const char *bytes, Size length)

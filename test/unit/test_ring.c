@@ -12,16 +12,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-static uint64 seed = UINT64CONST(0x243F6A8885A308D3);
-
-static uint64
-next_random(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
+#include "test_random.h"
 
 /* A ring of uint64 in exactly the memory that it asks for. */
 static CkpxRing *

@@ -13,16 +13,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-static uint64 seed;
-
-static uint64
-next_random(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
+#include "test_random.h"
 
 static CkpxXidLsn *map;
 
@@ -232,7 +223,7 @@ test_random(void **arg)
 		uint64		jump = UINT64CONST(1) << (run % 24);
 		bool		must_be_exact = true;
 
-		seed = UINT64CONST(0x9E3779B97F4A7C15) * run;
+		random_state = UINT64CONST(0x9E3779B97F4A7C15) * run;
 		ckpx_xid_lsn_reset(map, known_from);
 
 		for (int step = 0; step < steps; step++)
