@@ -12,7 +12,7 @@ The ways:
 
   work    changes, checkpoints and everything else that SQL can ask for
   spill   so much WAL held back that the logtail is written to disk
-  cancel  a checkpoint cancelled while it is written
+  cancel  a checkpoint canceled while it is written
   cycle   checkpoints of PostgreSQL, each of which begins a cycle
 
 and, with restart_runner():

@@ -1,5 +1,5 @@
 # Reading a map while the logtail is trimmed under it, and what happens when an
-# object is missing or damaged, or when the reader is cancelled or killed.
+# object is missing or damaged, or when the reader is canceled or killed.
 
 use strict;
 use warnings;

@@ -21,7 +21,7 @@ sub numbers
 	return map { m{/meta_([0-9A-F]{16})_} ? hex($1) : () } manifests($node);
 }
 
-# Each try of a checkpoint gets another end, as it is cancelled in between.
+# Each try of a checkpoint gets another end, as it is canceled in between.
 my $start = sql('SELECT ckpx_checkpoint()');
 my ($newest) = numbers();
 foreach my $point ('manifest-renamed', 'publish-memory')
@@ -31,7 +31,7 @@ foreach my $point ('manifest-renamed', 'publish-memory')
 	isnt($node->psql('postgres', "SELECT ckpx_checkpoint(NULL, '500ms')"),
 		0, "error at $point: a waiting call fails");
 	wait_for_sql($node, "SELECT fired > 0 FROM ckpx_fault_list() WHERE name = '$point'");
-	is(sql('SELECT ckpx_cancel_pending()'), 1, "error at $point: the entry is cancelled");
+	is(sql('SELECT ckpx_cancel_pending()'), 1, "error at $point: the entry is canceled");
 	remove_fault($node, $point);
 
 	my @failed = numbers();

@@ -81,7 +81,7 @@ is( sql("SELECT attempts, state FROM ckpx_checkpoints WHERE attempts > 0"),
 my $nobjects = objects();
 
 # Cancel it: entry and files are gone.
-is(sql('SELECT ckpx_cancel_pending()'), 1, 'a failing entry is cancelled');
+is(sql('SELECT ckpx_cancel_pending()'), 1, 'a failing entry is canceled');
 is(sql("SELECT count(*) FROM ckpx_checkpoints WHERE state <> 'finished'"),
 	0, 'and gone');
 is(objects(), sql('SELECT count(*) FROM ckpx_checkpoints'),
