@@ -32,7 +32,8 @@ find(
 			my $text = slurp($_);
 			$used{$1}++ while $text =~ /CKPX_FAULT(?:_FAILS|_VALUE_OF)?\("([^"]+)"/g;
 			$whats{$1}++
-			  while $text =~ /ckpx_output_create(?:_at)?\([^;]*?,\s*"([^"]+)"\)/g;
+			  while $text =~ /ckpx_(?:write_file|job_write|object_output_create)
+							  \([^;]*?,\s*"([^"]+)"\)/gx;
 		}
 	},
 	$src);
@@ -49,6 +50,7 @@ is_deeply([ grep { !/^[a-z]+(-[a-z]+)*$/ } sort keys %registered ],
 
 is_deeply(\@steps, [qw(create write fsync rename renamed)],
 	'steps of writing a file');
+cmp_ok(scalar keys %whats, '>', 3, 'kinds of files are found in the sources');
 for my $what (sort keys %whats)
 {
 	ok((grep { $_ eq $what } @outputs), "files of kind $what are in the registry");

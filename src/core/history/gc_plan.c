@@ -3,7 +3,33 @@
  * gc_plan.c
  *		Which entries of the history may go.
  *
- * One epoch after the other, from the newest on, as the limit of an epoch is
+ * Within an epoch an incremental or a global may go when a finished global of
+ * the same epoch holds its range: finished means that the global's object and
+ * a manifest that names it are durable, and as only finished entries count,
+ * both kept manifests name the global before either stops naming what it
+ * covers.  A backup goes with the incremental that covers it.  A closed epoch
+ * gets no more globals, nor does what lies before a range that was lost, so
+ * what is left of these goes by time.  A spilled segment of a closed epoch
+ * answers nothing and goes at once.
+ *
+ * Ages go by the monotonic clock, see core/history/age.h: a wall clock that is set
+ * neither lets anything go early nor keeps it for ever.  What was loaded with a
+ * date in the future counts from the load.
+ *
+ * A pin holds what ends after its LSN: incrementals and backups, and those
+ * globals that were there when the pin was made, since somebody may be
+ * reading them; the epoch and its newest global at that time tell which these
+ * are.  A global that is newer than the pin and was replaced since adds nothing
+ * to what the incrementals and the newest global answer.
+ *
+ * A global that is in doubt, because its object could not be read, replaces
+ * nothing: what it holds stays until the doubt is settled.
+ *
+ * An object whose post command has not succeeded stays as well, but only
+ * until a cap is reached: otherwise a command that never succeeds would fill
+ * the disk.
+ *
+ * How: one epoch after the other, from the newest on, as the limit of an epoch is
  * found on the way back.  Within an epoch, what a global covers is looked up
  * in a list of its globals, sorted by their start, in which each element has
  * the largest end so far: a search finds how far any global reaches that

@@ -3,7 +3,7 @@
  * gc_plan.h
  *		Which entries of the history may go: the rules of garbage collection.
  *
- * The rules are explained in server/jobs/gc.c.  They look at a copy of what
+ * The rules are explained in gc_plan.c.  They look at a copy of what
  * they need of each entry, 80 bytes of several hundred, so that the caller can
  * gather it in pieces; and at the head of a store: epochs and gaps.
  *

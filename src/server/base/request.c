@@ -149,11 +149,21 @@ ckpx_request_put_back(const CkpxRequest *request, bool checkpoint)
 	return refusal == NULL;
 }
 
+/*
+ * Answer: what is in *request, or that it failed with 'error'.
+ */
 void
-ckpx_request_answer(const CkpxRequest *request)
+ckpx_request_answer(CkpxRequest *request, const ErrorData *error)
 {
 	CkpxRequest *slot;
 
+	request->state = CKPX_REQUEST_DONE;
+	if (error != NULL)
+	{
+		request->state = CKPX_REQUEST_FAILED;
+		request->sqlerrcode = error->sqlerrcode;
+		strlcpy(request->text, error->message, sizeof(request->text));
+	}
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	slot = find_request(request->id);
 	if (slot != NULL && slot->state == CKPX_REQUEST_RUNNING)

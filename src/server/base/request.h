@@ -43,8 +43,8 @@ extern bool ckpx_request_take(CkpxRequestKind kind, CkpxRequest *request);
  */
 extern bool ckpx_request_put_back(const CkpxRequest *request, bool checkpoint);
 
-/* Checkpointer: answer; state DONE or FAILED is set by the caller. */
-extern void ckpx_request_answer(const CkpxRequest *request);
+/* Checkpointer: answer, with a failure unless 'error' is NULL. */
+extern void ckpx_request_answer(CkpxRequest *request, const ErrorData *error);
 
 /* Checkpointer, at its start: take up what a process before it left. */
 extern void ckpx_request_recover(void);

@@ -25,21 +25,11 @@
 #include "miscadmin.h"
 #include "server/base/announce.h"
 #include "server/base/fault.h"
-#include "server/base/options.h"
 #include "server/base/request.h"
-#include "server/base/worker_status.h"
 #include "server/jobs/job.h"
+#include "server/jobs/steps.h"
 #include "server/logtail/logtail.h"
-#include "server/store/publish.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
-
-static void
-entry_name(char *name, const CkpxEntry *entry)
-{
-	ckpx_object_name(name, entry->kind, entry->epoch, entry->timeline,
-					 entry->start_lsn, entry->end_lsn, 0);
-}
 
 /*
  * Find the object that the tail continues: the finished incremental, or where
@@ -103,8 +93,7 @@ insert_tail(CkpxEntry *tail)
 	(void) ckpx_entry_transition(tail, CKPX_EVENT_CREATE);
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	result = ckpx_entry_store_insert(CkpxShared->store, tail);
-	entry = ckpx_entry_store_find(CkpxShared->store, tail->kind, tail->epoch,
-								  tail->start_lsn, tail->end_lsn);
+	entry = ckpx_shared_entry(tail);
 	if (result == CKPX_STORE_OK)
 		(void) ckpx_entry_transition(entry, CKPX_EVENT_START);
 	if (entry != NULL)
@@ -127,8 +116,7 @@ remove_tail(const CkpxEntry *tail)
 	CkpxEntry  *entry;
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	entry = ckpx_entry_store_find(CkpxShared->store, tail->kind, tail->epoch,
-								  tail->start_lsn, tail->end_lsn);
+	entry = ckpx_shared_entry(tail);
 	if (entry != NULL && ckpx_entry_transition(entry, CKPX_EVENT_ABANDON))
 		(void) ckpx_entry_store_remove(CkpxShared->store, tail->kind,
 									   tail->epoch, tail->start_lsn,
@@ -144,47 +132,27 @@ static void
 write_tail(CkpxEntry *tail, const CkpxOpenXact *open_xacts)
 {
 	CkpxDirtyTree *tree;
-	CkpxEntry  *entry;
 	uint64		started_ms = ckpx_clock_ms();
 
 	ckpx_progress_begin(CKPX_JOB_BACKUP);
 	CKPX_FAULT("backup-start");
 	tree = ckpx_dirty_tree_create(CurrentMemoryContext);
 	ckpx_job_gather(tree, tail->start_lsn, tail->end_lsn, tail->epoch);
-	ckpx_job_write(tail, tree, "backup", open_xacts,
-				   Min(tail->open_xacts, CKPX_JOB_LIST));
-	ckpx_progress_phase(CKPX_JOB_PHASE_PUBLISH, 1);
-	tail->state = CKPX_ENTRY_FINISHED;
-	tail->finished_at = GetCurrentTimestamp();
-	tail->write_ms = ckpx_age_ms(started_ms, ckpx_clock_ms());
-	tail->post_pending = ckpx_post_command_is_set();
-	ckpx_job_check(tail);
-	ckpx_publish(tail);
-
+	ckpx_job_write(tail, tree, open_xacts,
+				   Min(tail->open_xacts, CKPX_JOB_LIST), "backup");
+	ckpx_job_publish(tail, started_ms, 0);
 	CKPX_FAULT("backup-published");
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	entry = ckpx_entry_store_find(CkpxShared->store, tail->kind, tail->epoch,
-								  tail->start_lsn, tail->end_lsn);
-	if (entry != NULL)
-	{
-		*entry = *tail;
-		entry->state = CKPX_ENTRY_RUNNING;
-		entry->cancelled = false;
-		(void) ckpx_entry_transition(entry, CKPX_EVENT_FINISH);
-	}
-	CkpxShared->stat.backups_done++;
-	ckpx_history_add_entry(&CkpxShared->history, tail);
-	LWLockRelease(CkpxShared->lock);
-	ConditionVariableBroadcast(&CkpxShared->progress);
-	ckpx_announce(tail, CKPX_CHECKPOINT_FINISHED);
+	ckpx_job_finish(tail);
 }
 
 /*
- * Do what the request asks for and write its answer.
+ * Do what the request asks for and write its answer; the work of
+ * ckpx_job_run().
  */
 static void
-run_backup(CkpxRequest *request)
+run_backup(void *arg)
 {
+	CkpxRequest *request = arg;
 	const CkpxEntry *found;
 	CkpxEntry	base;
 	CkpxEntry	tail;
@@ -236,53 +204,27 @@ run_backup(CkpxRequest *request)
 			}
 			PG_END_TRY();
 		}
-		entry_name(tail_name, &tail);
+		ckpx_entry_object_name(tail_name, &tail, 0);
 	}
 
-	entry_name(base_name, &base);
+	ckpx_entry_object_name(base_name, &base, 0);
 	snprintf(request->text, sizeof(request->text), "%s:%u:%X/%X:%s:%X/%X",
 			 base_name, base.version, LSN_FORMAT_ARGS(tail.end_lsn),
 			 tail_name, LSN_FORMAT_ARGS(tail.start_lsn));
 }
 
 void
-ckpx_backup_step(void)
+ckpx_backup_step(long *wait_ms)
 {
-	MemoryContext context = CurrentMemoryContext;
-	CkpxRequest *request = palloc(sizeof(CkpxRequest));
+	CkpxRequest request;
 
-	while (ckpx_request_take(CKPX_REQUEST_BACKUP, request))
+	while (ckpx_job_take(CKPX_REQUEST_BACKUP, true, &request))
 	{
-		if (!ckpx_job_begin(true))
-		{
-			if (ckpx_request_put_back(request, true))
-				break;
-			continue;
-		}
-		request->state = CKPX_REQUEST_DONE;
-		ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_BUSY,
-						   "backup");
-		PG_TRY();
-		{
-			run_backup(request);
-		}
-		PG_CATCH();
-		{
-			ErrorData  *error = ckpx_job_catch(context);
+		ErrorData  *error = ckpx_job_run("backup", run_backup, &request);
 
-			if (!ckpx_error_is_external(error) &&
-				error->sqlerrcode != ERRCODE_QUERY_CANCELED)
-				ReThrowError(error);
-			LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-			CkpxShared->stat.jobs_failed++;
-			LWLockRelease(CkpxShared->lock);
-			request->state = CKPX_REQUEST_FAILED;
-			request->sqlerrcode = error->sqlerrcode;
-			strlcpy(request->text, error->message, sizeof(request->text));
-		}
-		PG_END_TRY();
+		if (error != NULL)
+			ckpx_job_count_failure();
 		ckpx_job_end();
-		ckpx_request_answer(request);
+		ckpx_request_answer(&request, error);
 	}
-	pfree(request);
 }

@@ -41,6 +41,7 @@
 #include "server/base/announce.h"
 #include "server/base/worker_status.h"
 #include "server/jobs/job.h"
+#include "server/jobs/steps.h"
 #include "server/store/node.h"
 #include "server/store/object_file.h"
 #include "server/store/publish.h"
@@ -75,8 +76,7 @@ lose(const CkpxEntry *entry, const CkpxSuspect *suspect, const char *problem)
 	char		reason[CKPX_GAP_REASON_MAX];
 	uint32		nholes = 0;
 
-	ckpx_object_name(name, entry->kind, entry->epoch, entry->timeline,
-					 entry->start_lsn, entry->end_lsn, 0);
+	ckpx_entry_object_name(name, entry, 0);
 	ckpx_object_file_loss(reason, entry);
 	ckpx_object_file_keep(entry);
 
@@ -129,52 +129,58 @@ lose(const CkpxEntry *entry, const CkpxSuspect *suspect, const char *problem)
 	ckpx_worker_note(CKPX_WORKER_CHECKPOINTER, problem);
 }
 
-/*
- * Look at the object of a finished entry.  NULL: the doubt is settled; or why
- * it is not.  'patient': what is absent may come back, and *absent says that
- * this is all there is to wait for.
- */
-static const char *
-look_at(const CkpxSuspect *suspect, bool patient, bool *absent)
+/* A look at the object of a suspect, and what came of it. */
+typedef struct Look
 {
+	CkpxSuspect suspect;
+	uint32		index;			/* in the list */
+	bool		patient;		/* what is absent may come back */
+	const char *reason;			/* why the doubt remains; NULL: it is settled */
+	bool		absent;			/* to be patient is all there is to do */
+} Look;
+
+/*
+ * Look at the object of a finished entry; the work of ckpx_job_run().
+ */
+static void
+look_at(void *arg)
+{
+	Look	   *look = arg;
 	const CkpxEntry *found;
 	CkpxEntry	entry;
 	CkpxObjectState state;
 	char	   *problem;
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	found = ckpx_entry_store_find(CkpxShared->store, suspect->entry.kind,
-								  suspect->entry.epoch,
-								  suspect->entry.start_lsn,
-								  suspect->entry.end_lsn);
+	found = ckpx_ticket_entry(&look->suspect.entry);
 	if (found != NULL)
 		entry = *found;
 	LWLockRelease(CkpxShared->lock);
 
 	/* It may have been collected, or be in the making. */
 	if (found == NULL || entry.state != CKPX_ENTRY_FINISHED)
-		return NULL;
+		return;
 
 	state = ckpx_object_file_verify(&entry, &problem);
 	if (state == CKPX_OBJECT_GOOD)
 	{
 		char		text[CKPX_ENTRY_TEXT_MAX];
 
-		if (suspect->looks > 0)
+		if (look->suspect.looks > 0)
 			ereport(LOG,
 					(errmsg("ckpx can read a checkpoint object again: %s",
 							ckpx_entry_text(&entry, text))));
-		return NULL;
 	}
-	if (!ckpx_folder_is_there())
-		return psprintf("Directory \"%s\" is not there.", CkpxShared->folder);
-	if (state == CKPX_OBJECT_ABSENT && patient)
+	else if (!ckpx_folder_is_there())
+		look->reason = psprintf("Directory \"%s\" is not there.",
+								CkpxShared->folder);
+	else if (state == CKPX_OBJECT_ABSENT && look->patient)
 	{
-		*absent = true;
-		return problem;
+		look->absent = true;
+		look->reason = problem;
 	}
-	lose(&entry, suspect, problem);
-	return NULL;
+	else
+		lose(&entry, &look->suspect, problem);
 }
 
 /*
@@ -182,9 +188,9 @@ look_at(const CkpxSuspect *suspect, bool patient, bool *absent)
  * end in it again at once.
  */
 static void
-begin_look(uint32 index)
+begin_look(const Look *look)
 {
-	CkpxSuspect *suspect = &CkpxShared->suspects[index];
+	CkpxSuspect *suspect = &CkpxShared->suspects[look->index];
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	suspect->look_ms = ckpx_clock_ms() +
@@ -197,69 +203,53 @@ begin_look(uint32 index)
  * Others only append to the list, so its place is still the same.
  */
 static void
-end_look(uint32 index, const char *reason, bool absent, uint64 patience_ms)
+end_look(const Look *look, uint64 patience_ms)
 {
-	CkpxSuspect *suspect = &CkpxShared->suspects[index];
+	CkpxSuspect *suspect = &CkpxShared->suspects[look->index];
 	uint64		now = ckpx_clock_ms();
 	bool		first;
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	first = suspect->looks == 1;
-	if (reason == NULL)
+	if (look->reason == NULL)
 		*suspect = CkpxShared->suspects[--CkpxShared->nsuspects];
-	else if (!absent)
+	else if (!look->absent)
 		suspect->since_ms = now;
 	else if (now < suspect->since_ms + patience_ms)
 		suspect->look_ms = Min(suspect->look_ms,
 							   suspect->since_ms + patience_ms);
 	LWLockRelease(CkpxShared->lock);
 
-	if (reason == NULL)
+	if (look->reason == NULL)
 		return;
 	if (first)
 		ereport(LOG,
 				(errmsg("ckpx cannot read a checkpoint object and looks at it again"),
-				 errdetail("%s", reason)));
-	ckpx_worker_note(CKPX_WORKER_CHECKPOINTER, reason);
+				 errdetail("%s", look->reason)));
+	ckpx_worker_note(CKPX_WORKER_CHECKPOINTER, look->reason);
 }
 
 /*
- * An error of the surroundings says nothing about the object.
+ * Look at a suspect in a job.  An error of the surroundings says nothing about
+ * the object.
  */
 static void
-look_guarded(const CkpxSuspect *suspect, uint32 index, uint64 patience_ms)
+look_guarded(Look *look, uint64 patience_ms)
 {
-	MemoryContext context = CurrentMemoryContext;
-	const char *volatile reason = NULL;
-	volatile bool absent = false;
+	ErrorData  *error;
 
 	if (!ckpx_job_begin(false))
 		return;
-	ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_BUSY,
-					   "looking at an unreadable object");
-	begin_look(index);
-	PG_TRY();
+	look->patient = ckpx_clock_ms() - look->suspect.since_ms < patience_ms;
+	begin_look(look);
+	error = ckpx_job_run("looking at an unreadable object", look_at, look);
+	if (error != NULL)
 	{
-		bool		is_absent = false;
-
-		reason = look_at(suspect,
-						 ckpx_clock_ms() - suspect->since_ms < patience_ms,
-						 &is_absent);
-		absent = is_absent;
+		ckpx_job_count_failure();
+		look->reason = error->message;
+		look->absent = false;
 	}
-	PG_CATCH();
-	{
-		ErrorData  *error = ckpx_job_catch(context);
-
-		if (!ckpx_error_is_external(error))
-			ReThrowError(error);
-		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-		CkpxShared->stat.jobs_failed++;
-		LWLockRelease(CkpxShared->lock);
-		reason = error->message;
-	}
-	PG_END_TRY();
-	end_look(index, reason, absent, patience_ms);
+	end_look(look, patience_ms);
 	ckpx_job_end();
 }
 
@@ -267,7 +257,7 @@ look_guarded(const CkpxSuspect *suspect, uint32 index, uint64 patience_ms)
  * Find the suspect that is to be looked at next; false where there is none.
  */
 static bool
-next_suspect(CkpxSuspect *suspect, uint32 *index)
+next_suspect(Look *look)
 {
 	uint32		nsuspects;
 
@@ -275,10 +265,10 @@ next_suspect(CkpxSuspect *suspect, uint32 *index)
 	nsuspects = CkpxShared->nsuspects;
 	for (uint32 i = 0; i < nsuspects; i++)
 	{
-		if (i == 0 || CkpxShared->suspects[i].look_ms < suspect->look_ms)
+		if (i == 0 || CkpxShared->suspects[i].look_ms < look->suspect.look_ms)
 		{
-			*suspect = CkpxShared->suspects[i];
-			*index = i;
+			look->suspect = CkpxShared->suspects[i];
+			look->index = i;
 		}
 	}
 	LWLockRelease(CkpxShared->lock);
@@ -291,19 +281,19 @@ next_suspect(CkpxSuspect *suspect, uint32 *index)
 void
 ckpx_damage_step(long *wait_ms)
 {
-	CkpxSuspect suspect;
-	uint32		index;
+	Look		look = {0};
 	uint64		patience_ms = ckpx_patience_ms();
 	uint64		now = ckpx_clock_ms();
 
-	if (!next_suspect(&suspect, &index))
+	if (!next_suspect(&look))
 		return;
-	if (suspect.look_ms <= now)
+	if (look.suspect.look_ms <= now)
 	{
-		look_guarded(&suspect, index, patience_ms);
-		if (!next_suspect(&suspect, &index))
+		look_guarded(&look, patience_ms);
+		if (!next_suspect(&look))
 			return;
 	}
 	*wait_ms = Min(*wait_ms,
-				   suspect.look_ms > now ? (long) (suspect.look_ms - now) : 0);
+				   look.suspect.look_ms > now ?
+				   (long) (look.suspect.look_ms - now) : 0);
 }

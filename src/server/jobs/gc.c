@@ -1,34 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * gc.c
- *		Garbage collection: what of the history may go, and its removal.
+ *		Garbage collection: when, and the removal of what may go.
  *
- * Within an epoch an incremental or a global may go when a finished global of
- * the same epoch holds its range: finished means that the global's object and
- * a manifest that names it are durable, and as only finished entries count,
- * both kept manifests name the global before either stops naming what it
- * covers.  A backup goes with the incremental that covers it.  A closed epoch
- * gets no more globals, nor does what lies before a range that was lost, so
- * what is left of these goes by time.  A spilled segment of a closed epoch
- * answers nothing and goes at once.
- *
- * Ages go by the monotonic clock, see core/history/age.h: a wall clock that is set
- * neither lets anything go early nor keeps it for ever.  What was loaded with a
- * date in the future counts from the load.
- *
- * A pin holds what ends after its LSN: incrementals and backups, and those
- * globals that were there when the pin was made, since somebody may be
- * reading them; the epoch and its newest global at that time tell which these
- * are.  A global that is newer than the pin and was replaced since adds nothing
- * to what the incrementals and the newest global answer.
- *
- * A global that is in doubt (jobs/damage.c) replaces nothing: what it holds
- * stays until the doubt is settled.  The files that are kept of lost objects
- * go by time, or first of all where the folder is too large.
- *
- * An object whose post command has not succeeded stays as well, but only
- * until a cap is reached: otherwise a command that never succeeds would fill
- * the disk.
+ * What may go is decided in core/history/gc_plan.c.  The files that are kept of
+ * lost objects go by time, or first of all where the folder is too large.
  *
  * Removal: 'removing' keeps new pins out while what goes is chosen, and until
  * it has gone; a manifest without it is published; then it leaves memory.  The
@@ -53,7 +29,9 @@
 #include "server/base/options.h"
 #include "server/base/request.h"
 #include "server/base/worker_status.h"
+#include "server/jobs/global_entry.h"
 #include "server/jobs/job.h"
+#include "server/jobs/steps.h"
 #include "server/store/files.h"
 #include "server/store/publish.h"
 #include "utils/memutils.h"
@@ -188,9 +166,6 @@ make_plan(GcPlan *plan, CkpxGcRules *rules, bool dry_run)
 			add_victim(plan, &entries[i]);
 	}
 	pfree(entries);
-	pfree(unconstify(CkpxEntryStore *, history.head));
-	pfree(unconstify(CkpxPin *, history.pins));
-	pfree(unconstify(CkpxEntrySpan *, history.doubtful));
 }
 
 /*-------------------------------------------------------------------------
@@ -406,11 +381,11 @@ remove_damaged(void)
 }
 
 /*
- * Is a cap reached?  Entries count as too many while there is room yet for
- * what has to be inserted to get rid of them.
+ * Which cap is reached?  NULL: none.  Entries count as too many while there is
+ * room yet for what has to be inserted to get rid of them.
  */
-static bool
-is_under_pressure(const char **cap)
+static const char *
+reached_cap(void)
 {
 	const CkpxEntryStore *store = CkpxShared->store;
 	uint32		nentries;
@@ -419,11 +394,9 @@ is_under_pressure(const char **cap)
 	nentries = store->nentries;
 	LWLockRelease(CkpxShared->lock);
 
-	*cap = "ckpx.max_entries";
 	if (nentries + store->max_entries / 10 >= store->max_entries)
-		return true;
-	*cap = "ckpx.max_directory_size";
-	return is_directory_full();
+		return "ckpx.max_entries";
+	return is_directory_full() ? "ckpx.max_directory_size" : NULL;
 }
 
 /* The oldest epoch with entries that is not older than 'epoch'; 0: none. */
@@ -444,19 +417,19 @@ next_kept_epoch(uint32 epoch)
 
 /*
  * Tell the runner whether room can still be made; and, once, the log that it
- * cannot: what is left is needed or pinned.
+ * cannot: what is left is needed or pinned.  'cap': reached, or NULL.
  */
 static void
-note_stuck(bool stuck, const char *cap)
+note_stuck(const char *cap)
 {
 	uint32		npins;
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	CkpxShared->gc_stuck = stuck;
+	CkpxShared->gc_stuck = cap != NULL;
 	npins = CkpxShared->npins;
 	LWLockRelease(CkpxShared->lock);
 
-	if (!stuck || stuck_logged)
+	if (cap == NULL || stuck_logged)
 		return;
 	stuck_logged = true;
 	ereport(WARNING,
@@ -476,10 +449,9 @@ static void
 relieve_pressure(void)
 {
 	CkpxGcRules rules = {0};
-	const char *cap;
-	bool		stuck = is_under_pressure(&cap);
+	const char *cap = reached_cap();
 
-	if (stuck && !pressure_logged)
+	if (cap != NULL && !pressure_logged)
 	{
 		pressure_logged = true;
 		ereport(WARNING,
@@ -493,34 +465,34 @@ relieve_pressure(void)
 		LWLockRelease(CkpxShared->lock);
 	}
 
-	if (stuck)
+	if (cap != NULL)
 	{
 		rules.ignore_age = true;
 		(void) run_round(&rules, false);
-		stuck = is_under_pressure(&cap);
+		cap = reached_cap();
 	}
-	if (stuck && ckpx_global_force())
+	if (cap != NULL && ckpx_global_force())
 	{
 		/* When it is finished, this is called again. */
-		note_stuck(false, NULL);
+		note_stuck(NULL);
 		return;
 	}
-	if (stuck)
+	if (cap != NULL)
 	{
 		rules.ignore_commands = true;
 		(void) run_round(&rules, false);
-		stuck = is_under_pressure(&cap);
+		cap = reached_cap();
 	}
-	while (stuck &&
+	while (cap != NULL &&
 		   (rules.closed_upto = next_kept_epoch(rules.closed_upto + 1)) != 0)
 	{
 		(void) run_round(&rules, false);
-		stuck = is_under_pressure(&cap);
+		cap = reached_cap();
 	}
 
-	if (!stuck)
+	if (cap == NULL)
 		pressure_logged = stuck_logged = false;
-	note_stuck(stuck, cap);
+	note_stuck(cap);
 }
 
 /*-------------------------------------------------------------------------
@@ -532,9 +504,7 @@ static void
 note_failure(const ErrorData *error)
 {
 	failures++;
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	CkpxShared->stat.jobs_failed++;
-	LWLockRelease(CkpxShared->lock);
+	ckpx_job_count_failure();
 	if (failures == 1)
 		ereport(LOG,
 				(errcode(error->sqlerrcode),
@@ -544,40 +514,14 @@ note_failure(const ErrorData *error)
 	ckpx_worker_note(CKPX_WORKER_CHECKPOINTER, error->message);
 }
 
-/*
- * Run 'work' in the job that has begun, and end it; false, with *error, when
- * the surroundings failed.
- */
-static bool
-guarded(void (*work) (void *arg), void *arg, ErrorData **error)
-{
-	MemoryContext context = CurrentMemoryContext;
-	volatile bool ok = true;
-
-	ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_BUSY, "gc");
-	ckpx_progress_begin(CKPX_JOB_GC);
-	PG_TRY();
-	{
-		work(arg);
-	}
-	PG_CATCH();
-	{
-		*error = ckpx_job_catch(context);
-		if (!ckpx_error_is_external(*error))
-			ReThrowError(*error);
-		ok = false;
-	}
-	PG_END_TRY();
-	ckpx_job_end();
-	return ok;
-}
-
+/* What ckpx_gc() asks for; the work of ckpx_job_run(). */
 static void
 work_request(void *arg)
 {
 	CkpxRequest *request = arg;
 	CkpxGcRules rules = {0};
 
+	ckpx_progress_begin(CKPX_JOB_GC);
 	rules.upto = request->lsn;
 	rules.ignore_age = true;
 	request->count = run_round(&rules, request->dry_run);
@@ -588,34 +532,26 @@ serve_requests(void)
 {
 	CkpxRequest request;
 
-	while (ckpx_request_take(CKPX_REQUEST_GC, &request))
+	while (ckpx_job_take(CKPX_REQUEST_GC, false, &request))
 	{
-		ErrorData  *error = NULL;
+		ErrorData  *error;
 
-		if (!ckpx_job_begin(false))
-		{
-			if (ckpx_request_put_back(&request, false))
-				break;
-			continue;
-		}
-		request.state = CKPX_REQUEST_DONE;
 		request.count = 0;
-		if (!guarded(work_request, &request, &error))
-		{
+		error = ckpx_job_run("gc", work_request, &request);
+		ckpx_job_end();
+		if (error != NULL)
 			note_failure(error);
-			request.state = CKPX_REQUEST_FAILED;
-			request.sqlerrcode = error->sqlerrcode;
-			strlcpy(request.text, error->message, sizeof(request.text));
-		}
-		ckpx_request_answer(&request);
+		ckpx_request_answer(&request, error);
 	}
 }
 
+/* What is due; the work of ckpx_job_run(). */
 static void
 work_round(void *arg)
 {
 	CkpxGcRules rules = {0};
 
+	ckpx_progress_begin(CKPX_JOB_GC);
 	(void) run_round(&rules, false);
 	remove_damaged();
 	relieve_pressure();
@@ -632,7 +568,6 @@ is_due(const CkpxGcTicket *tickets, uint32 ntickets, uint64 now)
 	XLogRecPtr	global_end = InvalidXLogRecPtr;
 	uint64		sequence;
 	bool		due = now >= next_round_ms;
-	const char *cap;
 
 	for (uint32 i = 0; i < ntickets; i++)
 	{
@@ -651,7 +586,7 @@ is_due(const CkpxGcTicket *tickets, uint32 ntickets, uint64 now)
 	if (global_end != last_global_end)
 		due = true;
 	if (!due && failures == 0 && sequence != last_sequence)
-		due = is_under_pressure(&cap);
+		due = reached_cap() != NULL;
 	last_global_end = global_end;
 	return due;
 }
@@ -659,7 +594,7 @@ is_due(const CkpxGcTicket *tickets, uint32 ntickets, uint64 now)
 static void
 due_round(uint64 now)
 {
-	ErrorData  *error = NULL;
+	ErrorData  *error;
 
 	/* Not while the history is being loaded: then as soon as it is. */
 	next_round_ms = 0;
@@ -667,7 +602,9 @@ due_round(uint64 now)
 		return;
 
 	next_round_ms = now + CKPX_GC_ROUND_MS;
-	if (guarded(work_round, NULL, &error))
+	error = ckpx_job_run("gc", work_round, NULL);
+	ckpx_job_end();
+	if (error == NULL)
 		failures = 0;
 	else
 	{

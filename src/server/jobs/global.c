@@ -3,6 +3,10 @@
  * global.c
  *		Globals: the life of the job that makes one.
  *
+ *	global.c		steps, publishing, failure
+ *	global_entry.c	which range the next global covers, and when
+ *	global_merge.c	inputs, merge and object
+ *
  * Each step merges for a few dozen milliseconds and returns, and whatever
  * else is due (an incremental, a spill, a manifest) runs before the next one.
  *
@@ -11,273 +15,176 @@
  * written is removed and it is begun anew.
  *
  * The entry is PENDING for a moment only, when it is inserted and after a
- * crash. Who dies in the middle leaves a RUNNING entry, which the next
- * process finds and sets back, and files that no manifest names, which it
- * removes.  Published is in the same order as an incremental: object,
- * manifest, memory, tickets.
+ * crash.  A process that dies in the middle leaves a RUNNING entry, which the
+ * next one finds and sets back, and files that no manifest names, which it
+ * removes.
  *
  *-------------------------------------------------------------------------
  */
 #include "server/base/compat.h"
 
-#include "server/base/announce.h"
 #include "server/base/fault.h"
 #include "server/base/options.h"
-#include "server/base/worker_status.h"
-#include "server/jobs/global_internal.h"
+#include "server/jobs/global_entry.h"
+#include "server/jobs/global_merge.h"
 #include "server/jobs/job.h"
-#include "server/store/publish.h"
+#include "server/jobs/steps.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 /* How long one step merges. */
 #define SLICE_MS				50
 
-/* The global in work, or NULL. */
-static CkpxGlobalJob *current_job = NULL;
-
-/*
- * Remove what the job has written of its object so far.  A part that was
- * renamed in an attempt whose manifest failed may be named by that manifest:
- * then it stays, and the next attempt writes it anew.
- */
-static void
-remove_files(const CkpxGlobalJob *job)
+typedef struct GlobalJob
 {
-	const CkpxEntry *entry = &job->entry;
-	char		name[CKPX_NAME_MAX];
+	MemoryContext context;		/* of the merge; NULL: no global is in work */
+	CkpxEntryTicket ticket;
+	uint64		attempt;
+	CkpxPhase	phase;
+	TimestampTz started_at;
+	uint64		started_ms;		/* the same by the monotonic clock */
+	CkpxGlobalMerge merge;
+} GlobalJob;
 
-	ckpx_object_name(name, entry->kind, entry->epoch, entry->timeline,
-					 entry->start_lsn, entry->end_lsn, job->part);
-	ckpx_temporary_name(name);
-	ckpx_remove_file_quietly(name);
+/* The global in work; what is said of the last attempt stays. */
+static GlobalJob job;
 
-	if (job->phase == CKPX_PHASE_PUBLISH ||
-		entry->failed_phase == CKPX_PHASE_PUBLISH)
+static void
+drop_job(bool closed)
+{
+	MemoryContext context = job.context;
+
+	if (context == NULL)
 		return;
-	for (uint32 part = 0; part <= job->part; part++)
-	{
-		ckpx_object_name(name, entry->kind, entry->epoch, entry->timeline,
-						 entry->start_lsn, entry->end_lsn, part);
-		ckpx_remove_file_quietly(name);
-	}
+	job.context = NULL;
+	ckpx_progress_end(CKPX_JOB_GLOBAL);
+	ckpx_global_merge_drop(&job.merge, closed);
+	MemoryContextDelete(context);
 }
 
+/* An error of a job has closed all files. */
 static void
 forget_job(void)
 {
-	CkpxGlobalJob *job = current_job;
-
-	if (job == NULL)
-		return;
-	current_job = NULL;
-	ckpx_progress_end(CKPX_JOB_GLOBAL);
-	remove_files(job);
-	MemoryContextDelete(job->context);
-}
-
-/* The same while its files are still open. */
-static void
-drop_job(void)
-{
-	CkpxGlobalJob *job = current_job;
-
-	for (uint32 i = 0; i < job->ninputs; i++)
-	{
-		if (job->inputs[i].file != NULL)
-			ckpx_object_file_close(job->inputs[i].file);
-	}
-	ckpx_output_abort(job->output);
-	forget_job();
-}
-
-static void
-begin_global(CkpxGlobalJob *job)
-{
-	job->phase = CKPX_PHASE_COLLECT;
-	CKPX_FAULT("global-start");
-	ckpx_global_open_inputs(job);
-	ckpx_global_prepare_header(job);
-
-	job->phase = CKPX_PHASE_WRITE;
-	job->entry.version = CKPX_OBJECT_VERSION;
-	job->entry.nrelations = 0;
-	job->entry.nblocks = 0;
-	job->entry.undurable = 0;
-	job->entry.size_bytes = 0;
-	ckpx_global_begin_part(job);
-	ckpx_progress_phase(CKPX_JOB_PHASE_MERGE, job->nrelations);
+	drop_job(true);
 }
 
 /*
  * The object is whole: publish it.
  */
 static void
-finish_global(CkpxGlobalJob *job)
+finish_global(void)
 {
-	CkpxEntry  *entry = &job->entry;
-	CkpxEntry  *shared_entry;
+	CkpxEntry  *entry = &job.merge.entry;
 
-	ckpx_layer_merge_finish(&job->merge);
-	ckpx_global_end_part(job, true);
-	entry->nparts = job->part + 1;
-	entry->nrelations = job->merge.nrelations;
-	entry->tombstones_from = job->merge.tombstones_from;
-
-	job->phase = CKPX_PHASE_PUBLISH;
-	ckpx_progress_phase(CKPX_JOB_PHASE_PUBLISH, 1);
-	entry->state = CKPX_ENTRY_FINISHED;
-	entry->finished_at = GetCurrentTimestamp();
-	entry->write_ms = ckpx_age_ms(job->started_ms, ckpx_clock_ms());
-	entry->pending_ms = Max(0, (job->started_at - entry->created_at) / 1000);
-	entry->last_error[0] = '\0';
-	entry->failed_phase = CKPX_PHASE_NONE;
-	entry->post_pending = ckpx_post_command_is_set();
-	ckpx_job_check(entry);
-	ckpx_publish(entry);
-
+	ckpx_global_merge_end(&job.merge);
+	job.phase = CKPX_PHASE_PUBLISH;
+	ckpx_job_publish(entry, job.started_ms,
+					 Max(0, (job.started_at - entry->created_at) / 1000));
 	CKPX_FAULT("global-published");
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	shared_entry = ckpx_entry_store_find(CkpxShared->store, entry->kind,
-										 entry->epoch, entry->start_lsn,
-										 entry->end_lsn);
-	if (shared_entry != NULL && shared_entry->state == CKPX_ENTRY_RUNNING)
-	{
-		/* A cancel that came after the last safe point came too late. */
-		*shared_entry = *entry;
-		shared_entry->cancelled = false;
-		shared_entry->state = CKPX_ENTRY_RUNNING;
-		(void) ckpx_entry_transition(shared_entry, CKPX_EVENT_FINISH);
-	}
-	CkpxShared->stat.globals_done++;
-	ckpx_history_add_entry(&CkpxShared->history, entry);
-	LWLockRelease(CkpxShared->lock);
-	ConditionVariableBroadcast(&CkpxShared->progress);
-
-	ckpx_job_log_finished(entry);
-	ckpx_announce(entry, CKPX_CHECKPOINT_FINISHED);
+	ckpx_job_finish(entry);
 }
 
 /*
- * Go on for a while; true when the global is finished.
+ * Go on for a while; the work of ckpx_job_run().
  */
-static bool
-run_slice(CkpxGlobalJob *job)
+static void
+run_slice(void *arg)
 {
+	MemoryContext old = MemoryContextSwitchTo(job.context);
 	uint64		until = ckpx_clock_ms() + SLICE_MS;
+	bool		more;
 
 	ckpx_progress_begin(CKPX_JOB_GLOBAL);
-	if (job->phase == CKPX_PHASE_NONE)
-		begin_global(job);
+	if (job.phase == CKPX_PHASE_NONE)
+	{
+		job.phase = CKPX_PHASE_COLLECT;
+		CKPX_FAULT("global-start");
+		ckpx_global_merge_begin(&job.merge);
+		job.phase = CKPX_PHASE_WRITE;
+	}
 	do
 	{
 		CKPX_FAULT("global-relation");
-		ckpx_job_check(&job->entry);
-		if (!ckpx_global_merge_relation(job))
-		{
-			finish_global(job);
-			return true;
-		}
-	} while (ckpx_clock_ms() < until);
-	return false;
+		ckpx_job_check(&job.merge.entry);
+		more = ckpx_global_merge_relation(&job.merge);
+	} while (more && ckpx_clock_ms() < until);
+
+	if (!more)
+		finish_global();
+	MemoryContextSwitchTo(old);
+	if (!more)
+		drop_job(false);
 }
 
 static void
-note_failure(const CkpxGlobalJob *job, const ErrorData *error)
+note_failure(const ErrorData *error)
 {
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	CkpxShared->global_failed = job->attempt;
+	CkpxShared->global_failed = job.attempt;
 	strlcpy(CkpxShared->global_error, error->message, CKPX_ERROR_TEXT_MAX);
 	LWLockRelease(CkpxShared->lock);
 
-	/* This one tells who waits. */
-	ckpx_job_note_failure(&job->ticket, job->phase, error);
+	/* This one wakes those that wait. */
+	ckpx_job_note_failure(&job.ticket, job.phase, error);
 }
 
 /*
- * Make the job of a running entry.
+ * Make the job of a running entry; false where it is not there any more.
  */
-static void
+static bool
 create_job(const CkpxEntryTicket *ticket)
 {
-	MemoryContext context;
-	CkpxGlobalJob *job;
-
-	context = AllocSetContextCreate(TopMemoryContext, "ckpx global",
-									ALLOCSET_DEFAULT_SIZES);
-	job = MemoryContextAllocZero(context, sizeof(CkpxGlobalJob));
-	job->context = context;
-	job->ticket = *ticket;
-	job->started_at = GetCurrentTimestamp();
-	job->started_ms = ckpx_clock_ms();
-	job->interval = (int64) ckpx_global_version_interval * 1000;
+	memset(&job, 0, sizeof(job));
+	job.ticket = *ticket;
+	job.started_at = GetCurrentTimestamp();
+	job.started_ms = ckpx_clock_ms();
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	job->attempt = ++CkpxShared->global_started;
+	job.attempt = ++CkpxShared->global_started;
 	LWLockRelease(CkpxShared->lock);
 
-	current_job = job;
+	if (!ckpx_job_copy_running(ticket, &job.merge.entry))
+		return false;
+	job.context = AllocSetContextCreate(TopMemoryContext, "ckpx global",
+										ALLOCSET_DEFAULT_SIZES);
 	ckpx_job_at_catch(forget_job);
-	if (!ckpx_job_copy_running(ticket, &job->entry))
-		drop_job();
+	return true;
 }
 
 void
 ckpx_global_step(long *wait_ms)
 {
-	MemoryContext context = CurrentMemoryContext;
 	CkpxEntryTicket tickets[CKPX_QUEUE_BATCH];
 	CkpxEntryTicket ticket;
 	CkpxEntry	entry;
 	uint32		ntickets;
+	bool		ready;
 
-	/* They only say that there may be something to do. */
 	ntickets = ckpx_dequeue(CKPX_QUEUE_GLOBAL, tickets, CKPX_QUEUE_BATCH);
 	ckpx_dequeue_done(CKPX_QUEUE_GLOBAL, ntickets);
 
-	if (current_job == NULL && !ckpx_global_start_entry(&ticket, wait_ms))
+	if (job.context == NULL && !ckpx_global_start_entry(&ticket, wait_ms))
 		return;
 	if (!ckpx_job_begin(true))
 		return;
 
-	/* The history may have been loaded anew, or a new epoch begun. */
-	if (current_job == NULL)
-		create_job(&ticket);
-	else if (!ckpx_job_copy_running(&current_job->ticket, &entry))
-		drop_job();
-	if (current_job == NULL)
+	if (job.context == NULL)
+		ready = create_job(&ticket);
+	else
 	{
-		ckpx_job_end();
-		return;
+		/* The history may have been loaded anew, or a new epoch begun. */
+		ready = ckpx_job_copy_running(&job.ticket, &entry);
+		if (!ready)
+			drop_job(false);
 	}
-
-	ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_BUSY, "global");
-	PG_TRY();
+	if (ready)
 	{
-		bool		done;
+		ErrorData  *error = ckpx_job_run("global", run_slice, NULL);
 
-		MemoryContextSwitchTo(current_job->context);
-		done = run_slice(current_job);
-		MemoryContextSwitchTo(context);
-		if (done)
-			drop_job();
+		if (error != NULL && error->sqlerrcode != ERRCODE_QUERY_CANCELED)
+			note_failure(error);
+		*wait_ms = 0;
 	}
-	PG_CATCH();
-	{
-		CkpxGlobalJob failed;
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		failed = *current_job;
-		error = ckpx_job_catch(context);
-		if (error->sqlerrcode != ERRCODE_QUERY_CANCELED)
-		{
-			if (!ckpx_error_is_external(error))
-				ReThrowError(error);
-			note_failure(&failed, error);
-		}
-	}
-	PG_END_TRY();
 	ckpx_job_end();
-	*wait_ms = 0;
 }

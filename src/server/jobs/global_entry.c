@@ -15,8 +15,7 @@
 #include "server/base/compat.h"
 
 #include "server/base/options.h"
-#include "server/jobs/global_internal.h"
-#include "server/jobs/job.h"
+#include "server/jobs/global_entry.h"
 #include "storage/fd.h"
 #include "utils/timestamp.h"
 
@@ -127,9 +126,7 @@ ckpx_global_start_entry(CkpxEntryTicket *ticket, long *wait_ms)
 										false);
 		if ((entry == NULL || entry->state == CKPX_ENTRY_FINISHED) &&
 			create_entry(&created))
-			entry = ckpx_entry_store_find(CkpxShared->store, created.kind,
-										  created.epoch, created.start_lsn,
-										  created.end_lsn);
+			entry = ckpx_shared_entry(&created);
 		if (entry != NULL && entry->state == CKPX_ENTRY_PENDING)
 			(void) ckpx_entry_transition(entry, CKPX_EVENT_START);
 		if (entry != NULL && entry->state == CKPX_ENTRY_RUNNING)
@@ -138,15 +135,16 @@ ckpx_global_start_entry(CkpxEntryTicket *ticket, long *wait_ms)
 			if (!due)
 				*wait_ms = Min(*wait_ms,
 							   (long) (entry->retry_clock_ms - now));
-			ticket->kind = entry->kind;
-			ticket->epoch = entry->epoch;
-			ticket->start_lsn = entry->start_lsn;
-			ticket->end_lsn = entry->end_lsn;
+			*ticket = ckpx_entry_ticket(entry);
 		}
 	}
 	LWLockRelease(CkpxShared->lock);
 	return due;
 }
+
+/*
+ * Have a global made of all incrementals that are in none.
+ */
 bool
 ckpx_global_force(void)
 {

@@ -19,21 +19,15 @@
 #include "miscadmin.h"
 #include "server/base/fault.h"
 #include "server/base/options.h"
-#include "server/jobs/global_internal.h"
-#include "server/jobs/job.h"
-#include "utils/timestamp.h"
-
-/* ------------------------------------------------------------
- * Reading and merging
- * ------------------------------------------------------------
- */
+#include "server/jobs/global_entry.h"
+#include "server/jobs/global_merge.h"
 
 /*
  * List the inputs of the job's entry.  When the epoch began goes to
  * *begun_at.
  */
 static void
-choose_inputs(CkpxGlobalJob *job, int64 *begun_at)
+choose_inputs(CkpxGlobalMerge *global, int64 *begun_at)
 {
 	const CkpxEntryStore *store = CkpxShared->store;
 	const CkpxEntry *previous;
@@ -41,14 +35,15 @@ choose_inputs(CkpxGlobalJob *job, int64 *begun_at)
 	uint32		n = 0;
 
 	/* The store cannot grow beyond its fixed size, so allocate first. */
-	job->inputs = palloc0(sizeof(CkpxGlobalInput) *
-						  (CKPX_GLOBAL_MAX_INPUTS + 2));
+	global	  ->inputs = palloc0(sizeof(CkpxGlobalInput) *
+								 (CKPX_GLOBAL_MAX_INPUTS + 2));
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	previous = ckpx_entry_store_previous_global(store);
-	position = previous != NULL ? previous->end_lsn : job->entry.start_lsn;
-	for (uint32 i = ckpx_entry_store_ending_after(store, job->entry.epoch,
-												  job->entry.end_lsn);
+	position = previous != NULL ? previous->end_lsn : global->entry.start_lsn;
+
+	for (uint32 i = ckpx_entry_store_ending_after(store, global->entry.epoch,
+												  global->entry.end_lsn);
 		 i-- > 0;)
 	{
 		const CkpxEntry *entry;
@@ -60,34 +55,37 @@ choose_inputs(CkpxGlobalJob *job, int64 *begun_at)
 			continue;
 		if (entry->end_lsn <= position || n > CKPX_GLOBAL_MAX_INPUTS)
 			break;
-		job->inputs[n++].entry = *entry;
+		global	  ->inputs[n++].entry = *entry;
 	}
 	if (previous != NULL)
-		job->inputs[n++].entry = *previous;
+		global	  ->inputs[n++].entry = *previous;
+
 	for (uint32 i = 0; i < store->ngaps; i++)
 	{
-		if (store->gaps[i].epoch == job->entry.epoch &&
+		if (store->gaps[i].epoch == global->entry.epoch &&
 			!store->gaps[i].damaged)
 			*begun_at = store->gaps[i].detected_at;
 	}
 	LWLockRelease(CkpxShared->lock);
 
 	/* A global over a hole would claim to know what was never read. */
-	job->ninputs = n;
+	global	  ->ninputs = n;
+
 	for (uint32 i = 0; i < n; i++)
 	{
-		XLogRecPtr	begin = job->inputs[i].entry.start_lsn;
-		XLogRecPtr	expected = job->entry.start_lsn;
+		XLogRecPtr	begin = global->inputs[i].entry.start_lsn;
+		XLogRecPtr	expected = global->entry.start_lsn;
 
 		if (i + 1 < n)
-			expected = job->inputs[i + 1].entry.end_lsn;
+			expected = global->inputs[i + 1].entry.end_lsn;
+
 		if (begin != expected)
 			elog(ERROR, "inputs of a global do not adjoin at %X/%X",
 				 LSN_FORMAT_ARGS(begin));
 	}
-	if (n == 0 || job->inputs[0].entry.end_lsn != job->entry.end_lsn)
+	if (n == 0 || global->inputs[0].entry.end_lsn != global->entry.end_lsn)
 		elog(ERROR, "inputs of a global do not reach %X/%X",
-			 LSN_FORMAT_ARGS(job->entry.end_lsn));
+			 LSN_FORMAT_ARGS(global->entry.end_lsn));
 }
 
 static void
@@ -96,29 +94,13 @@ advance_input(CkpxGlobalInput *input)
 	input->more = ckpx_object_file_peek(input->file, &input->key);
 }
 
-/*
- * Write one layer of one relation; callback of the merge.  A part ends
- * between two relations.
- */
+/* Write one layer of one relation; callback of the merge. */
 static void
 write_layer(void *arg, const CkpxRelation *relation, uint32 layer)
 {
-	CkpxGlobalJob *job = arg;
+	CkpxGlobalMerge *global = arg;
 
-	if (!job->any_written ||
-		!ckpx_rel_key_equal(&job->written, &relation->key))
-	{
-		if (job->any_written && ckpx_object_written(job->writer) >=
-			(uint64) ckpx_checkpoint_size * 1024)
-		{
-			ckpx_global_end_part(job, false);
-			job->part++;
-			ckpx_global_begin_part(job);
-		}
-		job->written = relation->key;
-		job->any_written = true;
-	}
-	ckpx_object_add_layer(job->writer, relation, layer);
+	ckpx_object_output_add(global->output, relation, layer);
 }
 
 static int
@@ -132,59 +114,65 @@ compare_keys(const void *a, const void *b)
  * the global's end: what an input says of others is over.
  */
 static void
-learn_undurable(CkpxGlobalJob *job)
+learn_undurable(CkpxGlobalMerge *global)
 {
-	job->undurable = palloc(sizeof(CkpxRelKey) * CKPX_JOB_LIST);
+	global	  ->undurable = palloc(sizeof(CkpxRelKey) * CKPX_JOB_LIST);
+
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	job->undurable_known = CkpxShared->undurable_upto >= job->entry.end_lsn &&
+	global	  ->undurable_known = CkpxShared->undurable_upto >= global->entry.end_lsn &&
 		CkpxShared->nundurable <= CKPX_JOB_LIST;
-	if (job->undurable_known)
+
+	if (global->undurable_known)
 	{
-		job->nundurable = CkpxShared->nundurable;
-		memcpy(job->undurable, CkpxShared->undurable,
-			   sizeof(CkpxRelKey) * job->nundurable);
+		global	  ->nundurable = CkpxShared->nundurable;
+
+		memcpy(global->undurable, CkpxShared->undurable,
+			   sizeof(CkpxRelKey) * global->nundurable);
 	}
 	LWLockRelease(CkpxShared->lock);
-	if (job->nundurable > 0)
-		qsort(job->undurable, job->nundurable, sizeof(CkpxRelKey),
+	if (global->nundurable > 0)
+		qsort(global->undurable, global->nundurable, sizeof(CkpxRelKey),
 			  compare_keys);
 }
 
 static bool
-is_undurable(const CkpxGlobalJob *job, const CkpxRelKey *key)
+is_undurable(const CkpxGlobalMerge *global, const CkpxRelKey *key)
 {
-	return !job->undurable_known ||
-		(job->nundurable > 0 &&
-		 bsearch(key, job->undurable, job->nundurable, sizeof(CkpxRelKey),
+	return !global->undurable_known ||
+		(global->nundurable > 0 &&
+		 bsearch(key, global->undurable, global->nundurable, sizeof(CkpxRelKey),
 				 compare_keys) != NULL);
 }
 
 /*
- * Open the inputs and plan the layers.
+ * Open the inputs, plan the layers and begin the object.
  */
 void
-ckpx_global_open_inputs(CkpxGlobalJob *job)
+ckpx_global_merge_begin(CkpxGlobalMerge *global)
 {
+	const CkpxObjectHeader *newest;
+	CkpxObjectHeader output_header = {0};
 	CkpxLayer  *sources;
 	uint32	   *target;
 	uint32		nsources = 0;
 	int64		begun_at = PG_INT64_MAX;
 	XLogRecPtr	tombstones_from = InvalidXLogRecPtr;
 
-	choose_inputs(job, &begun_at);
-	ckpx_progress_phase(CKPX_JOB_PHASE_OPEN, job->ninputs);
-	learn_undurable(job);
-	sources = palloc(sizeof(CkpxLayer) * (job->ninputs + CKPX_MAX_LAYERS));
-	target = palloc(sizeof(uint32) * (job->ninputs + CKPX_MAX_LAYERS));
+	choose_inputs(global, &begun_at);
+	ckpx_progress_phase(CKPX_JOB_PHASE_OPEN, global->ninputs);
+	learn_undurable(global);
+	sources = palloc(sizeof(CkpxLayer) * (global->ninputs + CKPX_MAX_LAYERS));
+	target = palloc(sizeof(uint32) * (global->ninputs + CKPX_MAX_LAYERS));
 
-	for (uint32 i = 0; i < job->ninputs; i++)
+	for (uint32 i = 0; i < global->ninputs; i++)
 	{
-		CkpxGlobalInput *input = &job->inputs[i];
+		CkpxGlobalInput *input = &global->inputs[i];
 		const CkpxObjectHeader *header;
 
 		CHECK_FOR_INTERRUPTS();
 		ckpx_progress_done(i);
-		job->nrelations += input->entry.nrelations;
+		global	  ->nrelations += input->entry.nrelations;
+
 		input->file = ckpx_object_file_open(&input->entry, false);
 		header = ckpx_object_file_header(input->file);
 		input->first_source = nsources;
@@ -203,11 +191,24 @@ ckpx_global_open_inputs(CkpxGlobalJob *job)
 		}
 		advance_input(input);
 	}
-	ckpx_layers_plan(&job->plan, sources, nsources, begun_at, job->interval,
-					 target);
-	ckpx_layer_merge_begin(&job->merge, CurrentMemoryContext, &job->plan,
-						   target, tombstones_from, write_layer, job);
+	ckpx_layers_plan(&global->plan, sources, nsources, begun_at,
+					 (int64) ckpx_global_version_interval * 1000, target);
+	ckpx_layer_merge_begin(&global->merge, CurrentMemoryContext, &global->plan,
+						   target, tombstones_from, write_layer, global);
 	pfree(sources);
+
+	/* The global ends where its newest incremental does. */
+	newest = ckpx_object_file_header(global->inputs[0].file);
+	output_header.nopen_xacts = newest->nopen_xacts;
+	output_header.open_xacts = newest->open_xacts;
+	output_header.nlayers = global->plan.nlayers;
+
+	memcpy(output_header.layers, global->plan.layers,
+		   sizeof(CkpxLayer) * global->plan.nlayers);
+	global	  ->output = ckpx_object_output_create(&global->entry, &output_header,
+												   "global");
+
+	ckpx_progress_phase(CKPX_JOB_PHASE_MERGE, global->nrelations);
 }
 
 /*
@@ -215,28 +216,29 @@ ckpx_global_open_inputs(CkpxGlobalJob *job)
  * none.
  */
 bool
-ckpx_global_merge_relation(CkpxGlobalJob *job)
+ckpx_global_merge_relation(CkpxGlobalMerge *global)
 {
 	const CkpxRelKey *lowest = NULL;
 	CkpxRelKey	key;
 
-	for (uint32 i = 0; i < job->ninputs; i++)
+	for (uint32 i = 0; i < global->ninputs; i++)
 	{
-		if (job->inputs[i].more &&
+		if (global->inputs[i].more &&
 			(lowest == NULL ||
-			 ckpx_rel_key_compare(&job->inputs[i].key, lowest) < 0))
-			lowest = &job->inputs[i].key;
+			 ckpx_rel_key_compare(&global->inputs[i].key, lowest) < 0))
+			lowest = &global->inputs[i].key;
 	}
 	if (lowest == NULL)
 		return false;
 
 	key = *lowest;
-	for (uint32 i = 0; i < job->ninputs; i++)
+	for (uint32 i = 0; i < global->ninputs; i++)
 	{
-		CkpxGlobalInput *input = &job->inputs[i];
+		CkpxGlobalInput *input = &global->inputs[i];
 
 		if (input->more && ckpx_rel_key_equal(&input->key, &key))
-			job->nmerged++;
+			global	  ->nmerged++;
+
 		while (input->more && ckpx_rel_key_equal(&input->key, &key))
 		{
 			CkpxRelationView view;
@@ -247,104 +249,42 @@ ckpx_global_merge_relation(CkpxGlobalJob *job)
 			CHECK_FOR_INTERRUPTS();
 			ok = ckpx_object_file_next(input->file, &view);
 			if (ok && (view.flags & CKPX_REL_UNDURABLE) != 0 &&
-				!is_undurable(job, &key))
+				!is_undurable(global, &key))
 				view.flags &= ~CKPX_REL_UNDURABLE;
-			if (!ok || !ckpx_layer_merge_add(&job->merge, &view,
+			if (!ok || !ckpx_layer_merge_add(&global->merge, &view,
 											 input->first_source + view.layer,
 											 &problem))
-			{
-				char		name[CKPX_NAME_MAX];
-
-				ckpx_object_name(name, input->entry.kind, input->entry.epoch,
-								 input->entry.timeline,
-								 input->entry.start_lsn,
-								 input->entry.end_lsn, 0);
-				ckpx_object_file_suspect(name);
-				ereport(ERROR,
-						(errcode(ERRCODE_DATA_CORRUPTED),
-						 errmsg("checkpoint object \"%s\" is damaged: %s", name,
-								problem != NULL ? problem : "unknown problem")));
-			}
+				ckpx_object_file_damaged(input->file, problem);
 			advance_input(input);
 		}
 	}
-	ckpx_progress_done(job->nmerged);
+	ckpx_progress_done(global->nmerged);
 	return true;
 }
 
-/* ------------------------------------------------------------
- * Writing
- * ------------------------------------------------------------
+/*
+ * Complete the object and the entry's counts.
  */
-
 void
-ckpx_global_prepare_header(CkpxGlobalJob *job)
+ckpx_global_merge_end(CkpxGlobalMerge *global)
 {
-	const CkpxEntry *entry = &job->entry;
-	CkpxObjectHeader *header = &job->header;
-	const CkpxObjectHeader *newest;
-
-	header->version = CKPX_OBJECT_VERSION;
-	header->kind = entry->kind;
-	header->epoch = entry->epoch;
-	header->timeline = entry->timeline;
-	header->start_lsn = entry->start_lsn;
-	header->end_lsn = entry->end_lsn;
-	header->last_record = entry->last_record;
-	header->last_change_lsn = entry->last_change_lsn;
-	header->truncate_lsn = entry->truncate_lsn;
-	header->created_at = entry->created_at;
-	header->written_at = GetCurrentTimestamp();
-	header->nxacts = entry->nxacts;
-	header->wal_bytes = entry->wal_bytes;
-	memcpy(header->custom_rmgrs, entry->custom_rmgrs, CKPX_RMGR_BITMAP_BYTES);
-	header->nlayers = job->plan.nlayers;
-	memcpy(header->layers, job->plan.layers,
-		   sizeof(CkpxLayer) * job->plan.nlayers);
-
-	/* The global ends where its newest incremental does. */
-	newest = ckpx_object_file_header(job->inputs[0].file);
-	header->nopen_xacts = newest->nopen_xacts;
-	header->open_xacts = newest->open_xacts;
-
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	header->identity = CkpxShared->identity;
-	LWLockRelease(CkpxShared->lock);
-
-	job->options.section_rows = ckpx_checkpoint_block_rows;
-	job->options.section_bytes = CKPX_SECTION_BYTES;
-	job->options.compression = ckpx_compression;
+	ckpx_layer_merge_finish(&global->merge);
+	ckpx_object_output_end(global->output, global->merge.tombstones_from);
+	global	  ->output = NULL;
+	global	  ->entry.nrelations = global->merge.nrelations;
+	global	  ->entry.tombstones_from = global->merge.tombstones_from;
 }
 
+/*
+ * Close the inputs, and remove an object that was not completed.
+ */
 void
-ckpx_global_begin_part(CkpxGlobalJob *job)
+ckpx_global_merge_drop(CkpxGlobalMerge *global, bool closed)
 {
-	const CkpxEntry *entry = &job->entry;
-	char		name[CKPX_NAME_MAX];
-
-	ckpx_object_name(name, entry->kind, entry->epoch, entry->timeline,
-					 entry->start_lsn, entry->end_lsn, job->part);
-	job->output = ckpx_output_create(name, "global");
-	job->header.part = job->part;
-	job->writer = ckpx_object_begin(CurrentMemoryContext, &job->header,
-									&job->options, ckpx_output_write,
-									job->output);
-}
-
-void
-ckpx_global_end_part(CkpxGlobalJob *job, bool last)
-{
-	CkpxObjectTotals totals;
-
-	memset(&totals, 0, sizeof(totals));
-	totals.last_part = last;
-	totals.tombstones_from = job->merge.tombstones_from;
-	ckpx_object_end(job->writer, &totals);
-	job->writer = NULL;
-	job->entry.size_bytes += ckpx_output_bytes(job->output);
-	ckpx_output_publish(job->output);
-	job->output = NULL;
-
-	job->entry.nblocks += totals.nblocks;
-	job->entry.undurable += totals.undurable;
+	for (uint32 i = 0; i < global->ninputs && !closed; i++)
+	{
+		if (global->inputs[i].file != NULL)
+			ckpx_object_file_close(global->inputs[i].file);
+	}
+	ckpx_object_output_abort(global->output, closed);
 }

@@ -4,14 +4,11 @@
  *		Incremental checkpoints: write one, publish it, finish its entry.
  *
  * A job owns its entry from START to FINISH.  It gathers the range's segments
- * into one tree, writes the object, publishes a manifest that names it, and
- * only then marks the entry as finished.  Dying between any two of these
- * leaves either an object that no manifest names, or a manifest that knows
- * more than memory did, which the next boot reads.
+ * into one tree, writes the object, publishes it and finishes the entry.
  *
- * Failures of the surroundings (a full disk, a damaged spilled segment) are
- * caught here: the entry stays RUNNING with the error written on it, and is
- * tried again after a growing pause.  Anything else ends the process.
+ * After failures of the surroundings (a full disk, a damaged spilled segment)
+ * the entry stays RUNNING with the error written on it, and is tried again
+ * after a growing pause.  Anything else ends the process.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,13 +18,18 @@
 
 #include "common/relpath.h"
 #include "miscadmin.h"
-#include "server/base/announce.h"
 #include "server/base/fault.h"
 #include "server/base/options.h"
-#include "server/base/worker_status.h"
 #include "server/jobs/job.h"
+#include "server/jobs/steps.h"
 #include "server/store/publish.h"
-#include "utils/timestamp.h"
+
+/* One attempt at an incremental. */
+typedef struct IncrementalJob
+{
+	CkpxEntry	entry;			/* a copy of the one in the store */
+	CkpxPhase	phase;			/* where it stands */
+} IncrementalJob;
 
 /*
  * Length of a relation fork in blocks, from the sizes of its files;
@@ -113,116 +115,99 @@ note_lengths(CkpxDirtyTree *tree)
 }
 
 /*
- * Write and publish one incremental.  *phase tells where it stands.
+ * Gather the map of the entry's range and write its object.
  */
 static void
-run_incremental(CkpxEntry *entry, CkpxPhase *phase)
+write_incremental(IncrementalJob *job)
 {
-	CkpxDirtyTree *tree;
-	CkpxOpenXact *open_xacts;
-	CkpxRelKey *undurable;
+	CkpxEntry  *entry = &job->entry;
+	CkpxDirtyTree *tree = ckpx_dirty_tree_create(CurrentMemoryContext);
+	CkpxOpenXact *open_xacts = palloc(sizeof(CkpxOpenXact) * CKPX_JOB_LIST);
+	CkpxRelKey *undurable = palloc(sizeof(CkpxRelKey) * CKPX_JOB_LIST);
 	uint32		nopen;
 	uint32		nundurable;
-	uint64		started_ms = ckpx_clock_ms();
-	CkpxEntry  *shared_entry;
-	bool		had_segments = false;
-	CkpxWaitTicket release;
-	CkpxEntryTicket next;
 
-	*phase = CKPX_PHASE_COLLECT;
-	ckpx_progress_begin(CKPX_JOB_INCREMENTAL);
-	CKPX_FAULT("job-start");
-
-	open_xacts = palloc(sizeof(CkpxOpenXact) * CKPX_JOB_LIST);
-	undurable = palloc(sizeof(CkpxRelKey) * CKPX_JOB_LIST);
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	nopen = CkpxShared->nopen_xacts;
-	memcpy(open_xacts, CkpxShared->open_xacts,
-		   sizeof(CkpxOpenXact) * Min(nopen, CKPX_JOB_LIST));
+	entry->open_xacts = CkpxShared->nopen_xacts;
+	nopen = Min(entry->open_xacts, CKPX_JOB_LIST);
+	memcpy(open_xacts, CkpxShared->open_xacts, sizeof(CkpxOpenXact) * nopen);
 	nundurable = CkpxShared->nundurable;
 	memcpy(undurable, CkpxShared->undurable,
 		   sizeof(CkpxRelKey) * Min(nundurable, CKPX_JOB_LIST));
 	LWLockRelease(CkpxShared->lock);
 
-	tree = ckpx_dirty_tree_create(CurrentMemoryContext);
 	ckpx_job_gather(tree, entry->start_lsn, entry->end_lsn, entry->epoch);
 	mark_undurable(tree, undurable, Min(nundurable, CKPX_JOB_LIST),
 				   nundurable > CKPX_JOB_LIST);
 	note_lengths(tree);
 
-	*phase = CKPX_PHASE_WRITE;
-	entry->open_xacts = nopen;
+	job->phase = CKPX_PHASE_WRITE;
 	entry->truncate_lsn = entry->last_record.start;
-	ckpx_job_write(entry, tree, "object", open_xacts,
-				   Min(nopen, CKPX_JOB_LIST));
+	ckpx_job_write(entry, tree, open_xacts, nopen, "object");
+}
 
-	*phase = CKPX_PHASE_PUBLISH;
-	ckpx_progress_phase(CKPX_JOB_PHASE_PUBLISH, 1);
-	entry->state = CKPX_ENTRY_FINISHED;
-	entry->finished_at = GetCurrentTimestamp();
-	entry->write_ms = ckpx_age_ms(started_ms, ckpx_clock_ms());
-	entry->pending_ms = ckpx_age_ms(entry->clock_ms, started_ms);
-	entry->last_error[0] = '\0';
-	entry->failed_phase = CKPX_PHASE_NONE;
-	entry->waiting_for[0] = '\0';
-	entry->post_pending = ckpx_post_command_is_set();
-	ckpx_job_check(entry);
-	ckpx_publish(entry);
+/*
+ * Forget the spilled segments that the incremental covers.  Their WAL may go,
+ * as far as the manifests say: the runner hears where that ends.
+ */
+static bool
+forget_segments(const CkpxEntry *incremental)
+{
+	CkpxEntryStore *store = CkpxShared->store;
+	CkpxWaitTicket release;
+	bool		any = false;
 
-	CKPX_FAULT("job-published");
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	shared_entry = ckpx_entry_store_find(CkpxShared->store, entry->kind,
-										 entry->epoch, entry->start_lsn,
-										 entry->end_lsn);
-	if (shared_entry != NULL && shared_entry->state == CKPX_ENTRY_RUNNING)
+	for (uint32 i = 0; i < store->nentries;)
 	{
-		CkpxEntry	finished = *entry;
+		CkpxEntrySpan span = ckpx_entry_store_span(store, i);
 
-		/* A cancel that came after the last safe point came too late. */
-		finished.state = CKPX_ENTRY_RUNNING;
-		finished.cancelled = false;
-		*shared_entry = finished;
-		(void) ckpx_entry_transition(shared_entry, CKPX_EVENT_FINISH);
-	}
-	for (uint32 i = 0; i < CkpxShared->store->nentries;)
-	{
-		CkpxEntrySpan other = ckpx_entry_store_span(CkpxShared->store, i);
-
-		if (other.kind == CKPX_KIND_SEGMENT && other.epoch == entry->epoch &&
-			other.end_lsn <= entry->end_lsn &&
-			ckpx_entry_store_remove(CkpxShared->store, CKPX_KIND_SEGMENT,
-									other.epoch, other.start_lsn,
-									other.end_lsn))
-			had_segments = true;
+		if (span.kind == CKPX_KIND_SEGMENT &&
+			span.epoch == incremental->epoch &&
+			span.end_lsn <= incremental->end_lsn &&
+			ckpx_entry_store_remove(store, CKPX_KIND_SEGMENT, span.epoch,
+									span.start_lsn, span.end_lsn))
+			any = true;
 		else
 			i++;
 	}
-	CkpxShared->stat.incrementals_done++;
-	CkpxShared->stat.pending_ms_total += entry->pending_ms;
-	CkpxShared->stat.pending_ms_max = Max(CkpxShared->stat.pending_ms_max,
-										  (uint64) entry->pending_ms);
-	CkpxShared->stat.pending_histogram[ckpx_entry_pending_bucket(entry->pending_ms)]++;
-	ckpx_history_add_entry(&CkpxShared->history, entry);
-	CkpxShared->stat.write_ms_total += entry->write_ms;
 	release.release_lsn = CkpxShared->manifest_release[1];
 	LWLockRelease(CkpxShared->lock);
-	ConditionVariableBroadcast(&CkpxShared->progress);
-
-	ckpx_job_log_finished(entry);
 
 	/*
 	 * A refused ticket is no loss: the runner moves the slot to the newest
 	 * release point whenever it looks.
 	 */
 	(void) ckpx_enqueue(CKPX_QUEUE_WAIT, &release);
-	ckpx_announce(entry, CKPX_CHECKPOINT_FINISHED);
+	return any;
+}
+
+/*
+ * Write, publish and finish one incremental; the work of ckpx_job_run().
+ */
+static void
+run_incremental(void *arg)
+{
+	IncrementalJob *job = arg;
+	CkpxEntry  *entry = &job->entry;
+	uint64		started_ms = ckpx_clock_ms();
+	CkpxEntryTicket next = ckpx_entry_ticket(entry);
+	bool		had_segments;
+
+	job->phase = CKPX_PHASE_COLLECT;
+	ckpx_progress_begin(CKPX_JOB_INCREMENTAL);
+	CKPX_FAULT("job-start");
+	write_incremental(job);
+
+	job->phase = CKPX_PHASE_PUBLISH;
+	ckpx_job_publish(entry, started_ms,
+					 ckpx_age_ms(entry->clock_ms, started_ms));
+	CKPX_FAULT("job-published");
+	ckpx_job_finish(entry);
+	had_segments = forget_segments(entry);
 	ckpx_wake_worker(CKPX_WORKER_RUNNER);
 
 	/* Perhaps it is time for a global: whether it is, is looked at then. */
-	next.kind = CKPX_KIND_GLOBAL;
-	next.epoch = entry->epoch;
-	next.start_lsn = entry->start_lsn;
-	next.end_lsn = entry->end_lsn;
 	(void) ckpx_enqueue(CKPX_QUEUE_GLOBAL, &next);
 
 	if (had_segments)
@@ -232,43 +217,17 @@ run_incremental(CkpxEntry *entry, CkpxPhase *phase)
 static void
 job_incremental(const CkpxEntryTicket *ticket)
 {
-	MemoryContext context = CurrentMemoryContext;
-	volatile CkpxPhase phase = CKPX_PHASE_NONE;
-	CkpxEntry  *entry = palloc(sizeof(CkpxEntry));
+	IncrementalJob *job = palloc0(sizeof(IncrementalJob));
 
 	if (!ckpx_job_begin(true))
 		return;
-	if (!ckpx_job_copy_running(ticket, entry))
+	if (ckpx_job_copy_running(ticket, &job->entry))
 	{
-		ckpx_job_end();
-		return;
-	}
+		ErrorData  *error = ckpx_job_run("incremental", run_incremental, job);
 
-	ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_BUSY,
-					   "incremental");
-	PG_TRY();
-	{
-		run_incremental(entry, (CkpxPhase *) &phase);
+		if (error != NULL && error->sqlerrcode != ERRCODE_QUERY_CANCELED)
+			ckpx_job_note_failure(ticket, job->phase, error);
 	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		/*
-		 * Where publishing failed the object stays: its manifest may have
-		 * been renamed and only the folder's sync failed.  Trying again
-		 * writes it anew; if that never happens, a sweep decides by what the
-		 * manifests on disk say.
-		 */
-		error = ckpx_job_catch(context);
-		if (error->sqlerrcode != ERRCODE_QUERY_CANCELED)
-		{
-			if (!ckpx_error_is_external(error))
-				ReThrowError(error);
-			ckpx_job_note_failure(ticket, phase, error);
-		}
-	}
-	PG_END_TRY();
 	ckpx_job_end();
 }
 
@@ -300,10 +259,7 @@ due_entry(CkpxEntryTicket *ticket, long *wait_ms)
 			*wait_ms = Min(*wait_ms, (long) (entry->retry_clock_ms - now));
 			continue;
 		}
-		ticket->kind = entry->kind;
-		ticket->epoch = entry->epoch;
-		ticket->start_lsn = entry->start_lsn;
-		ticket->end_lsn = entry->end_lsn;
+		*ticket = ckpx_entry_ticket(entry);
 		found = true;
 	}
 	LWLockRelease(CkpxShared->lock);
@@ -317,11 +273,6 @@ ckpx_incremental_step(long *wait_ms)
 	CkpxEntryTicket ticket;
 	uint32		ntickets;
 
-	/*
-	 * The tickets say that there is something to do; what it is, the store
-	 * says.  So a ticket that was refused, or taken by a process that died,
-	 * is no loss.
-	 */
 	ntickets = ckpx_dequeue(CKPX_QUEUE_INCREMENTAL, tickets,
 							CKPX_QUEUE_BATCH);
 	if (due_entry(&ticket, wait_ms))

@@ -2,13 +2,8 @@
  *
  * job.c
  *		What the jobs of the ckpx checkpointer have in common: when one may
- *		begin, the segments of a range as a tree, a tree as an object, and what
- *		is noted when it fails.
- *
- * An object is written under a temporary name, synced and renamed, part by
- * part. An error removes what was renamed already; dying leaves a temporary
- * file, or an object that no manifest names, and both are removed by the next
- * sweep.
+ *		begin, what follows an error, the segments of a range as a tree, a tree
+ *		as an object, and the end of an entry, good or bad.
  *
  * The segments of a range cannot vanish under its job: the runner trims only
  * what a finished incremental covers.
@@ -20,30 +15,25 @@
 #include "miscadmin.h"
 #include "server/base/announce.h"
 #include "server/base/options.h"
+#include "server/base/request.h"
 #include "server/base/worker_status.h"
 #include "server/jobs/job.h"
 #include "server/logtail/logtail.h"
-#include "server/store/files.h"
 #include "server/store/object_file.h"
+#include "server/store/object_output.h"
 #include "server/store/publish.h"
+#include "utils/timestamp.h"
 
-static void (*release_at_catch) (void) = NULL;
-
-void
-ckpx_job_end(void)
-{
-	ckpx_progress_leave();
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	CkpxShared->job_running = false;
-	LWLockRelease(CkpxShared->lock);
-	ConditionVariableBroadcast(&CkpxShared->progress);
-}
+/* What ckpx_job_at_catch() was told. */
+static void (*forget_after_error) (void) = NULL;
 
 /*
+ * Begin a job; false where none may begin now.
+ *
  * The runner waits for job_running to be false before it loads history, and
  * sets 'booted' back before it looks; ckpx_disable() and ckpx_uninstall() set
- * their flags before they look.  So whoever waits sees either the job, or a
- * job that will not begin.
+ * their flags before they look.  So each of them sees either the job, or a job
+ * that will not begin.
  */
 bool
 ckpx_job_begin(bool checkpoint)
@@ -58,6 +48,95 @@ ckpx_job_begin(bool checkpoint)
 	return ok;
 }
 
+/*
+ * End the job that has begun.
+ */
+void
+ckpx_job_end(void)
+{
+	ckpx_progress_leave();
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->job_running = false;
+	LWLockRelease(CkpxShared->lock);
+	ConditionVariableBroadcast(&CkpxShared->progress);
+}
+
+/*
+ * Take the next request of a kind whose job can begin, and begin it.
+ */
+bool
+ckpx_job_take(CkpxRequestKind kind, bool checkpoint, CkpxRequest *request)
+{
+	while (ckpx_request_take(kind, request))
+	{
+		if (ckpx_job_begin(checkpoint))
+			return true;
+		if (ckpx_request_put_back(request, checkpoint))
+			return false;
+	}
+	return false;
+}
+
+/*
+ * Have 'forget' called after each error of a job.
+ */
+void
+ckpx_job_at_catch(void (*forget) (void))
+{
+	forget_after_error = forget;
+}
+
+/*
+ * Call work(arg) in the job that has begun, and catch the errors after which
+ * it makes sense to try again.
+ */
+ErrorData *
+ckpx_job_run(const char *activity, CkpxJobWork work, void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ErrorData  *volatile error = NULL;
+
+	if (activity != NULL)
+		ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_BUSY,
+						   activity);
+	PG_TRY();
+	{
+		work(arg);
+	}
+	PG_CATCH();
+	{
+		error = ckpx_worker_catch(context);
+		if (forget_after_error != NULL)
+			forget_after_error();
+
+		/*
+		 * Files that nothing names may be left: an object that has its name
+		 * but no manifest, or what a manifest that has its name already
+		 * replaces.  The job may never be tried again.
+		 */
+		ckpx_sweep_want();
+		if (!ckpx_error_is_external(error) &&
+			error->sqlerrcode != ERRCODE_QUERY_CANCELED)
+			ReThrowError(error);
+	}
+	PG_END_TRY();
+	return error;
+}
+
+/*
+ * Count a failed job in ckpx_stat.
+ */
+void
+ckpx_job_count_failure(void)
+{
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->stat.jobs_failed++;
+	LWLockRelease(CkpxShared->lock);
+}
+
+/*
+ * Raise an error where the job of 'entry' is to end.
+ */
 void
 ckpx_job_check(const CkpxEntry *entry)
 {
@@ -67,9 +146,7 @@ ckpx_job_check(const CkpxEntry *entry)
 	CHECK_FOR_INTERRUPTS();
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	found = ckpx_entry_store_find(CkpxShared->store, entry->kind,
-								  entry->epoch, entry->start_lsn,
-								  entry->end_lsn);
+	found = ckpx_shared_entry(entry);
 	cancelled = CkpxShared->uninstalled ||
 		(found != NULL && found->cancelled);
 	LWLockRelease(CkpxShared->lock);
@@ -80,6 +157,9 @@ ckpx_job_check(const CkpxEntry *entry)
 				 errmsg("checkpoint was canceled")));
 }
 
+/*
+ * Append the segments of [start_lsn, end_lsn) to 'tree'.
+ */
 void
 ckpx_job_gather(CkpxDirtyTree *tree, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 				uint32 epoch)
@@ -109,21 +189,9 @@ ckpx_job_gather(CkpxDirtyTree *tree, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 			if (info->spilled)
 			{
 				CkpxEntry	entry;
-				CkpxObjectFile *file;
-				CkpxRelationView view;
 
 				ckpx_segment_entry(&entry, info);
-				file = ckpx_object_file_open(&entry, false);
-				while (ckpx_object_file_next(file, &view))
-				{
-					if (!ckpx_dirty_tree_merge_view(tree, &view, &problem))
-						ereport(ERROR,
-								(errcode(ERRCODE_DATA_CORRUPTED),
-								 errmsg("spilled logtail segment is damaged: %s",
-										problem)));
-					CHECK_FOR_INTERRUPTS();
-				}
-				ckpx_object_file_close(file);
+				(void) ckpx_object_merge(&entry, false, tree);
 			}
 			else if (!ckpx_dirty_tree_merge_bytes(tree, refs[i].bytes,
 												  info->bytes, &problem))
@@ -143,115 +211,54 @@ ckpx_job_gather(CkpxDirtyTree *tree, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 			 LSN_FORMAT_ARGS(position), LSN_FORMAT_ARGS(end_lsn));
 }
 
+/*
+ * Write 'tree' as the object of 'entry'.
+ */
 void
-ckpx_job_write(CkpxEntry *entry, const CkpxDirtyTree *tree, const char *what,
-			   const CkpxOpenXact *open_xacts, uint32 nopen_xacts)
+ckpx_job_write(CkpxEntry *entry, const CkpxDirtyTree *tree,
+			   const CkpxOpenXact *open_xacts, uint32 nopen_xacts,
+			   const char *what)
 {
-	CkpxObjectHeader header;
-	CkpxObjectOptions options;
-	CkpxObjectTotals totals;
+	CkpxObjectHeader header = {0};
+	CkpxObjectOutput *output;
 	CkpxRelation **relations;
 	uint32		nrelations;
-	uint32		next = 0;
-	uint32		part = 0;
-	uint64		max_bytes = (uint64) ckpx_checkpoint_size * 1024;
 
-	memset(&header, 0, sizeof(header));
-	header.version = CKPX_OBJECT_VERSION;
-	header.kind = entry->kind;
-	header.epoch = entry->epoch;
-	header.timeline = entry->timeline;
-	header.start_lsn = entry->start_lsn;
-	header.end_lsn = entry->end_lsn;
-	header.last_record = entry->last_record;
-	header.last_change_lsn = entry->last_change_lsn;
-	header.truncate_lsn = entry->truncate_lsn;
-	header.created_at = entry->created_at;
-	header.written_at = GetCurrentTimestamp();
-	header.nxacts = entry->nxacts;
-	header.wal_bytes = entry->wal_bytes;
-	memcpy(header.custom_rmgrs, entry->custom_rmgrs,
-		   CKPX_RMGR_BITMAP_BYTES);
 	header.nopen_xacts = nopen_xacts;
-	header.open_xacts = (CkpxOpenXact *) open_xacts;
-
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	header.identity = CkpxShared->identity;
-	LWLockRelease(CkpxShared->lock);
-
-	options.section_rows = ckpx_checkpoint_block_rows;
-	options.section_bytes = CKPX_SECTION_BYTES;
-	options.compression = ckpx_compression;
-
-	entry->version = CKPX_OBJECT_VERSION;
-	entry->nrelations = 0;
-	entry->nblocks = 0;
-	entry->undurable = 0;
-	entry->size_bytes = 0;
-
+	header.open_xacts = unconstify(CkpxOpenXact *, open_xacts);
 	relations = ckpx_dirty_tree_sorted(tree, &nrelations);
 	ckpx_progress_phase(CKPX_JOB_PHASE_WRITE, nrelations);
-	do
+	output = ckpx_object_output_create(entry, &header, what);
+	PG_TRY();
 	{
-		CkpxOutput *output;
-		CkpxObjectWriter *writer;
-		char		name[CKPX_NAME_MAX];
-
-		ckpx_object_name(name, entry->kind, entry->epoch, entry->timeline,
-						 entry->start_lsn, entry->end_lsn, part);
-		output = ckpx_output_create(name, what);
-		PG_TRY();
+		for (uint32 i = 0; i < nrelations; i++)
 		{
-			header.part = part;
-			writer = ckpx_object_begin(CurrentMemoryContext, &header,
-									   &options, ckpx_output_write, output);
-			while (next < nrelations &&
-				   ckpx_object_written(writer) < max_bytes)
-			{
-				ckpx_object_add(writer, relations[next++]);
-				ckpx_job_check(entry);
-				ckpx_progress_done(next);
-			}
-			memset(&totals, 0, sizeof(totals));
-			totals.last_part = next >= nrelations;
-			ckpx_object_end(writer, &totals);
-			entry->size_bytes += ckpx_output_bytes(output);
-			ckpx_output_publish(output);
+			ckpx_object_output_add(output, relations[i], 0);
+			ckpx_job_check(entry);
+			ckpx_progress_done(i + 1);
 		}
-		PG_CATCH();
-		{
-			ckpx_output_abort(output);
-			/* What an earlier attempt may have published stays. */
-			while (entry->failed_phase != CKPX_PHASE_PUBLISH && part-- > 0)
-			{
-				ckpx_object_name(name, entry->kind, entry->epoch,
-								 entry->timeline, entry->start_lsn,
-								 entry->end_lsn, part);
-				ckpx_remove_file_quietly(name);
-			}
-			PG_RE_THROW();
-		}
-		PG_END_TRY();
-
-		entry->nrelations += totals.nrelations;
-		entry->nblocks += totals.nblocks;
-		entry->undurable += totals.undurable;
-		part++;
-	} while (next < nrelations);
-	entry->nparts = part;
+		ckpx_object_output_end(output, InvalidXLogRecPtr);
+	}
+	PG_CATCH();
+	{
+		ckpx_object_output_abort(output, false);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	pfree(relations);
 }
 
+/*
+ * Copy the entry that a ticket names, if it is there and RUNNING.
+ */
 bool
 ckpx_job_copy_running(const CkpxEntryTicket *ticket, CkpxEntry *entry)
 {
-	CkpxEntry  *found;
+	const CkpxEntry *found;
 	bool		ok;
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	found = ckpx_entry_store_find(CkpxShared->store, ticket->kind,
-								  ticket->epoch, ticket->start_lsn,
-								  ticket->end_lsn);
+	found = ckpx_ticket_entry(ticket);
 	ok = found != NULL && found->state == CKPX_ENTRY_RUNNING;
 	if (ok)
 		*entry = *found;
@@ -259,8 +266,49 @@ ckpx_job_copy_running(const CkpxEntryTicket *ticket, CkpxEntry *entry)
 	return ok;
 }
 
+/*
+ * Complete the copy of a running entry and publish it.
+ */
 void
-ckpx_job_log_finished(const CkpxEntry *entry)
+ckpx_job_publish(CkpxEntry *entry, uint64 started_ms, int64 pending_ms)
+{
+	ckpx_progress_phase(CKPX_JOB_PHASE_PUBLISH, 1);
+	entry->finished_at = GetCurrentTimestamp();
+	entry->write_ms = ckpx_age_ms(started_ms, ckpx_clock_ms());
+	entry->pending_ms = pending_ms;
+	entry->last_error[0] = '\0';
+	entry->failed_phase = CKPX_PHASE_NONE;
+	entry->waiting_for[0] = '\0';
+	entry->post_pending = ckpx_post_command_is_set();
+	ckpx_job_check(entry);
+	(void) ckpx_entry_transition(entry, CKPX_EVENT_FINISH);
+	ckpx_publish(entry);
+}
+
+/* Count a finished entry; caller holds the lock. */
+static void
+count_finished(const CkpxEntry *entry)
+{
+	CkpxStat   *stat = &CkpxShared->stat;
+
+	if (entry->kind == CKPX_KIND_GLOBAL)
+		stat->globals_done++;
+	else if (entry->kind == CKPX_KIND_BACKUP)
+		stat->backups_done++;
+	else
+	{
+		stat->incrementals_done++;
+		stat->pending_ms_total += entry->pending_ms;
+		stat->pending_ms_max = Max(stat->pending_ms_max,
+								   (uint64) entry->pending_ms);
+		stat->pending_histogram[ckpx_entry_pending_bucket(entry->pending_ms)]++;
+		stat->write_ms_total += entry->write_ms;
+	}
+	ckpx_history_add_entry(&CkpxShared->history, entry);
+}
+
+static void
+log_finished(const CkpxEntry *entry)
 {
 	char		text[CKPX_ENTRY_TEXT_MAX];
 
@@ -273,6 +321,32 @@ ckpx_job_log_finished(const CkpxEntry *entry)
 			 errhidestmt(true), errhidecontext(true)));
 }
 
+/*
+ * Finish the entry in memory as its published copy is.
+ */
+void
+ckpx_job_finish(const CkpxEntry *entry)
+{
+	CkpxEntry  *shared;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	shared = ckpx_shared_entry(entry);
+
+	/* A cancel that came after the last safe point came too late. */
+	if (shared != NULL && ckpx_entry_transition(shared, CKPX_EVENT_FINISH))
+		*shared = *entry;
+	count_finished(entry);
+	LWLockRelease(CkpxShared->lock);
+	ConditionVariableBroadcast(&CkpxShared->progress);
+
+	if (entry->kind != CKPX_KIND_BACKUP)
+		log_finished(entry);
+	ckpx_announce(entry, CKPX_CHECKPOINT_FINISHED);
+}
+
+/*
+ * Write a failure on its entry.
+ */
 void
 ckpx_job_note_failure(const CkpxEntryTicket *ticket, CkpxPhase phase,
 					  const ErrorData *error)
@@ -283,9 +357,7 @@ ckpx_job_note_failure(const CkpxEntryTicket *ticket, CkpxPhase phase,
 	bool		changed = false;
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	entry = ckpx_entry_store_find(CkpxShared->store, ticket->kind,
-								  ticket->epoch, ticket->start_lsn,
-								  ticket->end_lsn);
+	entry = ckpx_ticket_entry(ticket);
 	if (entry != NULL && ckpx_entry_transition(entry, CKPX_EVENT_FAIL))
 	{
 		changed = strncmp(entry->last_error, error->message,
@@ -314,31 +386,4 @@ ckpx_job_note_failure(const CkpxEntryTicket *ticket, CkpxPhase phase,
 				 errdetail("%s; it will be tried again.",
 						   ckpx_entry_text(&copy, text))));
 	}
-}
-
-/*
- * Have 'release' called by every ckpx_job_catch().
- */
-void
-ckpx_job_at_catch(void (*release) (void))
-{
-	Assert(release_at_catch == NULL || release_at_catch == release);
-	release_at_catch = release;
-}
-
-ErrorData *
-ckpx_job_catch(MemoryContext context)
-{
-	ErrorData  *error = ckpx_worker_catch(context);
-
-	if (release_at_catch != NULL)
-		release_at_catch();
-
-	/*
-	 * Files that nobody names may be left: an object that has its name but no
-	 * manifest, or what a manifest that has its name already replaces. The
-	 * job may never be tried again.
-	 */
-	ckpx_sweep_want();
-	return error;
 }

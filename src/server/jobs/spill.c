@@ -12,8 +12,8 @@
  * named by the manifest, from which the next boot loads it.
  *
  * The objects of segments must continue each other, since a boot goes on only
- * where the chain does.  So they are written in order, and when one is not
- * what it was any more, because the runner merged it, the rest has to wait.
+ * where the chain does.  So they are written in order, and where one has
+ * changed meanwhile, because the runner merged it, the rest has to wait.
  *
  * A cut that does not fit into the memory even where nothing else is in it
  * (a commit record can name more dropped files than any setting foresaw) never
@@ -31,8 +31,9 @@
 #include "server/base/request.h"
 #include "server/base/worker_status.h"
 #include "server/jobs/job.h"
-#include "server/logtail/logtail.h"
-#include "server/store/files.h"
+#include "server/jobs/spill.h"
+#include "server/jobs/steps.h"
+#include "server/store/object_output.h"
 #include "server/store/publish.h"
 #include "utils/timestamp.h"
 
@@ -74,7 +75,7 @@ spill_segment(const CkpxSegmentInfo *info)
 	tree = ckpx_dirty_tree_create(CurrentMemoryContext);
 	ckpx_job_gather(tree, info->start_lsn, info->end_lsn, info->epoch);
 	begin_entry(&entry, info);
-	ckpx_job_write(&entry, tree, "segment", NULL, 0);
+	ckpx_job_write(&entry, tree, NULL, 0, "segment");
 	ckpx_progress_phase(CKPX_JOB_PHASE_PUBLISH, 1);
 	entry.finished_at = GetCurrentTimestamp();
 	ckpx_publish(&entry);
@@ -102,9 +103,76 @@ spill_segment(const CkpxSegmentInfo *info)
 	return true;
 }
 
+/*
+ * Write the segments that end at or before *arg, in order; the work of
+ * ckpx_job_run().
+ */
 static void
-end_spill(void)
+spill_segments(void *arg)
 {
+	XLogRecPtr	upto = *(XLogRecPtr *) arg;
+	CkpxSegmentInfo *infos;
+	uint32		ninfos;
+
+	ckpx_progress_begin(CKPX_JOB_SPILL);
+	infos = ckpx_logtail_copy(&ninfos);
+	for (uint32 i = 0; i < ninfos; i++)
+	{
+		if (infos[i].spilled)
+			continue;
+		if (infos[i].end_lsn > upto || !spill_segment(&infos[i]))
+			break;
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/*
+ * Note that no object of a segment is being written any more.
+ */
+void
+ckpx_spill_forget(void)
+{
+	CkpxSegmentInfo *infos;
+	uint32		ninfos;
+
+	infos = ckpx_logtail_copy(&ninfos);
+	for (uint32 i = 0; i < ninfos; i++)
+	{
+		if (infos[i].spilling)
+			(void) ckpx_logtail_mark_spilling(infos[i].start_lsn,
+											  infos[i].end_lsn, false);
+	}
+	pfree(infos);
+}
+
+/*
+ * Serve the runner's wish to have segments written out.  Whatever happens,
+ * the request ends: the runner asks again if it still has no room.
+ */
+void
+ckpx_spill_step(long *wait_ms)
+{
+	XLogRecPtr	upto;
+	ErrorData  *error;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	upto = CkpxShared->spill_request;
+	LWLockRelease(CkpxShared->lock);
+	if (upto == InvalidXLogRecPtr || !ckpx_job_begin(false))
+		return;
+
+	error = ckpx_job_run("spill", spill_segments, &upto);
+	if (error != NULL)
+	{
+		ckpx_spill_forget();
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("ckpx could not spill the logtail: %s",
+						error->message)));
+		ckpx_job_count_failure();
+	}
+	ckpx_job_end();
+
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	CkpxShared->spill_request = InvalidXLogRecPtr;
 	LWLockRelease(CkpxShared->lock);
@@ -113,127 +181,71 @@ end_spill(void)
 }
 
 /*
- * Serve the runner's wish to have segments written out.  Whatever happens,
- * the request ends: the runner asks again if it still has no room.
+ * Say, or with InvalidXLogRecPtr take back, that the object of a cut that ends
+ * here is being written.  False where its entry has no room: there must be one
+ * place for it, and two that the checkpointer may take before.
  */
-void
-ckpx_spill_step(XLogRecPtr upto)
-{
-	MemoryContext context = CurrentMemoryContext;
-	CkpxSegmentInfo *infos;
-	uint32		ninfos;
-
-	if (!ckpx_job_begin(false))
-		return;
-	ckpx_worker_report(CKPX_WORKER_CHECKPOINTER, CKPX_WORKER_BUSY, "spill");
-	ckpx_progress_begin(CKPX_JOB_SPILL);
-	infos = ckpx_logtail_copy(&ninfos);
-	PG_TRY();
-	{
-		for (uint32 i = 0; i < ninfos; i++)
-		{
-			if (infos[i].spilled)
-				continue;
-			if (infos[i].end_lsn > upto || !spill_segment(&infos[i]))
-				break;
-			CHECK_FOR_INTERRUPTS();
-		}
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error = ckpx_job_catch(context);
-
-		for (uint32 i = 0; i < ninfos; i++)
-			(void) ckpx_logtail_mark_spilling(infos[i].start_lsn,
-											  infos[i].end_lsn, false);
-		if (!ckpx_error_is_external(error) &&
-			error->sqlerrcode != ERRCODE_QUERY_CANCELED)
-			ReThrowError(error);
-		ereport(LOG,
-				(errcode(error->sqlerrcode),
-				 errmsg("ckpx could not spill the logtail: %s",
-						error->message)));
-		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-		CkpxShared->stat.jobs_failed++;
-		LWLockRelease(CkpxShared->lock);
-	}
-	PG_END_TRY();
-	ckpx_job_end();
-	end_spill();
-}
-
-/* Say, or take back, that the object of this range is being written. */
 static bool
-set_cut_in_work(const CkpxSegmentInfo *info)
+set_cut_in_work(XLogRecPtr end_lsn)
 {
-	bool		room = true;
+	bool		room;
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	if (info == NULL)
-		CkpxShared->cut_in_work_end = InvalidXLogRecPtr;
-	else
-	{
-		/*
-		 * One place for us, and two that the checkpointer may take before we
-		 * take ours.
-		 */
-		room = CkpxShared->store->nentries + 3 <=
-			CkpxShared->store->max_entries;
-		if (room)
-			CkpxShared->cut_in_work_end = info->end_lsn;
-	}
+	room = CkpxShared->store->nentries + 3 <= CkpxShared->store->max_entries;
+	CkpxShared->cut_in_work_end = room ? end_lsn : InvalidXLogRecPtr;
 	LWLockRelease(CkpxShared->lock);
 	return room;
 }
 
-bool
-ckpx_spill_cut(const CkpxSegmentInfo *given, const CkpxDirtyTree *tree)
+/* Add the entry of a cut whose segment is in the logtail. */
+static void
+keep_cut(const CkpxEntry *entry)
 {
-	CkpxSegmentInfo info = *given;
-	CkpxEntry	entry;
 	bool		kept;
 
-	if (!set_cut_in_work(&info))
-		return false;
-	PG_TRY();
-	{
-		begin_entry(&entry, &info);
-		ckpx_job_write(&entry, tree, "segment", NULL, 0);
-		entry.finished_at = GetCurrentTimestamp();
-		info.nrelations = entry.nrelations;
-		info.nblocks = entry.nblocks;
-		info.nparts = entry.nparts;
-	}
-	PG_CATCH();
-	{
-		(void) set_cut_in_work(NULL);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-
-	if (!ckpx_logtail_add_spilled(&info))
-	{
-		for (uint32 part = 0; part < entry.nparts; part++)
-		{
-			char		name[CKPX_NAME_MAX];
-
-			ckpx_object_name(name, entry.kind, entry.epoch, entry.timeline,
-							 entry.start_lsn, entry.end_lsn, part);
-			ckpx_remove_file_quietly(name);
-		}
-		(void) set_cut_in_work(NULL);
-		return false;
-	}
-
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	kept = ckpx_entry_store_load(CkpxShared->store, &entry) == CKPX_STORE_OK;
-	CkpxShared->cut_in_work_end = InvalidXLogRecPtr;
+	kept = ckpx_entry_store_load(CkpxShared->store, entry) == CKPX_STORE_OK;
 	CkpxShared->stat.segments_spilled++;
 	CkpxShared->publish_requested++;
 	LWLockRelease(CkpxShared->lock);
 	if (!kept)
 		elog(ERROR, "could not keep the entry of a spilled cut");
 	ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
+}
+
+/*
+ * Write a cut to disk at once, as a spilled segment of the logtail.
+ */
+bool
+ckpx_spill_cut(const CkpxSegmentInfo *given, const CkpxDirtyTree *tree)
+{
+	CkpxSegmentInfo info = *given;
+	CkpxEntry	entry;
+	volatile bool added = false;
+
+	if (!set_cut_in_work(info.end_lsn))
+		return false;
+	PG_TRY();
+	{
+		begin_entry(&entry, &info);
+		ckpx_job_write(&entry, tree, NULL, 0, "segment");
+		entry.finished_at = GetCurrentTimestamp();
+		info.nrelations = entry.nrelations;
+		info.nblocks = entry.nblocks;
+		info.nparts = entry.nparts;
+		added = ckpx_logtail_add_spilled(&info);
+		if (added)
+			keep_cut(&entry);
+		else
+			ckpx_object_remove_quietly(&entry, entry.nparts);
+	}
+	PG_FINALLY();
+	{
+		(void) set_cut_in_work(InvalidXLogRecPtr);
+	}
+	PG_END_TRY();
+	if (!added)
+		return false;
 
 	ereport(LOG,
 			(errmsg_plural("ckpx wrote a cut of %u relation, which its memory could not hold, to disk",

@@ -21,6 +21,8 @@
 #include "server/base/request.h"
 #include "server/base/worker_status.h"
 #include "server/jobs/job.h"
+#include "server/jobs/spill.h"
+#include "server/jobs/steps.h"
 #include "server/logtail/logtail.h"
 #include "server/process/checkpointer.h"
 #include "server/store/publish.h"
@@ -35,33 +37,34 @@ static bool recovered = false;
 /*
  * Remove files that no manifest names.  Where that fails it is tried again.
  */
-static bool
-job_sweep(void)
+static void
+work_sweep(void *arg)
 {
-	MemoryContext context = CurrentMemoryContext;
-	volatile bool ok = false;
+	ckpx_sweep_when_due();
+}
 
+static void
+sweep_step(long *wait_ms)
+{
+	ErrorData  *error;
+
+	if (!ckpx_sweep_is_due())
+		return;
 	if (!ckpx_job_begin(false))
-		return false;
-	PG_TRY();
 	{
-		ckpx_sweep_when_due();
-		ok = true;
+		*wait_ms = Min(*wait_ms, CKPX_RETRY_MS);
+		return;
 	}
-	PG_CATCH();
+	error = ckpx_job_run(NULL, work_sweep, NULL);
+	if (error != NULL)
 	{
-		ErrorData  *error = ckpx_job_catch(context);
-
-		if (!ckpx_error_is_external(error))
-			ReThrowError(error);
+		*wait_ms = Min(*wait_ms, CKPX_RETRY_MS);
 		ereport(LOG,
 				(errcode(error->sqlerrcode),
 				 errmsg("ckpx could not remove files that are not needed any more: %s",
 						error->message)));
 	}
-	PG_END_TRY();
 	ckpx_job_end();
-	return ok;
 }
 
 /*
@@ -100,28 +103,35 @@ remove_cancelled(void)
 	ConditionVariableBroadcast(&CkpxShared->progress);
 }
 
-/*
- * Write a manifest because somebody asked for one: a new epoch, a pin.
- */
-static bool
-job_publish(void)
+static void
+work_publish(void *arg)
 {
-	MemoryContext context = CurrentMemoryContext;
-	volatile bool ok = false;
+	ckpx_publish(NULL);
+}
 
+/*
+ * Write a manifest because a process asked for one: a new epoch, a pin.
+ */
+static void
+publish_step(long *wait_ms)
+{
+	ErrorData  *error;
+	bool		wanted;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	wanted = CkpxShared->publish_requested > CkpxShared->publish_done;
+	LWLockRelease(CkpxShared->lock);
+	if (!wanted)
+		return;
 	if (!ckpx_job_begin(false))
-		return false;
-	PG_TRY();
 	{
-		ckpx_publish(NULL);
-		ok = true;
+		*wait_ms = Min(*wait_ms, CKPX_RETRY_MS);
+		return;
 	}
-	PG_CATCH();
+	error = ckpx_job_run(NULL, work_publish, NULL);
+	if (error != NULL)
 	{
-		ErrorData  *error = ckpx_job_catch(context);
-
-		if (!ckpx_error_is_external(error))
-			ReThrowError(error);
+		*wait_ms = Min(*wait_ms, CKPX_RETRY_MS);
 		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 		CkpxShared->publish_failures++;
 		strlcpy(CkpxShared->publish_error, error->message,
@@ -132,11 +142,9 @@ job_publish(void)
 				 errmsg("ckpx could not write a manifest: %s",
 						error->message)));
 	}
-	PG_END_TRY();
 	ckpx_job_end();
-	if (ok)
+	if (error == NULL)
 		ckpx_wake_worker(CKPX_WORKER_RUNNER);
-	return ok;
 }
 
 /*
@@ -146,17 +154,8 @@ static void
 recover(void)
 {
 	CkpxEntryStore *store = CkpxShared->store;
-	CkpxSegmentInfo *infos;
-	uint32		ninfos;
 
-	infos = ckpx_logtail_copy(&ninfos);
-	for (uint32 i = 0; i < ninfos; i++)
-	{
-		if (infos[i].spilling)
-			(void) ckpx_logtail_mark_spilling(infos[i].start_lsn,
-											  infos[i].end_lsn, false);
-	}
-
+	ckpx_spill_forget();
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	CkpxShared->job_running = false;
 	CkpxShared->removing = false;
@@ -187,54 +186,13 @@ recover(void)
 	ckpx_wake_worker(CKPX_WORKER_RUNNER);
 }
 
-/*
- * Parts of a round.
- */
-
-static void
-publish_step(long *wait_ms)
-{
-	bool		wanted;
-
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	wanted = CkpxShared->publish_requested > CkpxShared->publish_done;
-	LWLockRelease(CkpxShared->lock);
-	if (wanted && !job_publish())
-		*wait_ms = Min(*wait_ms, CKPX_RETRY_MS);
-}
-
-static void
-spill_step(long *wait_ms)
-{
-	XLogRecPtr	upto;
-
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	upto = CkpxShared->spill_request;
-	LWLockRelease(CkpxShared->lock);
-	if (upto != InvalidXLogRecPtr)
-		ckpx_spill_step(upto);
-}
-
-static void
-backup_step(long *wait_ms)
-{
-	ckpx_backup_step();
-}
-
-static void
-sweep_step(long *wait_ms)
-{
-	if (ckpx_sweep_is_due() && !job_sweep())
-		*wait_ms = Min(*wait_ms, CKPX_RETRY_MS);
-}
-
 static void (*const steps[]) (long *wait_ms) =
 {
 	publish_step,
-		spill_step,
+		ckpx_spill_step,
 		ckpx_incremental_step,
 		ckpx_damage_step,
-		backup_step,
+		ckpx_backup_step,
 		ckpx_global_step,
 		ckpx_gc_step,
 		sweep_step

@@ -28,7 +28,7 @@
 #include "server/base/fault.h"
 #include "server/base/options.h"
 #include "server/base/worker_status.h"
-#include "server/jobs/job.h"
+#include "server/jobs/spill.h"
 #include "server/process/chain.h"
 #include "server/process/runner.h"
 #include "server/process/schedule.h"

@@ -88,8 +88,11 @@ output_fault(const CkpxOutput *output, const char *step)
  * ------------------------------------------------------------
  */
 
+/*
+ * Create the temporary file of 'path'.  'what' names the fault points.
+ */
 CkpxOutput *
-ckpx_output_create_at(const char *path, const char *what)
+ckpx_output_create(const char *path, const char *what)
 {
 	CkpxOutput *output = palloc0(sizeof(CkpxOutput));
 
@@ -111,15 +114,6 @@ ckpx_output_create_at(const char *path, const char *what)
 				 errmsg("could not create file \"%s\": %m",
 						output->temporary)));
 	return output;
-}
-
-CkpxOutput *
-ckpx_output_create(const char *name, const char *what)
-{
-	char		path[MAXPGPATH];
-
-	ckpx_store_path(path, name);
-	return ckpx_output_create_at(path, what);
 }
 
 /* Hand bytes to the kernel. */
@@ -177,7 +171,9 @@ output_flush(CkpxOutput *output)
 	output_write_out(output, output->buffer, buffered);
 }
 
-/* Write; the type of 'arg' is that of a CkpxObjectWrite callback. */
+/*
+ * Write; the type is that of a CkpxObjectWrite callback.
+ */
 void
 ckpx_output_write(void *arg, const char *bytes, Size length)
 {
@@ -202,6 +198,9 @@ ckpx_output_bytes(const CkpxOutput *output)
 	return output->total;
 }
 
+/*
+ * Sync the file and give it its name, durably.
+ */
 void
 ckpx_output_publish(CkpxOutput *output)
 {
@@ -238,8 +237,12 @@ ckpx_output_publish(CkpxOutput *output)
 	output->buffer = NULL;
 }
 
+/*
+ * Close and remove the temporary file; 'closed': AtEOXact_Files() has closed
+ * it.  Raises no error.
+ */
 void
-ckpx_output_abort(CkpxOutput *output)
+ckpx_output_abort(CkpxOutput *output, bool closed)
 {
 	int			fd;
 
@@ -249,7 +252,7 @@ ckpx_output_abort(CkpxOutput *output)
 
 	fd = output->fd;
 	output->fd = -1;
-	if (fd >= 0 && CloseTransientFile(fd) != 0)
+	if (fd >= 0 && !closed && CloseTransientFile(fd) != 0)
 		ereport(WARNING,
 				(errcode_for_file_access(),
 				 errmsg("could not close file \"%s\": %m",
@@ -265,6 +268,29 @@ ckpx_output_abort(CkpxOutput *output)
  * Whole files
  * ------------------------------------------------------------
  */
+
+/*
+ * Write a whole file and publish it.  On error nothing is left but perhaps,
+ * see ckpx_output_publish(), the file itself.
+ */
+void
+ckpx_write_file(const char *path, const char *bytes, Size length,
+				const char *what)
+{
+	CkpxOutput *output = ckpx_output_create(path, what);
+
+	PG_TRY();
+	{
+		ckpx_output_write(output, bytes, length);
+		ckpx_output_publish(output);
+	}
+	PG_CATCH();
+	{
+		ckpx_output_abort(output, false);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
 
 char *
 ckpx_read_file_at(const char *path, Size max, Size *length)

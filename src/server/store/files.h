@@ -38,18 +38,21 @@ extern void ckpx_store_path(char *path, const char *name);
 /*
  * Write a new file; bytes go through a buffer.  'what', a static string, names
  * fault points: <what>-create, -write, -fsync, -rename, -renamed.  _abort
- * closes and removes the temporary file; it raises no error, so it may be
- * called in PG_CATCH, and does nothing for NULL or after _publish returned.
- * _create_at takes a path instead of a name in the folder.
+ * closes and removes the temporary file ('closed': its descriptor is closed
+ * already); it raises no error, so it may be called in PG_CATCH, and does
+ * nothing for NULL or after _publish returned.
  */
-extern CkpxOutput *ckpx_output_create(const char *name, const char *what);
-extern CkpxOutput *ckpx_output_create_at(const char *path, const char *what);
+extern CkpxOutput *ckpx_output_create(const char *path, const char *what);
 extern void ckpx_output_write(void *output, const char *bytes, Size length);
 extern void ckpx_output_publish(CkpxOutput *output);
+extern void ckpx_output_abort(CkpxOutput *output, bool closed);
 
 /* Bytes given to _write so far. */
 extern uint64 ckpx_output_bytes(const CkpxOutput *output);
-extern void ckpx_output_abort(CkpxOutput *output);
+
+/* All of that for a file whose bytes are there at once. */
+extern void ckpx_write_file(const char *path, const char *bytes, Size length,
+							const char *what);
 
 /*
  * Read a whole file, at most 'max' bytes, with a zero byte behind it; NULL

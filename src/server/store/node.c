@@ -242,19 +242,8 @@ write_record(const char *path, const CkpxNodeRecord *record)
 {
 	char		text[CKPX_NODE_RECORD_MAX];
 	int			length = ckpx_node_record_encode(text, record);
-	CkpxOutput *output = ckpx_output_create_at(path, "identity");
 
-	PG_TRY();
-	{
-		ckpx_output_write(output, text, length);
-		ckpx_output_publish(output);
-	}
-	PG_CATCH();
-	{
-		ckpx_output_abort(output);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+	ckpx_write_file(path, text, length, "identity");
 }
 
 static void

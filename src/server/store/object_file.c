@@ -51,7 +51,8 @@ typedef struct ObjectPart
 
 struct CkpxObjectFile
 {
-	MemoryContext context;
+	MemoryContext context;		/* of everything here */
+	CkpxEntryTicket ticket;		/* of its entry */
 	bool		missing_ok;
 	bool		gone;			/* a part was not there, which is all right */
 	bool		again;			/* read from the disk, not from a cache */
@@ -112,7 +113,7 @@ part_unreadable(const ObjectPart *part, bool opening)
 	}
 
 	if (is_absence(save_errno))
-		ckpx_object_file_suspect(part->name);
+		ckpx_suspect(&file->ticket);
 	errno = save_errno;
 	ereport(ERROR,
 			(errcode_for_file_access(),
@@ -281,13 +282,11 @@ part_open(CkpxObjectFile *file, const CkpxEntry *entry, uint32 number,
 	struct stat st;
 	const char *text = NULL;
 
-	part = palloc0(sizeof(ObjectPart));
+	part = MemoryContextAllocZero(file->context, sizeof(ObjectPart));
 	part->file = file;
-	ckpx_object_name(part->name, entry->kind, entry->epoch, entry->timeline,
-					 entry->start_lsn, entry->end_lsn, number);
-
-	file->parts = file->nparts == 0 ? palloc(sizeof(ObjectPart *)) :
-		repalloc(file->parts, sizeof(ObjectPart *) * (file->nparts + 1));
+	ckpx_entry_object_name(part->name, entry, number);
+	file->parts = repalloc(file->parts,
+						   sizeof(ObjectPart *) * (file->nparts + 1));
 	file->parts[file->nparts++] = part;
 
 	*problem = NULL;
@@ -333,6 +332,7 @@ parts_open(CkpxObjectFile *file, const CkpxEntry *entry, char **problem)
 	uint64		size = 0;
 	ObjectPart *part;
 
+	file->ticket = ckpx_entry_ticket(entry);
 	for (uint32 number = 0;; number++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -362,62 +362,44 @@ parts_open(CkpxObjectFile *file, const CkpxEntry *entry, char **problem)
 static CkpxObjectFile *
 object_file_create(void)
 {
-	CkpxObjectFile *file = palloc0(sizeof(CkpxObjectFile));
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "ckpx object",
+												  ALLOCSET_DEFAULT_SIZES);
+	CkpxObjectFile *file = MemoryContextAllocZero(context,
+												  sizeof(CkpxObjectFile));
 
-	file->context = CurrentMemoryContext;
+	file->context = context;
+	file->parts = MemoryContextAlloc(context, sizeof(ObjectPart *));
 	return file;
 }
 
 /*
- * The descriptor may have been closed by the end of a transaction, but then
- * nobody gets here any more.
+ * Let everything go.  The descriptor may have been closed by the end of a
+ * transaction, but then nothing calls this any more.
  */
 void
 ckpx_object_file_close(CkpxObjectFile *file)
 {
 	close_open_part(file);
-	for (uint32 i = 0; i < file->nparts; i++)
-	{
-		if (file->parts[i]->reader != NULL)
-			ckpx_object_close(file->parts[i]->reader);
-		pfree(file->parts[i]);
-	}
-	if (file->parts != NULL)
-		pfree(file->parts);
-	pfree(file);
+	MemoryContextDelete(file->context);
 }
 
 /*
- * Whoever finds damage tells the checkpointer, which looks for itself and
- * draws the consequences: jobs/damage.c.
+ * Write the reason of the gap that the loss of the entry's object leaves.
  */
-void
-ckpx_object_file_suspect(const char *name)
-{
-	CkpxName	parsed;
-	CkpxEntryTicket suspect = {0};
-
-	ckpx_parse_name(name, &parsed);
-	if (parsed.type != CKPX_NAME_OBJECT)
-		return;
-	suspect.kind = parsed.kind;
-	suspect.epoch = parsed.epoch;
-	suspect.start_lsn = parsed.start_lsn;
-	suspect.end_lsn = parsed.end_lsn;
-	ckpx_suspect(&suspect);
-}
-
 void
 ckpx_object_file_loss(char *reason, const CkpxEntry *entry)
 {
 	char		name[CKPX_NAME_MAX];
 
-	ckpx_object_name(name, entry->kind, entry->epoch, entry->timeline,
-					 entry->start_lsn, entry->end_lsn, 0);
+	ckpx_entry_object_name(name, entry, 0);
 	snprintf(reason, CKPX_GAP_REASON_MAX, "object %s is missing or damaged",
 			 name);
 }
 
+/*
+ * Give the files of an object their second name.
+ */
 void
 ckpx_object_file_keep(const CkpxEntry *entry)
 {
@@ -428,8 +410,7 @@ ckpx_object_file_keep(const CkpxEntry *entry)
 		char		kept[MAXPGPATH];
 
 		CHECK_FOR_INTERRUPTS();
-		ckpx_object_name(name, entry->kind, entry->epoch, entry->timeline,
-						 entry->start_lsn, entry->end_lsn, part);
+		ckpx_entry_object_name(name, entry, part);
 		ckpx_store_path(path, name);
 		ckpx_damaged_name(name);
 		ckpx_store_path(kept, name);
@@ -443,17 +424,38 @@ ckpx_object_file_keep(const CkpxEntry *entry)
 	}
 }
 
+/*
+ * A part cannot be used.  The checkpointer hears of it, looks for itself and
+ * draws the consequences: jobs/damage.c.
+ */
 static void
-damaged(const ObjectPart *part, const char *problem)
+damaged(const ObjectPart *part, const char *sentence)
 {
-	ckpx_object_file_suspect(part->name);
+	ckpx_suspect(&part->file->ticket);
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
 			 errmsg("checkpoint object \"%s\" is damaged", part->name),
-			 errdetail("%s", problem),
+			 errdetail("%s", sentence),
 			 errhint(CKPX_LOOKED_AT_AGAIN)));
 }
 
+/*
+ * Raise an error about the record that _next has visited last, or did not find
+ * where _peek had seen one.
+ */
+void
+ckpx_object_file_damaged(CkpxObjectFile *file, const char *problem)
+{
+	const ObjectPart *part = file->parts[Min(file->current,
+											 file->nparts - 1)];
+
+	damaged(part, part_problem(part, problem));
+}
+
+/*
+ * Open the object of 'entry' and verify everything but its sections; NULL
+ * where it is not there and 'missing_ok'.
+ */
 CkpxObjectFile *
 ckpx_object_file_open(const CkpxEntry *entry, bool missing_ok)
 {
@@ -481,34 +483,101 @@ ckpx_object_file_header(CkpxObjectFile *file)
 	return ckpx_object_header(file->parts[0]->reader);
 }
 
-bool
-ckpx_object_file_next(CkpxObjectFile *file, CkpxRelationView *view)
+/*
+ * Visit the next record.  False at the end, where the object has gone, or with
+ * *problem, a palloc'd sentence about the present part.
+ */
+static bool
+next_record(CkpxObjectFile *file, CkpxRelationView *view, char **problem)
 {
+	*problem = NULL;
 	while (file->current < file->nparts)
 	{
 		ObjectPart *part = file->parts[file->current];
-		const char *problem = NULL;
+		const char *text = NULL;
 
-		if (ckpx_object_next(part->reader, view, &problem))
+		if (ckpx_object_next(part->reader, view, &text))
 		{
 			/* Within a part the reader sees to the order. */
 			if (!file->part_begun && file->any_key &&
 				ckpx_rel_key_compare(&file->last_key, &view->key) >= 0)
-				damaged(part,
-						part_problem(part, "its relations do not continue those of the part before it"));
+				text = "its relations do not continue those of the part before it";
 			file->part_begun = true;
 			file->any_key = true;
 			file->last_key = view->key;
-			return true;
+			if (text == NULL)
+				return true;
 		}
 		if (file->gone)
 			return false;
-		if (problem != NULL)
-			damaged(part, part_problem(part, problem));
+		if (text != NULL)
+		{
+			*problem = part_problem(part, text);
+			return false;
+		}
 		file->current++;
 		file->part_begun = false;
 	}
 	return false;
+}
+
+/*
+ * Visit the next record; false at the end, or where the object has gone.
+ */
+bool
+ckpx_object_file_next(CkpxObjectFile *file, CkpxRelationView *view)
+{
+	char	   *problem;
+
+	if (next_record(file, view, &problem))
+		return true;
+	if (problem != NULL)
+		damaged(file->parts[file->current], problem);
+	return false;
+}
+
+/*
+ * Append what the object says of changes since 'lsn' to 'tree'.
+ */
+void
+ckpx_object_file_merge(CkpxObjectFile *file, XLogRecPtr lsn,
+					   CkpxDirtyTree *tree)
+{
+	const CkpxObjectHeader *header = ckpx_object_file_header(file);
+	bool		is_global = header->nlayers > 0;
+	uint32		nlayers = ckpx_layers_since(header->layers, header->nlayers,
+											lsn);
+	CkpxRelationView view;
+	const char *problem;
+
+	while (ckpx_object_file_next(file, &view))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (is_global && view.layer >= nlayers)
+			continue;
+		if (is_global ?
+			!ckpx_dirty_tree_prepend_view(tree, &view, &problem) :
+			!ckpx_dirty_tree_merge_view(tree, &view, &problem))
+			ckpx_object_file_damaged(file, problem);
+	}
+}
+
+/*
+ * Append the whole object of 'entry' to 'tree'; false where it has gone and
+ * 'missing_ok'.
+ */
+bool
+ckpx_object_merge(const CkpxEntry *entry, bool missing_ok, CkpxDirtyTree *tree)
+{
+	CkpxObjectFile *file = ckpx_object_file_open(entry, missing_ok);
+	bool		gone;
+
+	if (file == NULL)
+		return false;
+	ckpx_object_file_merge(file, InvalidXLogRecPtr, tree);
+	gone = file->gone;
+	ckpx_object_file_close(file);
+	return !gone;
 }
 
 /*
@@ -537,14 +606,6 @@ ckpx_object_file_find_since(CkpxObjectFile *file, const CkpxRelKey *key,
 		found = found || here;
 	}
 	return found;
-}
-
-bool
-ckpx_object_file_find(CkpxObjectFile *file, const CkpxRelKey *key,
-					  CkpxRelation *relation)
-{
-	return ckpx_object_file_find_since(file, key, InvalidXLogRecPtr,
-									   relation);
 }
 
 /*
@@ -591,34 +652,21 @@ ckpx_object_file_tombstones_from(CkpxObjectFile *file)
 static char *
 body_problem(CkpxObjectFile *file)
 {
-	CkpxRelKey	last = {0};
-	bool		any = false;
+	CkpxRelationView view;
+	char	   *sentence;
 
-	for (uint32 i = 0; i < file->nparts; i++)
+	while (next_record(file, &view, &sentence))
 	{
-		ObjectPart *part = file->parts[i];
-		CkpxRelationView view;
 		CkpxRelation relation;
-		const char *problem = NULL;
-		bool		begun = false;
+		const char *problem;
 
-		while (ckpx_object_next(part->reader, &view, &problem))
-		{
-			CHECK_FOR_INTERRUPTS();
-			if (any && !begun && ckpx_rel_key_compare(&last, &view.key) >= 0)
-				return part_problem(part, "its relations do not continue those of the part before it");
-			begun = any = true;
-			last = view.key;
-
-			ckpx_relation_init(&relation, &view.key, file->context);
-			if (!ckpx_relation_merge_view(&relation, &view, &problem))
-				return part_problem(part, problem);
-			ckpx_block_set_reset(&relation.blocks);
-		}
-		if (problem != NULL)
-			return part_problem(part, problem);
+		CHECK_FOR_INTERRUPTS();
+		ckpx_relation_init(&relation, &view.key, file->context);
+		if (!ckpx_relation_merge_view(&relation, &view, &problem))
+			return part_problem(file->parts[file->current], problem);
+		ckpx_block_set_reset(&relation.blocks);
 	}
-	return NULL;
+	return sentence;
 }
 
 /* What an object's header and footer say about it. */
@@ -666,17 +714,11 @@ static CkpxObjectState
 examine_once(const CkpxEntry *expected, bool body, bool again,
 			 CkpxEntry *found, CkpxIdentity *identity, char **problem)
 {
-	MemoryContext context;
-	MemoryContext oldcontext;
-	CkpxObjectFile *file;
+	CkpxObjectFile *file = object_file_create();
+	MemoryContext old = MemoryContextSwitchTo(file->context);
 	CkpxObjectState state = CKPX_OBJECT_GOOD;
 	char	   *text = NULL;
 
-	context = AllocSetContextCreate(CurrentMemoryContext,
-									"ckpx object check",
-									ALLOCSET_DEFAULT_SIZES);
-	oldcontext = MemoryContextSwitchTo(context);
-	file = object_file_create();
 	file->judging = true;
 	file->again = again;
 	if (parts_open(file, expected, &text))
@@ -692,11 +734,10 @@ examine_once(const CkpxEntry *expected, bool body, bool again,
 		state = file->absent != NULL ? CKPX_OBJECT_ABSENT :
 			CKPX_OBJECT_DAMAGED;
 
-	MemoryContextSwitchTo(oldcontext);
+	MemoryContextSwitchTo(old);
 	if (text != NULL)
 		*problem = pstrdup(text);
 	ckpx_object_file_close(file);
-	MemoryContextDelete(context);
 	return state;
 }
 

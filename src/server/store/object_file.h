@@ -20,17 +20,22 @@
 
 /*
  * An object for reading, through all its parts, from the present process.
- * Damage raises ERRCODE_DATA_CORRUPTED naming the file.  'missing_ok': the
- * object may be removed at any time, so _open returns NULL, and _next and
- * _find return false with _gone being true from then on, when a part is not
- * there; ask _gone before believing a false then.  Kind, epoch, timeline, range
- * and, where they are not 0, version, nparts and size_bytes must be those of the
- * entry; system identifier, major and block sizes those of this cluster.  All
- * parts of an object must have the same header but for the part's number.
- * All lives in the memory context of _open, with one descriptor, that of the
- * part in use.  _find leaves 'relation' as it is where the key is not there;
- * _find_since leaves out a global's layers that end at or before 'lsn'.  _peek
- * tells the key of the record that _next will visit, see object_format.h.
+ * Damage raises ERRCODE_DATA_CORRUPTED naming the file, and the checkpointer
+ * looks at the object (no lock may be held); so does a missing file, but for:
+ * 'missing_ok': the object may be removed at any time.  Then _open returns
+ * NULL, and _next and _find_since return false with _gone being true from then
+ * on, when a part is not there; ask _gone before believing a false.
+ *
+ * Kind, epoch, timeline, range and, where they are not 0, version, nparts and
+ * size_bytes must be those of the entry; system identifier, major and block
+ * sizes those of this cluster.  All parts of an object must have the same
+ * header but for the part's number.  All lives in the memory context of _open,
+ * with one descriptor, that of the part in use.
+ *
+ * _find_since appends what the object has of one key to 'relation', and leaves
+ * that as it is where the key is not there; it leaves out a global's layers
+ * that end at or before 'lsn'.  _peek tells the key of the record that _next
+ * will visit, see object_format.h.
  */
 typedef struct CkpxObjectFile CkpxObjectFile;
 
@@ -39,8 +44,6 @@ extern CkpxObjectFile *ckpx_object_file_open(const CkpxEntry *entry,
 extern const CkpxObjectHeader *ckpx_object_file_header(CkpxObjectFile *file);
 extern bool ckpx_object_file_next(CkpxObjectFile *file,
 								  CkpxRelationView *view);
-extern bool ckpx_object_file_find(CkpxObjectFile *file, const CkpxRelKey *key,
-								  CkpxRelation *relation);
 extern bool ckpx_object_file_find_since(CkpxObjectFile *file,
 										const CkpxRelKey *key, XLogRecPtr lsn,
 										CkpxRelation *relation);
@@ -50,6 +53,25 @@ extern bool ckpx_object_file_gone(const CkpxObjectFile *file);
 /* No range that ends before this is answered by the global; Invalid: any is. */
 extern XLogRecPtr ckpx_object_file_tombstones_from(CkpxObjectFile *file);
 extern void ckpx_object_file_close(CkpxObjectFile *file);
+
+/* Raise an error about the record that _next visited, or should have. */
+extern void ckpx_object_file_damaged(CkpxObjectFile *file,
+									 const char *problem);
+
+/*
+ * Read the records that remain and append them to 'tree': of a global those of
+ * the layers that end after 'lsn', which is right only for the first object of
+ * the tree.  Where the object has gone the tree holds a part of it.
+ */
+extern void ckpx_object_file_merge(CkpxObjectFile *file, XLogRecPtr lsn,
+								   CkpxDirtyTree *tree);
+
+/*
+ * Open an object, append all of it to 'tree', close it; false where it has
+ * gone and 'missing_ok'.
+ */
+extern bool ckpx_object_merge(const CkpxEntry *entry, bool missing_ok,
+							  CkpxDirtyTree *tree);
 
 /*
  * What a look at an object finds.  DAMAGED: its files are there, were read
@@ -85,13 +107,6 @@ extern CkpxObjectState ckpx_object_file_probe(const char *name,
 											  CkpxEntry *entry,
 											  CkpxIdentity *identity,
 											  char **problem);
-
-/*
- * Have the checkpointer look whether the object of this name is damaged.  The
- * functions above do it where they raise an error about damage, or about a
- * missing file.  No lock may be held.
- */
-extern void ckpx_object_file_suspect(const char *name);
 
 /*
  * Give the files of an object a second name, by which they stay when the

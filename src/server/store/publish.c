@@ -28,6 +28,7 @@
 #include "server/base/shared_state.h"
 #include "server/store/files.h"
 #include "server/store/publish.h"
+#include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -165,72 +166,26 @@ ckpx_release_point(const CkpxManifest *manifest)
 typedef struct CkpxSweep
 {
 	uint64		oldest_manifest;	/* older ones go */
-	bool		objects_too;
-	uint32		nkept;			/* objects that a manifest names, sorted; an */
-	CkpxName   *kept;			/* object may be there twice, 'part' is the
-								 * number of its parts */
+	HTAB	   *kept;			/* names of the objects' files that stay;
+								 * NULL: all of them */
 	List	   *victims;
 } CkpxSweep;
 
-static int
-compare_objects(const void *a, const void *b)
-{
-	const CkpxName *left = a;
-	const CkpxName *right = b;
-
-	if (left->epoch != right->epoch)
-		return left->epoch < right->epoch ? -1 : 1;
-	if (left->start_lsn != right->start_lsn)
-		return left->start_lsn < right->start_lsn ? -1 : 1;
-	if (left->end_lsn != right->end_lsn)
-		return left->end_lsn < right->end_lsn ? -1 : 1;
-	return (int) left->kind - (int) right->kind;
-}
-
 static void
-keep_objects(CkpxSweep *sweep, const CkpxManifest *manifest)
+keep_objects(HTAB *kept, const CkpxManifest *manifest)
 {
-	Size		nkept = (Size) sweep->nkept + manifest->nentries;
-
-	if (manifest->nentries == 0)
-		return;
-	sweep->kept = sweep->kept == NULL ?
-		MemoryContextAllocHuge(CurrentMemoryContext,
-							   sizeof(CkpxName) * nkept) :
-		repalloc_huge(sweep->kept, sizeof(CkpxName) * nkept);
 	for (uint32 i = 0; i < manifest->nentries; i++)
 	{
 		const CkpxEntry *entry = &manifest->entries[i];
-		CkpxName   *name = &sweep->kept[sweep->nkept++];
 
-		name->epoch = entry->epoch;
-		name->start_lsn = entry->start_lsn;
-		name->end_lsn = entry->end_lsn;
-		name->kind = entry->kind;
-		name->part = Max(entry->nparts, 1);
+		for (uint32 part = 0; part < Max(entry->nparts, 1); part++)
+		{
+			char		name[CKPX_NAME_MAX];
+
+			ckpx_entry_object_name(name, entry, part);
+			(void) hash_search(kept, name, HASH_ENTER, NULL);
+		}
 	}
-}
-
-static bool
-is_kept(const CkpxSweep *sweep, const CkpxName *name)
-{
-	const CkpxName *found = sweep->nkept == 0 ? NULL :
-		bsearch(name, sweep->kept, sweep->nkept, sizeof(CkpxName),
-				compare_objects);
-
-	if (found == NULL)
-		return false;
-
-	/* Both manifests may name it; an attempt may have had more parts. */
-	while (found > sweep->kept && compare_objects(found - 1, name) == 0)
-		found--;
-	for (; found < sweep->kept + sweep->nkept &&
-		 compare_objects(found, name) == 0; found++)
-	{
-		if (name->part < found->part)
-			return true;
-	}
-	return false;
 }
 
 /*
@@ -271,16 +226,16 @@ sweep_file(const char *file, void *arg)
 		case CKPX_NAME_DAMAGED:
 			break;
 		case CKPX_NAME_TEMPORARY:
-			keep = !sweep->objects_too || is_in_work(&name);
+			keep = sweep->kept == NULL || is_in_work(&name);
 			break;
 		case CKPX_NAME_MANIFEST:
 			keep = name.sequence >= sweep->oldest_manifest ||
 				name.sequence <= CkpxShared->keep_sequence;
 			break;
 		case CKPX_NAME_OBJECT:
-			if (!sweep->objects_too)
-				break;
-			keep = is_kept(sweep, &name) || is_in_work(&name);
+			keep = sweep->kept == NULL ||
+				hash_search(sweep->kept, file, HASH_FIND, NULL) != NULL ||
+				is_in_work(&name);
 			break;
 	}
 	if (!keep)
@@ -303,20 +258,21 @@ remove_victims(CkpxSweep *sweep)
 	foreach(cell, sweep->victims)
 	{
 		remove_one(lfirst(cell));
-		if (sweep->objects_too)
+		if (sweep->kept != NULL)
 			ckpx_progress_done(foreach_current_index(cell) + 1);
 	}
 }
 
-/* Find the sequences of the two newest manifests on disk. */
+/* The two newest manifests on disk, the newest first. */
 typedef struct CkpxNewest
 {
 	uint32		n;
 	CkpxName	names[2];
 } CkpxNewest;
 
+/* ckpx_list_files() callback; names of manifests ascend by sequence. */
 static void
-newest_manifests(const char *file, void *arg)
+note_manifest(const char *file, void *arg)
 {
 	CkpxNewest *newest = arg;
 	CkpxName	name;
@@ -324,32 +280,34 @@ newest_manifests(const char *file, void *arg)
 	ckpx_parse_name(file, &name);
 	if (name.type != CKPX_NAME_MANIFEST)
 		return;
-	if (newest->n < 2)
-		newest->names[newest->n++] = name;
-	else if (name.sequence > newest->names[1].sequence)
-		newest->names[1] = name;
-	if (newest->n == 2 &&
-		newest->names[1].sequence > newest->names[0].sequence)
-	{
-		CkpxName	swap = newest->names[0];
-
-		newest->names[0] = newest->names[1];
-		newest->names[1] = swap;
-	}
+	newest->names[1] = newest->names[0];
+	newest->names[0] = name;
+	newest->n = Min(newest->n + 1, 2);
 }
 
+/*
+ * Remove files of ours that neither of the two newest manifests names, unless
+ * one of them cannot be read.
+ */
 void
 ckpx_sweep(void)
 {
 	CkpxNewest	newest = {0};
 	CkpxSweep	sweep = {0};
+	HASHCTL		control;
 
 	if (CkpxShared->keep_files)
 		return;
 
-	ckpx_list_files(newest_manifests, &newest);
+	ckpx_list_files(note_manifest, &newest);
 	if (newest.n == 0)
 		return;
+
+	control.keysize = CKPX_NAME_MAX;
+	control.entrysize = CKPX_NAME_MAX;
+	control.hcxt = CurrentMemoryContext;
+	sweep.kept = hash_create("ckpx kept objects", 1024, &control,
+							 HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 	for (uint32 i = 0; i < newest.n; i++)
 	{
 		char		name[CKPX_NAME_MAX];
@@ -366,14 +324,10 @@ ckpx_sweep(void)
 			!ckpx_manifest_decode(&manifest, text, length, &problem))
 			return;
 		pfree(text);
-		keep_objects(&sweep, &manifest);
+		keep_objects(sweep.kept, &manifest);
 		ckpx_manifest_free(&manifest);
 	}
-	if (sweep.nkept > 0)
-		qsort(sweep.kept, sweep.nkept, sizeof(CkpxName), compare_objects);
-
 	sweep.oldest_manifest = newest.names[newest.n - 1].sequence;
-	sweep.objects_too = true;
 	ckpx_list_files(sweep_file, &sweep);
 	ckpx_progress_phase(CKPX_JOB_PHASE_REMOVE, list_length(sweep.victims));
 	remove_victims(&sweep);
@@ -435,35 +389,33 @@ ckpx_remove_object(const CkpxEntrySpan *span, uint32 nparts)
 	}
 }
 
-/* ckpx_list_files() callback: the newest manifest below a sequence. */
-typedef struct CkpxPrevious
-{
-	uint64		below;
-	uint64		sequence;		/* 0: there is none */
-} CkpxPrevious;
-
+/* Remove the manifests older than the two newest: they have no use any more. */
 static void
-find_previous(const char *file, void *arg)
+remove_old_manifests(void)
 {
-	CkpxPrevious *previous = arg;
-	CkpxName	name;
+	CkpxNewest	newest = {0};
+	CkpxSweep	sweep = {0};
 
-	ckpx_parse_name(file, &name);
-	if (name.type == CKPX_NAME_MANIFEST && name.sequence < previous->below)
-		previous->sequence = Max(previous->sequence, name.sequence);
+	ckpx_list_files(note_manifest, &newest);
+	if (newest.n < 2)
+		return;
+	sweep.oldest_manifest = newest.names[1].sequence;
+	ckpx_list_files(sweep_file, &sweep);
+	remove_victims(&sweep);
 }
 
+/*
+ * Write the next manifest, with 'added' and without 'removed', and let memory
+ * know of it.
+ */
 static void
 publish(const CkpxEntry *added, const CkpxEntrySpan *removed,
 		uint32 nremoved)
 {
 	CkpxManifest manifest;
-	CkpxOutput *output;
 	StringInfoData text;
-	CkpxSweep	sweep = {0};
-	CkpxPrevious previous = {0};
 	char		name[CKPX_NAME_MAX];
-	XLogRecPtr	start_lsn;
+	char		path[MAXPGPATH];
 	XLogRecPtr	end_lsn;
 	XLogRecPtr	release_lsn;
 	uint64		requested;
@@ -476,28 +428,18 @@ publish(const CkpxEntry *added, const CkpxEntrySpan *removed,
 	initStringInfo(&text);
 	ckpx_manifest_encode(&text, &manifest);
 
-	start_lsn = manifest.epoch_start;
-	end_lsn = start_lsn;
+	end_lsn = manifest.epoch_start;
 	for (uint32 i = 0; i < manifest.nentries; i++)
 	{
 		if (manifest.entries[i].epoch == manifest.epoch)
 			end_lsn = Max(end_lsn, manifest.entries[i].end_lsn);
 	}
-	ckpx_manifest_name(name, manifest.sequence, start_lsn, end_lsn);
+	ckpx_manifest_name(name, manifest.sequence, manifest.epoch_start,
+					   end_lsn);
 	release_lsn = ckpx_release_point(&manifest);
 
-	output = ckpx_output_create(name, "manifest");
-	PG_TRY();
-	{
-		ckpx_output_write(output, text.data, text.len);
-		ckpx_output_publish(output);
-	}
-	PG_CATCH();
-	{
-		ckpx_output_abort(output);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+	ckpx_store_path(path, name);
+	ckpx_write_file(path, text.data, text.len, "manifest");
 
 	CKPX_FAULT("publish-memory");
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
@@ -508,12 +450,7 @@ publish(const CkpxEntry *added, const CkpxEntrySpan *removed,
 	LWLockRelease(CkpxShared->lock);
 	ConditionVariableBroadcast(&CkpxShared->progress);
 
-	/* Manifests older than the two newest have no use any more. */
-	previous.below = manifest.sequence;
-	ckpx_list_files(find_previous, &previous);
-	sweep.oldest_manifest = previous.sequence;
-	ckpx_list_files(sweep_file, &sweep);
-	remove_victims(&sweep);
+	remove_old_manifests();
 }
 
 void
