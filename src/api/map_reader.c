@@ -225,22 +225,16 @@ static bool
 merge_object(MapMerge *merge, const CkpxEntry *entry)
 {
 	CkpxObjectFile *file = ckpx_object_file_open(entry, merge->missing_ok);
-	const CkpxObjectHeader *header;
 	CkpxRelation **forks = NULL;
 	uint32		nforks = 0;
-	CkpxRelationView view;
 	XLogRecPtr	tombstones_from;
-	const char *problem = NULL;
-	uint32		nlayers;
 	bool		gone;
 
 	if (file == NULL)
 		return false;
-	header = ckpx_object_file_header(file);
-	nlayers = ckpx_layers_since(header->layers, header->nlayers,
-								merge->start_lsn);
 	tombstones_from = ckpx_object_file_tombstones_from(file);
-	if (header->nlayers > 0 && merge->end_lsn < tombstones_from)
+	if (ckpx_object_file_header(file)->nlayers > 0 &&
+		merge->end_lsn < tombstones_from)
 		ckpx_report_stale(merge->start_lsn, merge->end_lsn, tombstones_from,
 						  InvalidXLogRecPtr);
 
@@ -252,21 +246,8 @@ merge_object(MapMerge *merge, const CkpxEntry *entry)
 		(void) ckpx_object_file_find_since(file, &forks[i]->key,
 										   merge->start_lsn, forks[i]);
 	}
-	while (!merge->one_relation && ckpx_object_file_next(file, &view))
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (header->nlayers > 0 && view.layer >= nlayers)
-			continue;
-		if (header->nlayers > 0 ?
-			!ckpx_dirty_tree_prepend_view(merge->tree, &view, &problem) :
-			!ckpx_dirty_tree_merge_view(merge->tree, &view, &problem))
-		{
-			CkpxEntryTicket ticket = ckpx_entry_ticket(entry);
-
-			ckpx_suspect(&ticket);
-			report_damage(entry->start_lsn, entry->end_lsn, problem);
-		}
-	}
+	if (!merge->one_relation)
+		ckpx_object_file_merge(file, merge->start_lsn, merge->tree);
 	if (merge->start_lsn < tombstones_from)
 		merge->incomplete = true;
 	gone = ckpx_object_file_gone(file);

@@ -238,34 +238,6 @@ sync_fork(const CkpxRelation *relation, List **missing,
  * The map of a range
  */
 
-/* Append a spilled segment; false where its object is gone by now. */
-static bool
-merge_object(CkpxDirtyTree *tree, const CkpxSegmentInfo *info)
-{
-	CkpxEntry	entry;
-	CkpxObjectFile *file;
-	CkpxRelationView view;
-	const char *problem;
-	bool		gone;
-
-	ckpx_segment_entry(&entry, info);
-	file = ckpx_object_file_open(&entry, true);
-	if (file == NULL)
-		return false;
-	while (ckpx_object_file_next(file, &view))
-	{
-		if (!ckpx_dirty_tree_merge_view(tree, &view, &problem))
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("spilled logtail segment is damaged: %s",
-							problem)));
-		CHECK_FOR_INTERRUPTS();
-	}
-	gone = ckpx_object_file_gone(file);
-	ckpx_object_file_close(file);
-	return !gone;
-}
-
 /*
  * Read what the logtail has of [start, upto), and what else the segments at
  * both ends hold: that makes the map larger, never smaller.  NULL where the
@@ -291,7 +263,12 @@ read_range(XLogRecPtr start, XLogRecPtr upto)
 
 			CHECK_FOR_INTERRUPTS();
 			if (info->spilled)
-				reaches = merge_object(tree, info);
+			{
+				CkpxEntry	entry;
+
+				ckpx_segment_entry(&entry, info);
+				reaches = ckpx_object_merge(&entry, true, tree);
+			}
 			else if (!ckpx_dirty_tree_merge_bytes(tree, refs[i].bytes,
 												  info->bytes, &problem))
 				elog(ERROR, "logtail segment in memory is damaged: %s",
