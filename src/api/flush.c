@@ -29,6 +29,7 @@
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "server/base/options.h"
+#include "server/flush/buffers.h"
 #include "server/flush/shared.h"
 #include "server/wal/source.h"
 #include "storage/lmgr.h"
@@ -427,7 +428,7 @@ ckpx_flush_table(PG_FUNCTION_ARGS)
 	warn_not_flushed(error);
 	return flush_result(fcinfo, false, blocks_written,
 						files.nkeys == 0 ? 0 :
-						ckpx_flush_count_dirty(files.keys, files.nkeys));
+						ckpx_dirty_buffers_count(files.keys, files.nkeys));
 }
 
 /*
@@ -508,7 +509,7 @@ ckpx_flush(PG_FUNCTION_ARGS)
 	{
 		warn_not_flushed(error);
 		return flush_result(fcinfo, false, after - before,
-							ckpx_flush_count_dirty(NULL, 0));
+							ckpx_dirty_buffers_count(NULL, 0));
 	}
 	if (!wait.flushed)
 		ereport(NOTICE,

@@ -12,7 +12,6 @@
 #ifndef CKPX_GC_PLAN_H
 #define CKPX_GC_PLAN_H
 
-#include "core/format/manifest.h"
 #include "core/history/entry_store.h"
 
 typedef struct CkpxGcEntry

@@ -71,6 +71,37 @@ ckpx_dirty_buffers_walk(CkpxDirtyCallback callback, void *arg)
 	}
 }
 
+/* Which relations' dirty buffers to count; no keys: those of all. */
+typedef struct DirtyCount
+{
+	const CkpxRelKey *keys;
+	uint32		nkeys;
+	uint64		count;
+} DirtyCount;
+
+static void
+count_if_listed(void *arg, const CkpxRelKey *key, BlockNumber block,
+				int buffer)
+{
+	DirtyCount *count = arg;
+
+	if (count->nkeys == 0 ||
+		ckpx_find_key(count->keys, count->nkeys, key) != NULL)
+		count->count++;
+}
+
+/*
+ * Count the dirty buffers of these relations, all of their forks.
+ */
+uint64
+ckpx_dirty_buffers_count(const CkpxRelKey *keys, uint32 nkeys)
+{
+	DirtyCount	count = {keys, nkeys, 0};
+
+	ckpx_dirty_buffers_walk(count_if_listed, &count);
+	return count.count;
+}
+
 /* What a search wants, and what it has found. */
 typedef struct Search
 {

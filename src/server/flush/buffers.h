@@ -62,6 +62,12 @@ typedef bool (*CkpxBlockWanted) (void *arg, const CkpxRelKey *key,
 extern void ckpx_dirty_buffers_find(CkpxDirtyBuffers *found,
 									CkpxBlockWanted wanted, void *arg);
 
+/*
+ * Count the dirty buffers of relations, whose keys are in order; all of their
+ * forks.  No keys: of all permanent relations.
+ */
+extern uint64 ckpx_dirty_buffers_count(const CkpxRelKey *keys, uint32 nkeys);
+
 /* How to write them. */
 typedef struct CkpxWriteOptions
 {

@@ -12,7 +12,6 @@
 
 #include "miscadmin.h"
 #include "server/base/options.h"
-#include "server/flush/buffers.h"
 #include "server/flush/shared.h"
 #include "storage/procarray.h"
 
@@ -171,35 +170,4 @@ ckpx_find_key(const CkpxRelKey *keys, uint32 nkeys, const CkpxRelKey *key)
 
 	relation.fork = MAIN_FORKNUM;
 	return bsearch(&relation, keys, nkeys, sizeof(CkpxRelKey), compare_keys);
-}
-
-/* Which relations' dirty buffers to count; no keys: those of all. */
-typedef struct DirtyCount
-{
-	const CkpxRelKey *keys;
-	uint32		nkeys;
-	uint64		count;
-} DirtyCount;
-
-static void
-count_if_listed(void *arg, const CkpxRelKey *key, BlockNumber block,
-				int buffer)
-{
-	DirtyCount *count = arg;
-
-	if (count->nkeys == 0 ||
-		ckpx_find_key(count->keys, count->nkeys, key) != NULL)
-		count->count++;
-}
-
-/*
- * Count the dirty buffers of these relations, all of their forks.
- */
-uint64
-ckpx_flush_count_dirty(const CkpxRelKey *keys, uint32 nkeys)
-{
-	DirtyCount	count = {keys, nkeys, 0};
-
-	ckpx_dirty_buffers_walk(count_if_listed, &count);
-	return count.count;
 }

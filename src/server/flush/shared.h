@@ -159,12 +159,6 @@ extern void ckpx_flush_end(uint64 request);
 /* The slot of a request, or NULL where it is over.  Caller holds the lock. */
 extern CkpxFlushSlot *ckpx_flush_slot(uint64 request);
 
-/*
- * Count the dirty buffers of relations, whose keys are in order; all of their
- * forks.  No keys: of all permanent relations.
- */
-extern uint64 ckpx_flush_count_dirty(const CkpxRelKey *keys, uint32 nkeys);
-
 /* Bring keys in order, each once; returns how many are left. */
 extern uint32 ckpx_sort_keys(CkpxRelKey *keys, uint32 nkeys);
 

@@ -24,6 +24,7 @@
 #include "postmaster/bgwriter.h"
 #include "server/base/options.h"
 #include "server/flush/buffers.h"
+#include "server/flush/cycle.h"
 #include "server/flush/shared.h"
 #include "server/flush/sheet.h"
 #include "server/logtail/logtail.h"
@@ -45,10 +46,6 @@ typedef struct SheetCount
 	const CkpxDirtyTree *thinned;	/* NULL: not known */
 	SheetRow   *row;			/* of the last buffer */
 } SheetCount;
-
-/* The checkpoint cycle, as far as this process has seen it. */
-static XLogRecPtr cycle_redo = InvalidXLogRecPtr;
-static uint64 cycle_begun_ms;
 
 static int
 compare_relations(const void *a, const void *b)
@@ -283,7 +280,7 @@ queue_tickets(const CkpxFlushRelation *sheet, uint32 count)
 	XLogRecPtr	redo;
 	XLogRecPtr	upto;
 	int64		window_ms;
-	bool		late = ckpx_sheet_is_late(&redo, &window_ms);
+	bool		late = ckpx_cycle_is_late(&redo, &window_ms);
 
 	upto = RecoveryInProgress() ? GetXLogReplayRecPtr(NULL) :
 		GetFlushRecPtr(NULL);
@@ -385,55 +382,4 @@ ckpx_sheet_failed(const CkpxRelKey *key, const char *error)
 	if (relation != NULL)
 		strlcpy(relation->last_error, error, CKPX_ERROR_TEXT_MAX);
 	LWLockRelease(CkpxShared->lock);
-}
-
-/* Where we are in the checkpoint cycle. */
-typedef struct Cycle
-{
-	int64		age_ms;
-	int64		timeout_ms;
-	uint64		wal;
-	uint64		max_wal;
-} Cycle;
-
-static void
-look_at_cycle(Cycle *cycle, XLogRecPtr *redo)
-{
-	uint64		now = ckpx_clock_ms();
-	XLogRecPtr	present;
-
-	*redo = GetRedoRecPtr();
-	if (*redo != cycle_redo)
-	{
-		cycle_redo = *redo;
-		cycle_begun_ms = now;
-	}
-	present = RecoveryInProgress() ? GetXLogReplayRecPtr(NULL) :
-		GetXLogInsertRecPtr();
-	cycle->age_ms = (int64) (now - cycle_begun_ms);
-	cycle->timeout_ms = (int64) CheckPointTimeout * 1000;
-	cycle->wal = present > *redo ? present - *redo : 0;
-	cycle->max_wal = (uint64) CheckPointSegments * wal_segment_size;
-}
-
-bool
-ckpx_sheet_is_late(XLogRecPtr *redo, int64 *window_ms)
-{
-	Cycle		cycle;
-
-	look_at_cycle(&cycle, redo);
-	*window_ms = ckpx_flush_window_ms(cycle.age_ms, cycle.timeout_ms,
-									  cycle.wal, cycle.max_wal);
-	return ckpx_flush_is_late(cycle.age_ms, cycle.timeout_ms, cycle.wal,
-							  cycle.max_wal);
-}
-
-int64
-ckpx_sheet_sync_ms(XLogRecPtr *redo)
-{
-	Cycle		cycle;
-
-	look_at_cycle(&cycle, redo);
-	return ckpx_flush_left_ms(cycle.age_ms, cycle.timeout_ms, cycle.wal,
-							  cycle.max_wal, CheckPointCompletionTarget);
 }

@@ -22,17 +22,4 @@ extern void ckpx_sheet_update(void);
 extern void ckpx_sheet_flushed(const CkpxRelKey *key, XLogRecPtr lsn);
 extern void ckpx_sheet_failed(const CkpxRelKey *key, const char *error);
 
-/*
- * Is it the time for writes by policy, how long may they take, and in which
- * cycle are we?
- */
-extern bool ckpx_sheet_is_late(XLogRecPtr *redo, int64 *window_ms);
-
-/*
- * How long until the checkpoint that began this cycle has written its pages
- * and syncs files, if it is spread as checkpoint_completion_target says; 0: it
- * is past that.
- */
-extern int64 ckpx_sheet_sync_ms(XLogRecPtr *redo);
-
 #endif							/* CKPX_FLUSH_SHEET_H */

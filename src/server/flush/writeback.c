@@ -31,7 +31,7 @@
 #include "server/base/fault.h"
 #include "server/base/options.h"
 #include "server/base/worker_status.h"
-#include "server/flush/sheet.h"
+#include "server/flush/cycle.h"
 #include "server/flush/writeback.h"
 #include "server/logtail/logtail.h"
 #include "storage/fd.h"
@@ -225,7 +225,7 @@ ckpx_writeback_step(void)
 	if (next_file == nfiles)
 	{
 		XLogRecPtr	redo;
-		int64		left_ms = ckpx_sheet_sync_ms(&redo);
+		int64		left_ms = ckpx_cycle_sync_ms(&redo);
 
 		if (redo == swept_redo || left_ms == 0 || left_ms > SWEEP_MS)
 			return;

@@ -24,6 +24,7 @@
 #include "portability/instr_time.h"
 #include "server/base/options.h"
 #include "server/base/worker_status.h"
+#include "server/flush/cycle.h"
 #include "server/flush/pass.h"
 #include "server/flush/shared.h"
 #include "server/flush/sheet.h"
@@ -248,7 +249,7 @@ serve_tickets(const CkpxDirtyTicket *tickets, uint32 ntickets,
 		{
 			XLogRecPtr	redo;
 			int64		window_ms;
-			bool		late = ckpx_sheet_is_late(&redo, &window_ms);
+			bool		late = ckpx_cycle_is_late(&redo, &window_ms);
 
 			ckpx_pass_policy(keys, nkeys, reason, late, late ? window_ms : 0,
 							 redo, &result);
@@ -339,7 +340,7 @@ ckpx_flusher_step(void)
 	 * has come, and do not wait for the tick then.
 	 */
 	now = ckpx_clock_ms();
-	if (ckpx_sheet_is_late(&redo, &window_ms))
+	if (ckpx_cycle_is_late(&redo, &window_ms))
 		next_tick_ms = Min(next_tick_ms, last_tick_ms + LATE_TICK_MS);
 	if (booted && ntickets == 0 && now >= next_tick_ms)
 	{
