@@ -243,8 +243,8 @@ merge_object(MapMerge *merge, const CkpxEntry *entry)
 	for (uint32 i = 0; i < nforks; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		(void) ckpx_object_file_find_since(file, &forks[i]->key,
-										   merge->start_lsn, forks[i]);
+		(void) ckpx_object_file_find(file, &forks[i]->key, merge->start_lsn,
+									 forks[i]);
 	}
 	if (!merge->one_relation)
 		ckpx_object_file_merge(file, merge->start_lsn, merge->tree);

@@ -149,7 +149,7 @@ write_object(const CkpxManifest *manifest, CkpxEntry *entry, uint32 number,
 							   write_bytes, file);
 	sorted = ckpx_dirty_tree_sorted(tree, &count);
 	for (uint32 i = 0; i < count; i++)
-		ckpx_object_add(writer, sorted[i]);
+		ckpx_object_add(writer, sorted[i], 0);
 	totals.last_part = true;
 	ckpx_object_end(writer, &totals);
 	entry->size_bytes = (uint64) ftell(file);

@@ -184,7 +184,7 @@ make(const char *folder, uint32 count, uint64 nblocks, uint64 relation_blocks,
 		begin_output(&output, path, &header);
 		sorted = ckpx_dirty_tree_sorted(tree, &nrelations);
 		for (uint32 j = 0; j < nrelations; j++)
-			ckpx_object_add(output.writer, sorted[j]);
+			ckpx_object_add(output.writer, sorted[j], 0);
 		(void) end_output(&output);
 		pfree(sorted);
 		ckpx_dirty_tree_free(tree);
@@ -253,7 +253,7 @@ lowest_key(const Input *inputs, uint32 count)
 static void
 write_layer(void *arg, const CkpxRelation *relation, uint32 layer)
 {
-	ckpx_object_add_layer(((Output *) arg)->writer, relation, layer);
+	ckpx_object_add(((Output *) arg)->writer, relation, layer);
 }
 
 /*

@@ -58,7 +58,7 @@ LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
 		bool		found = false;
 
 		ckpx_relation_init(&relation, &last, CKPX_CURRENT_MEMORY);
-		if (ckpx_object_find(reader, &last, &relation, &found, &problem) &&
+		if (ckpx_object_find(reader, &last, InvalidXLogRecPtr, &relation, &found, &problem) &&
 			!found)
 			abort();
 		ckpx_block_set_reset(&relation.blocks);

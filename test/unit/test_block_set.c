@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "core/map/block_set.h"
+#include "test_maps.h"
 #include "test_random.h"
 
 #define LAST_BLOCK		((BlockNumber) 0xfffffffe)
@@ -267,7 +268,7 @@ random_add_range(CkpxBlockSet *set, Model *m, TestRandom *r)
 
 	/* chunks 2 and 0xffff are not neighbours */
 	to = Min(to, from < border ? border : MODEL_SIZE);
-	ckpx_block_set_add_range(set, model_block(from),
+	test_add_range(set, model_block(from),
 							 to > from ? model_block(to - 1) + 1 :
 							 model_block(from));
 	if (to > from)
@@ -443,7 +444,7 @@ empty_set(void **state)
 	ckpx_block_set_init(&set, NULL);
 	assert_int_equal(set.limit_block, InvalidBlockNumber);
 	assert_int_equal(ckpx_block_set_count(&set), 0);
-	assert_int_equal(ckpx_block_set_memory(&set), 0);
+	assert_int_equal(test_set_memory(&set), 0);
 	assert_false(ckpx_block_set_contains(&set, 0));
 	assert_false(ckpx_block_set_changed(&set, LAST_BLOCK));
 	ckpx_block_set_iterate(&it, &set, 0);
@@ -495,9 +496,9 @@ invalid_block_is_never_stored(void **state)
 	ckpx_block_set_init(&set, NULL);
 	assert_false(ckpx_block_set_add(&set, InvalidBlockNumber));
 	assert_false(ckpx_block_set_contains(&set, InvalidBlockNumber));
-	ckpx_block_set_add_range(&set, InvalidBlockNumber, InvalidBlockNumber);
+	test_add_range(&set, InvalidBlockNumber, InvalidBlockNumber);
 	assert_int_equal(ckpx_block_set_count(&set), 0);
-	ckpx_block_set_add_range(&set, 0xfffffff0, InvalidBlockNumber);
+	test_add_range(&set, 0xfffffff0, InvalidBlockNumber);
 	assert_int_equal(ckpx_block_set_count(&set), 15);
 	assert_true(ckpx_block_set_contains(&set, LAST_BLOCK));
 	assert_false(ckpx_block_set_contains(&set, InvalidBlockNumber));
@@ -510,10 +511,10 @@ range_end_is_exclusive(void **state)
 	CkpxBlockSet set;
 
 	ckpx_block_set_init(&set, NULL);
-	ckpx_block_set_add_range(&set, 10, 10);
-	ckpx_block_set_add_range(&set, 11, 10);
+	test_add_range(&set, 10, 10);
+	test_add_range(&set, 11, 10);
 	assert_int_equal(ckpx_block_set_count(&set), 0);
-	ckpx_block_set_add_range(&set, 10, 12);
+	test_add_range(&set, 10, 12);
 	assert_true(ckpx_block_set_contains(&set, 10));
 	assert_true(ckpx_block_set_contains(&set, 11));
 	assert_false(ckpx_block_set_contains(&set, 12));
@@ -530,10 +531,10 @@ range_that_ends_at_a_chunk_border(void **state)
 	BlockNumber end;
 
 	ckpx_block_set_init(&set, NULL);
-	ckpx_block_set_add_range(&set, 65530, 65536);
+	test_add_range(&set, 65530, 65536);
 	assert_int_equal(ckpx_block_set_count(&set), 6);
 	assert_false(ckpx_block_set_contains(&set, 65536));
-	ckpx_block_set_add_range(&set, 65536, 3 * 65536);
+	test_add_range(&set, 65536, 3 * 65536);
 	ckpx_block_set_iterate(&it, &set, 0);
 	assert_true(ckpx_block_set_next_range(&it, &start, &end));
 	assert_int_equal(start, 65530);
@@ -552,7 +553,7 @@ last_run_ends_at_invalid_block(void **state)
 	BlockNumber end;
 
 	ckpx_block_set_init(&set, NULL);
-	ckpx_block_set_add_range(&set, 0xfffe0000, InvalidBlockNumber);
+	test_add_range(&set, 0xfffe0000, InvalidBlockNumber);
 	ckpx_block_set_iterate(&it, &set, 0xffff0005);
 	assert_true(ckpx_block_set_next_range(&it, &start, &end));
 	assert_int_equal(start, 0xffff0005);
@@ -586,7 +587,7 @@ array_grows_into_bitmap(void **state)
 		for (i = 0; i < 15000; i++)
 			assert_int_equal(ckpx_block_set_contains(&set, 65536 + i),
 							 i % 3 == 0);
-		assert_int_equal(ckpx_block_set_memory(&set) / 8192, 1);
+		assert_int_equal(test_set_memory(&set) / 8192, 1);
 		ckpx_block_set_reset(&set);
 	}
 }
@@ -602,10 +603,10 @@ bitmap_shrinks_into_array(void **state)
 	ckpx_block_set_init(&set, NULL);
 	for (i = 0; i < 5000; i++)
 		ckpx_block_set_add(&set, i * 2);
-	assert_true(ckpx_block_set_memory(&set) > 8192);
+	assert_true(test_set_memory(&set) > 8192);
 	ckpx_block_set_set_limit(&set, 201);
 	assert_int_equal(ckpx_block_set_count(&set), 101);
-	assert_true(ckpx_block_set_memory(&set) < 1024);
+	assert_true(test_set_memory(&set) < 1024);
 	for (i = 0; i < 1000; i++)
 		assert_int_equal(ckpx_block_set_contains(&set, i),
 						 i < 201 && i % 2 == 0);
@@ -614,11 +615,11 @@ bitmap_shrinks_into_array(void **state)
 	/* by subtraction */
 	ckpx_block_set_init(&set, NULL);
 	ckpx_block_set_init(&rest, NULL);
-	ckpx_block_set_add_range(&set, 0, 65536);
-	ckpx_block_set_add_range(&rest, 10, 65530);
+	test_add_range(&set, 0, 65536);
+	test_add_range(&rest, 10, 65530);
 	ckpx_block_set_subtract(&set, &rest);
 	assert_int_equal(ckpx_block_set_count(&set), 16);
-	assert_true(ckpx_block_set_memory(&set) < 1024);
+	assert_true(test_set_memory(&set) < 1024);
 	assert_true(ckpx_block_set_contains(&set, 9));
 	assert_false(ckpx_block_set_contains(&set, 10));
 	assert_true(ckpx_block_set_contains(&set, 65530));
@@ -635,9 +636,9 @@ subtract_all_leaves_no_chunk(void **state)
 	ckpx_block_set_init(&set, NULL);
 	ckpx_block_set_init(&all, NULL);
 	ckpx_block_set_add(&set, 5);
-	ckpx_block_set_add_range(&set, 70000, 90000);
+	test_add_range(&set, 70000, 90000);
 	ckpx_block_set_set_limit(&set, 80000);
-	ckpx_block_set_add_range(&all, 0, 200000);
+	test_add_range(&all, 0, 200000);
 	ckpx_block_set_subtract(&set, &all);
 	assert_int_equal(ckpx_block_set_count(&set), 0);
 	assert_int_equal(set.nchunks, 0);
@@ -654,7 +655,7 @@ set_with_itself(void **state)
 
 	ckpx_block_set_init(&set, NULL);
 	ckpx_block_set_set_limit(&set, 100);
-	ckpx_block_set_add_range(&set, 90, 110);
+	test_add_range(&set, 90, 110);
 	ckpx_block_set_union(&set, &set);
 	ckpx_block_set_merge(&set, &set);
 	assert_int_equal(ckpx_block_set_count(&set), 20);
@@ -674,7 +675,7 @@ limit_forgets_blocks_at_and_after_it(void **state)
 	CkpxBlockSet set;
 
 	ckpx_block_set_init(&set, NULL);
-	ckpx_block_set_add_range(&set, 5, 200000);
+	test_add_range(&set, 5, 200000);
 	ckpx_block_set_set_limit(&set, 100000);
 	assert_int_equal(ckpx_block_set_count(&set), 100000 - 5);
 	assert_true(ckpx_block_set_contains(&set, 99999));
@@ -712,7 +713,7 @@ limit_at_chunk_border(void **state)
 	CkpxBlockSet set;
 
 	ckpx_block_set_init(&set, NULL);
-	ckpx_block_set_add_range(&set, 65500, 65600);
+	test_add_range(&set, 65500, 65600);
 	ckpx_block_set_set_limit(&set, 65536);
 	assert_int_equal(ckpx_block_set_count(&set), 36);
 	assert_int_equal(set.nchunks, 1);
@@ -901,8 +902,8 @@ make_mixed_set(CkpxBlockSet *set)
 	ckpx_block_set_add(set, 65535);
 	for (i = 0; i < 300; i++)
 		ckpx_block_set_add(set, 65536 + i * 5);
-	ckpx_block_set_add_range(set, 0x30000, 0x30100);
-	ckpx_block_set_add_range(set, 0x30200, 0x30300);
+	test_add_range(set, 0x30000, 0x30100);
+	test_add_range(set, 0x30200, 0x30300);
 	for (i = 0; i < 4200; i++)
 		ckpx_block_set_add(set, 0x50000 + i * 3);
 	ckpx_block_set_add(set, LAST_BLOCK);
@@ -913,9 +914,9 @@ static void
 make_small_run_set(CkpxBlockSet *set)
 {
 	ckpx_block_set_init(set, NULL);
-	ckpx_block_set_add_range(set, 100, 200);
+	test_add_range(set, 100, 200);
 	ckpx_block_set_add(set, 65536);
-	ckpx_block_set_add_range(set, 0xffff0000, InvalidBlockNumber);
+	test_add_range(set, 0xffff0000, InvalidBlockNumber);
 }
 
 static void
@@ -1103,7 +1104,7 @@ written_bytes_are_fixed(void **state)
 						"\4\3\6\5", 20);
 	free(bytes);
 
-	ckpx_block_set_add_range(&set, 0x01020000, 0x01021000);
+	test_add_range(&set, 0x01020000, 0x01021000);
 	bytes = serialize(&set, &length);
 	assert_int_equal(length, 15);
 	assert_memory_equal(bytes, "\x3b\x30\0\0\1\2\1\xff\x0f\1\0\0\0\xff\x0f",
@@ -1133,7 +1134,7 @@ one_terabyte_with_one_percent_changed(void **state)
 		ckpx_block_set_init(&set[i], NULL);
 		for (n = 0; n < table_blocks / 100; n++)
 			ckpx_block_set_add(&set[i], test_random_below(&r, table_blocks));
-		memory += ckpx_block_set_memory(&set[i]);
+		memory += test_set_memory(&set[i]);
 		written += ckpx_block_set_serialized_size(&set[i]);
 		count += ckpx_block_set_count(&set[i]);
 	}

@@ -21,6 +21,7 @@
 
 #include "core/map/layers.h"
 #include "core/format/object_format.h"
+#include "test_maps.h"
 #include "test_random.h"
 
 #define NDATABASES		2
@@ -250,7 +251,7 @@ make_step(History *h)
 	h->ends[n].end_time = h->ends[n - 1].end_time +
 		(int64) below(h, 5) * MINUTE - (below(h, 10) == 0 ? MINUTE : 0);
 	initStringInfo(&h->steps[n]);
-	ckpx_dirty_tree_encode(&h->steps[n], tree);
+	test_tree_encode(&h->steps[n], tree);
 	ckpx_dirty_tree_free(tree);
 }
 
@@ -319,7 +320,7 @@ emit_record(void *arg, const CkpxRelation *relation, uint32 layer)
 {
 	Global	   *global = arg;
 
-	ckpx_relation_encode_layer(&global->records, relation, layer);
+	ckpx_relation_encode(&global->records, relation, layer);
 }
 
 static void
@@ -740,7 +741,7 @@ merge_rows(StringInfo out, const CkpxLayerPlan *plan, CkpxDirtyTree **rows,
 	for (uint32 i = 0; i < nrows; i++)
 	{
 		initStringInfo(&bytes[i]);
-		ckpx_dirty_tree_encode(&bytes[i], rows[i]);
+		test_tree_encode(&bytes[i], rows[i]);
 		ckpx_dirty_tree_free(rows[i]);
 		sources[i].bytes = &bytes[i];
 		sources[i].offset = 0;
@@ -919,7 +920,7 @@ write_global(File *file, const History *h, uint32 section_rows)
 
 		ckpx_relation_init(&relation, &view.key, NULL);
 		assert_true(ckpx_relation_merge_view(&relation, &view, &problem));
-		ckpx_object_add_layer(writer, &relation, view.layer);
+		ckpx_object_add(writer, &relation, view.layer);
 		ckpx_block_set_reset(&relation.blocks);
 	}
 	totals.last_part = true;
@@ -972,7 +973,7 @@ object_answers(void **state)
 				bool		found;
 
 				ckpx_relation_init(&relation, &key, NULL);
-				assert_true(ckpx_object_find_since(reader, &key, lsn,
+				assert_true(ckpx_object_find(reader, &key, lsn,
 												   &relation, &found,
 												   &problem));
 				assert_int_equal(found,

@@ -6,6 +6,7 @@
  *-------------------------------------------------------------------------
  */
 #include "core/format/object_format.h"
+#include "test_maps.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -293,7 +294,7 @@ write_object(File *file, const CkpxObjectHeader *header,
 	memset(file, 0, sizeof(*file));
 	writer = ckpx_object_begin(NULL, header, options, file_write, file);
 	for (uint32 i = 0; i < count; i++)
-		ckpx_object_add(writer, sorted[i]);
+		ckpx_object_add(writer, sorted[i], 0);
 	totals->last_part = true;
 	totals->tombstones_from = InvalidXLogRecPtr;
 	ckpx_object_end(writer, totals);
@@ -361,7 +362,7 @@ assert_same_relation(const CkpxRelation *rel, const CkpxRelationView *view)
 	const char *problem;
 
 	initStringInfo(&encoded);
-	ckpx_relation_encode(&encoded, rel);
+	ckpx_relation_encode(&encoded, rel, 0);
 	assert_true(ckpx_relation_view_next(encoded.data, encoded.len, &offset,
 										&again, &problem));
 	assert_true(ckpx_rel_key_equal(&again.key, &view->key));
@@ -391,8 +392,8 @@ assert_object(File *file, const CkpxObjectHeader *header,
 	assert_int_equal(ckpx_object_totals(reader)->nrelations, count);
 	assert_int_equal(totals->nrelations, count);
 	assert_true(ckpx_object_totals(reader)->nblocks ==
-				ckpx_dirty_tree_nblocks(tree));
-	assert_true(totals->nblocks == ckpx_dirty_tree_nblocks(tree));
+				test_tree_nblocks(tree));
+	assert_true(totals->nblocks == test_tree_nblocks(tree));
 	assert_int_equal(ckpx_object_totals(reader)->undurable, totals->undurable);
 	assert_true(ckpx_object_totals(reader)->last_part == totals->last_part);
 
@@ -458,7 +459,7 @@ empty_object(void **state)
 
 	reader = must_open(&file);
 	ckpx_relation_init(&rel, &key, NULL);
-	assert_true(ckpx_object_find(reader, &key, &rel, &found, &problem));
+	assert_true(ckpx_object_find(reader, &key, InvalidXLogRecPtr, &rel, &found, &problem));
 	assert_false(found);
 	ckpx_object_close(reader);
 	ckpx_dirty_tree_free(tree);
@@ -599,7 +600,7 @@ finding(void **state)
 			const CkpxRelation *want = ckpx_dirty_tree_find(tree, &key);
 
 			ckpx_relation_init(&got, &key, NULL);
-			assert_true(ckpx_object_find(reader, &key, &got, &found,
+			assert_true(ckpx_object_find(reader, &key, InvalidXLogRecPtr, &got, &found,
 										 &problem));
 			assert_null(problem);
 			assert_true(found == (want != NULL));
@@ -644,10 +645,10 @@ finding_reads_one_section(void **state)
 	ckpx_relation_init(&rel, &key, NULL);
 
 	file.reads = 0;
-	assert_true(ckpx_object_find(reader, &before, &rel, &found, &problem));
+	assert_true(ckpx_object_find(reader, &before, InvalidXLogRecPtr, &rel, &found, &problem));
 	assert_false(found);
 	assert_int_equal(file.reads, 0);
-	assert_true(ckpx_object_find(reader, &key, &rel, &found, &problem));
+	assert_true(ckpx_object_find(reader, &key, InvalidXLogRecPtr, &rel, &found, &problem));
 	assert_true(found);
 	assert_int_equal(file.reads, 1);
 	assert_true(file.bytes_read < file.length);
@@ -664,7 +665,7 @@ finding_reads_one_section(void **state)
 		ckpx_relation_init(&rel, &key, NULL);
 		if (i == 777 / 4)
 		{
-			assert_false(ckpx_object_find(reader, &key, &rel, &found,
+			assert_false(ckpx_object_find(reader, &key, InvalidXLogRecPtr, &rel, &found,
 										  &problem));
 			assert_string_equal(problem, "object has a section that does "
 								"not match its checksum");
@@ -672,7 +673,7 @@ finding_reads_one_section(void **state)
 		}
 		else
 		{
-			assert_true(ckpx_object_find(reader, &key, &rel, &found,
+			assert_true(ckpx_object_find(reader, &key, InvalidXLogRecPtr, &rel, &found,
 										 &problem));
 			assert_true(found);
 		}
@@ -710,7 +711,7 @@ next_and_find_mixed(void **state)
 		assert_true(ckpx_object_next(reader, &view, &problem));
 		assert_true(ckpx_rel_key_equal(&view.key, &expected));
 		ckpx_relation_init(&rel, &other, NULL);
-		assert_true(ckpx_object_find(reader, &other, &rel, &found, &problem));
+		assert_true(ckpx_object_find(reader, &other, InvalidXLogRecPtr, &rel, &found, &problem));
 		assert_true(found);
 		ckpx_block_set_reset(&rel.blocks);
 	}
@@ -747,7 +748,7 @@ several_parts(void **state)
 		writer = ckpx_object_begin(NULL, &header, &options, file_write,
 								   &files[nparts]);
 		do
-			ckpx_object_add(writer, sorted[next++]);
+			ckpx_object_add(writer, sorted[next++], 0);
 		while (next < count && ckpx_object_written(writer) < 20000);
 		totals.last_part = (next == count);
 		ckpx_object_end(writer, &totals);
@@ -793,7 +794,7 @@ written_is_honest(void **state)
 	any_header(&header, 2);
 	writer = ckpx_object_begin(NULL, &header, &options, file_write, &file);
 	for (uint32 i = 0; i < count; i++)
-		ckpx_object_add(writer, sorted[i]);
+		ckpx_object_add(writer, sorted[i], 0);
 	told = ckpx_object_written(writer);
 	ckpx_object_end(writer, &totals);
 	assert_true(told == file.length);
@@ -1199,7 +1200,7 @@ reading_fails(void **state)
 	assert_false(ckpx_object_next(reader, &view, &problem));
 	assert_string_equal(problem, "file is too short");
 	ckpx_relation_init(&rel, &key, NULL);
-	assert_false(ckpx_object_find(reader, &key, &rel, &found, &problem));
+	assert_false(ckpx_object_find(reader, &key, InvalidXLogRecPtr, &rel, &found, &problem));
 	assert_string_equal(problem, "file is too short");
 	ckpx_object_close(reader);
 	free(file.bytes);

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "core/map/block_set.h"
+#include "test_maps.h"
 #include "test_random.h"
 
 #include <roaring/roaring.h>
@@ -174,7 +175,7 @@ pair_add(Pair *pair, BlockNumber block)
 static void
 pair_add_range(Pair *pair, BlockNumber from, BlockNumber to)
 {
-	ckpx_block_set_add_range(&pair->set, from, to);
+	test_add_range(&pair->set, from, to);
 	if (from < to)
 		roaring_bitmap_add_range_closed(pair->bitmap, from, to - 1);
 }

@@ -113,9 +113,7 @@ extern CkpxObjectWriter *ckpx_object_begin(CkpxMemory mem,
 										   const CkpxObjectOptions *options,
 										   CkpxObjectWrite write, void *arg);
 extern void ckpx_object_add(CkpxObjectWriter *writer,
-							const CkpxRelation *relation);
-extern void ckpx_object_add_layer(CkpxObjectWriter *writer,
-								  const CkpxRelation *relation, uint32 layer);
+							const CkpxRelation *relation, uint32 layer);
 
 /*
  * About the size of the file if it ended now: bytes handed to the callback so
@@ -136,9 +134,9 @@ extern void ckpx_object_end(CkpxObjectWriter *writer,
  *
  * _open reads and verifies header, footer and table of contents of a file of
  * 'size' bytes.  _find appends what the object has of one key to 'relation'
- * (made with ckpx_relation_init), reading only the sections that hold it;
- * *found tells whether it was there.  _find_since leaves out the layers that
- * end at or before an LSN.  _next visits every record in order of key and
+ * (made with ckpx_relation_init), reading only the sections that hold it, and
+ * without the layers that end at or before 'lsn'; *found tells whether it was
+ * there.  _next visits every record in order of key and
  * layer, section by section, and at the end compares the totals; the view is
  * good until the next call for this reader; calls may be mixed.  _peek tells
  * the key of the record that _next will visit, or false where there is none,
@@ -158,12 +156,8 @@ extern CkpxObjectReader *ckpx_object_open(CkpxMemory mem, CkpxObjectRead read,
 extern const CkpxObjectHeader *ckpx_object_header(const CkpxObjectReader *reader);
 extern const CkpxObjectTotals *ckpx_object_totals(const CkpxObjectReader *reader);
 extern bool ckpx_object_find(CkpxObjectReader *reader, const CkpxRelKey *key,
-							 CkpxRelation *relation, bool *found,
-							 const char **problem);
-extern bool ckpx_object_find_since(CkpxObjectReader *reader,
-								   const CkpxRelKey *key, XLogRecPtr lsn,
-								   CkpxRelation *relation, bool *found,
-								   const char **problem);
+							 XLogRecPtr lsn, CkpxRelation *relation,
+							 bool *found, const char **problem);
 extern bool ckpx_object_next(CkpxObjectReader *reader, CkpxRelationView *view,
 							 const char **problem);
 extern bool ckpx_object_peek(CkpxObjectReader *reader, CkpxRelKey *key);

@@ -482,20 +482,26 @@ load_section(CkpxObjectReader *reader, uint32 section, const char **problem)
 }
 
 /*
- * Append the records of 'key' with a layer below 'nlayers' to 'relation'.
- *
  * A relation's layers may go on over several sections.  They come newest
  * first, so they are put together apart, each before what is there, and the
  * whole is appended.
  */
-static bool
-find_layers(CkpxObjectReader *reader, const CkpxRelKey *key, uint32 nlayers,
-			CkpxRelation *relation, bool *found, const char **problem)
+bool
+ckpx_object_find(CkpxObjectReader *reader, const CkpxRelKey *key,
+				 XLogRecPtr lsn, CkpxRelation *relation, bool *found,
+				 const char **problem)
 {
+	const CkpxObjectHeader *header = &reader->header;
+	bool		layered = header->nlayers > 0;
+	uint32		nlayers = 1;
 	uint32		low = 0;
 	uint32		high = reader->nsections;
 	CkpxRelation gathered;
-	bool		layered = reader->header.nlayers > 0;
+
+	*found = false;
+	*problem = NULL;
+	if (layered)
+		nlayers = ckpx_layers_since(header->layers, header->nlayers, lsn);
 
 	/* the number of sections that begin at or before the key's layer 0 */
 	while (low < high)
@@ -541,29 +547,6 @@ find_layers(CkpxObjectReader *reader, const CkpxRelKey *key, uint32 nlayers,
 		ckpx_relation_merge(relation, &gathered);
 	ckpx_block_set_reset(&gathered.blocks);
 	return *problem == NULL;
-}
-
-bool
-ckpx_object_find_since(CkpxObjectReader *reader, const CkpxRelKey *key,
-					   XLogRecPtr lsn, CkpxRelation *relation, bool *found,
-					   const char **problem)
-{
-	const CkpxObjectHeader *header = &reader->header;
-	uint32		nlayers = 1;
-
-	*found = false;
-	*problem = NULL;
-	if (header->nlayers > 0)
-		nlayers = ckpx_layers_since(header->layers, header->nlayers, lsn);
-	return find_layers(reader, key, nlayers, relation, found, problem);
-}
-
-bool
-ckpx_object_find(CkpxObjectReader *reader, const CkpxRelKey *key,
-				 CkpxRelation *relation, bool *found, const char **problem)
-{
-	return ckpx_object_find_since(reader, key, InvalidXLogRecPtr, relation,
-								  found, problem);
 }
 
 bool

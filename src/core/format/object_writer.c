@@ -255,14 +255,8 @@ ckpx_object_begin(CkpxMemory mem, const CkpxObjectHeader *header,
 }
 
 void
-ckpx_object_add(CkpxObjectWriter *writer, const CkpxRelation *relation)
-{
-	ckpx_object_add_layer(writer, relation, 0);
-}
-
-void
-ckpx_object_add_layer(CkpxObjectWriter *writer, const CkpxRelation *relation,
-					  uint32 layer)
+ckpx_object_add(CkpxObjectWriter *writer, const CkpxRelation *relation,
+				uint32 layer)
 {
 	Assert(layer < writer->nlayers);
 	Assert(writer->totals.nrelations == 0 ||
@@ -276,7 +270,7 @@ ckpx_object_add_layer(CkpxObjectWriter *writer, const CkpxRelation *relation,
 		writer->section_first_key = relation->key;
 		writer->section_first_layer = layer;
 	}
-	ckpx_relation_encode_layer(&writer->section, relation, layer);
+	ckpx_relation_encode(&writer->section, relation, layer);
 	writer->section_records++;
 	writer->last_key = relation->key;
 	writer->last_layer = layer;

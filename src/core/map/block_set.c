@@ -122,13 +122,6 @@ values_lower_bound(const uint16 *values, uint32 n, uint32 low)
  * One chunk
  */
 
-static Size
-chunk_memory(const CkpxBlockChunk *chunk)
-{
-	return chunk_is_bitmap(chunk) ? BITMAP_BYTES :
-		chunk->capacity * sizeof(uint16);
-}
-
 /* The allocation step for an array of 'n' values. */
 static uint32
 array_capacity(uint32 n)
@@ -404,32 +397,6 @@ ckpx_chunk_add_words(CkpxBlockSet *set, uint32 key, const uint64 *words,
 	chunk->count = ckpx_bits_count(chunk->u.words);
 }
 
-/* Add the values [from, to) to the chunk of 'key'; from < to <= 65536. */
-void
-ckpx_chunk_add_range(CkpxBlockSet *set, uint32 key, uint32 from, uint32 to)
-{
-	CkpxBlockChunk *chunk = reserve_chunk(set, key, to - from);
-	uint16	   *values = chunk->u.values;
-	uint32		first;
-	uint32		last;
-	uint32		i;
-
-	if (chunk_is_bitmap(chunk))
-	{
-		chunk->count += ckpx_bits_set(chunk->u.words, from, to);
-		return;
-	}
-
-	/* Replace the values that lie in the range by the whole range. */
-	first = values_lower_bound(values, chunk->count, from);
-	last = values_lower_bound(values, chunk->count, to);
-	memmove(values + first + (to - from), values + last,
-			(chunk->count - last) * sizeof(uint16));
-	for (i = from; i < to; i++)
-		values[first + (i - from)] = (uint16) i;
-	chunk->count = chunk->count - (last - first) + (to - from);
-}
-
 /*
  * The set
  */
@@ -509,24 +476,6 @@ ckpx_block_set_add(CkpxBlockSet *set, BlockNumber block)
 	chunk->u.words[low >> 6] |= UINT64CONST(1) << (low & 63);
 	chunk->count++;
 	return true;
-}
-
-void
-ckpx_block_set_add_range(CkpxBlockSet *set, BlockNumber from, BlockNumber to)
-{
-	while (from < to)
-	{
-		/* 'to' is at most 2^32 - 1, so the last chunk never ends at 65536 */
-		if (block_key(from) == block_key(to))
-		{
-			ckpx_chunk_add_range(set, block_key(from), block_low(from),
-								 block_low(to));
-			break;
-		}
-		ckpx_chunk_add_range(set, block_key(from), block_low(from),
-							 CKPX_CHUNK_BLOCKS);
-		from = (block_key(from) + 1) << 16;
-	}
 }
 
 void
@@ -687,17 +636,6 @@ ckpx_block_set_count(const CkpxBlockSet *set)
 	for (i = 0; i < set->nchunks; i++)
 		count += set->chunks[i].count;
 	return count;
-}
-
-Size
-ckpx_block_set_memory(const CkpxBlockSet *set)
-{
-	Size		size = set->maxchunks * sizeof(CkpxBlockChunk);
-	uint32		i;
-
-	for (i = 0; i < set->nchunks; i++)
-		size += chunk_memory(&set->chunks[i]);
-	return size;
 }
 
 /*

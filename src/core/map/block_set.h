@@ -57,10 +57,6 @@ extern void ckpx_block_set_reset(CkpxBlockSet *set);
  */
 extern bool ckpx_block_set_add(CkpxBlockSet *set, BlockNumber block);
 
-/* Add the blocks [from, to); nothing if from >= to. */
-extern void ckpx_block_set_add_range(CkpxBlockSet *set, BlockNumber from,
-									 BlockNumber to);
-
 /*
  * Lower the limit to 'limit' and forget the blocks at or after it.  A limit
  * higher than the present one changes nothing; an equal one forgets blocks.
@@ -89,9 +85,8 @@ extern void ckpx_block_set_union(CkpxBlockSet *set, const CkpxBlockSet *other);
 extern void ckpx_block_set_subtract(CkpxBlockSet *set,
 									const CkpxBlockSet *other);
 
-/* Listed blocks, and bytes allocated; both walk the chunks. */
+/* Count the listed blocks; walks the chunks. */
 extern uint64 ckpx_block_set_count(const CkpxBlockSet *set);
-extern Size ckpx_block_set_memory(const CkpxBlockSet *set);
 
 /*
  * Visit the listed blocks in ascending order, block by block or as maximal

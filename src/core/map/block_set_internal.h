@@ -14,7 +14,7 @@
  *	block_set.c			the set in memory
  *	block_set_roaring.c	the serialized form
  *
- * Only these two include this header.
+ * Only these two include this header, and test/unit.
  *
  *-------------------------------------------------------------------------
  */
@@ -117,14 +117,11 @@ extern uint32 ckpx_bits_count(const uint64 *words);
 
 /*
  * block_set.c: add to the chunk with this key, which is made if need be:
- * ascending distinct values, a whole bitmap that is not empty, or the values
- * [from, to).
+ * ascending distinct values, or a whole bitmap that is not empty.
  */
 extern void ckpx_chunk_add_values(CkpxBlockSet *set, uint32 key,
 								  const uint16 *values, uint32 n);
 extern void ckpx_chunk_add_words(CkpxBlockSet *set, uint32 key,
 								 const uint64 *words, uint32 n);
-extern void ckpx_chunk_add_range(CkpxBlockSet *set, uint32 key, uint32 from,
-								 uint32 to);
 
 #endif							/* CKPX_BLOCK_SET_INTERNAL_H */

@@ -217,41 +217,6 @@ ckpx_dirty_tree_drop_fork(CkpxDirtyTree *tree, const CkpxRelKey *key)
 	relation->last_vm_block = InvalidBlockNumber;
 }
 
-uint32
-ckpx_dirty_tree_nrelations(const CkpxDirtyTree *tree)
-{
-	return (uint32) tree->relations->members;
-}
-
-uint64
-ckpx_dirty_tree_nblocks(const CkpxDirtyTree *tree)
-{
-	relhash_iterator it;
-	RelationSlot *slot;
-	uint64		nblocks = 0;
-
-	relhash_start_iterate(tree->relations, &it);
-	while ((slot = relhash_iterate(tree->relations, &it)) != NULL)
-		nblocks += ckpx_block_set_count(&slot->relation->blocks);
-	return nblocks;
-}
-
-Size
-ckpx_dirty_tree_memory(const CkpxDirtyTree *tree)
-{
-	relhash_iterator it;
-	RelationSlot *slot;
-	Size		size;
-
-	size = sizeof(CkpxDirtyTree) + sizeof(relhash_hash) +
-		(Size) tree->relations->size * sizeof(RelationSlot);
-	relhash_start_iterate(tree->relations, &it);
-	while ((slot = relhash_iterate(tree->relations, &it)) != NULL)
-		size += sizeof(CkpxRelation) +
-			ckpx_block_set_memory(&slot->relation->blocks);
-	return size;
-}
-
 static int
 compare_relations(const void *a, const void *b)
 {
@@ -262,7 +227,7 @@ compare_relations(const void *a, const void *b)
 CkpxRelation **
 ckpx_dirty_tree_sorted(const CkpxDirtyTree *tree, uint32 *count)
 {
-	uint32		n = ckpx_dirty_tree_nrelations(tree);
+	uint32		n = tree->relations->members;
 	CkpxRelation **sorted;
 	relhash_iterator it;
 	RelationSlot *slot;
@@ -347,20 +312,6 @@ ckpx_relation_merge(CkpxRelation *relation, const CkpxRelation *later)
 					 has_blocks || has_limit, later->length_hint,
 					 &later->counters);
 	ckpx_block_set_merge(&relation->blocks, &later->blocks);
-}
-
-void
-ckpx_dirty_tree_merge(CkpxDirtyTree *tree, const CkpxDirtyTree *later)
-{
-	relhash_iterator it;
-	RelationSlot *slot;
-
-	Assert(tree != later);
-
-	relhash_start_iterate(later->relations, &it);
-	while ((slot = relhash_iterate(later->relations, &it)) != NULL)
-		ckpx_relation_merge(ckpx_dirty_tree_get(tree, &slot->key),
-							slot->relation);
 }
 
 bool
@@ -507,14 +458,8 @@ ckpx_relation_encoded_size(const CkpxRelation *relation)
 }
 
 void
-ckpx_relation_encode(StringInfo buf, const CkpxRelation *relation)
-{
-	ckpx_relation_encode_layer(buf, relation, 0);
-}
-
-void
-ckpx_relation_encode_layer(StringInfo buf, const CkpxRelation *relation,
-						   uint32 layer)
+ckpx_relation_encode(StringInfo buf, const CkpxRelation *relation,
+					 uint32 layer)
 {
 	Size		size = ckpx_relation_encoded_size(relation);
 	uint32		flags = honest_flags(relation->flags,
@@ -545,18 +490,6 @@ ckpx_relation_encode_layer(StringInfo buf, const CkpxRelation *relation,
 
 	buf->len += (int) size;
 	buf->data[buf->len] = '\0'; /* as every StringInfo ends */
-}
-
-void
-ckpx_dirty_tree_encode(StringInfo buf, const CkpxDirtyTree *tree)
-{
-	uint32		count;
-	CkpxRelation **sorted = ckpx_dirty_tree_sorted(tree, &count);
-	uint32		i;
-
-	for (i = 0; i < count; i++)
-		ckpx_relation_encode(buf, sorted[i]);
-	pfree(sorted);
 }
 
 bool

@@ -110,20 +110,9 @@ extern void ckpx_dirty_tree_truncate_fork(CkpxDirtyTree *tree,
 extern void ckpx_dirty_tree_drop_fork(CkpxDirtyTree *tree,
 									  const CkpxRelKey *key);
 
-/*
- * Append the tree, or the relation, of the range that follows.  'later' is not
- * changed.
- */
-extern void ckpx_dirty_tree_merge(CkpxDirtyTree *tree,
-								  const CkpxDirtyTree *later);
+/* Append the relation of the range that follows; 'later' is not changed. */
 extern void ckpx_relation_merge(CkpxRelation *relation,
 								const CkpxRelation *later);
-
-extern uint32 ckpx_dirty_tree_nrelations(const CkpxDirtyTree *tree);
-
-/* These two walk all relations and their chunks. */
-extern uint64 ckpx_dirty_tree_nblocks(const CkpxDirtyTree *tree);
-extern Size ckpx_dirty_tree_memory(const CkpxDirtyTree *tree);
 
 /*
  * All relations in key order, as an array from the tree's memory (pfree it);
@@ -174,22 +163,16 @@ typedef struct CkpxRelationView
 } CkpxRelationView;
 
 /*
- * Append one relation's record to 'buf'.  In the server a StringInfo takes
+ * Append one relation's record to 'buf', with a layer's number, at most
+ * PG_UINT16_MAX, or 0 where there are no layers.  In the server a StringInfo takes
  * less than 1 GB and raises an error beyond that, so a caller with much to
  * encode looks at ckpx_relation_encoded_size() and empties 'buf' in time.
  */
-extern void ckpx_relation_encode(StringInfo buf, const CkpxRelation *relation);
-
-/* The same with a layer's number, at most PG_UINT16_MAX. */
-extern void ckpx_relation_encode_layer(StringInfo buf,
-									   const CkpxRelation *relation,
-									   uint32 layer);
+extern void ckpx_relation_encode(StringInfo buf, const CkpxRelation *relation,
+								 uint32 layer);
 
 /* Size that ckpx_relation_encode() will append. */
 extern Size ckpx_relation_encoded_size(const CkpxRelation *relation);
-
-/* Append every relation's record, in key order. */
-extern void ckpx_dirty_tree_encode(StringInfo buf, const CkpxDirtyTree *tree);
 
 /*
  * Read the record at *offset of 'bytes' and move *offset behind it.  False

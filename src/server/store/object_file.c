@@ -585,8 +585,8 @@ ckpx_object_merge(const CkpxEntry *entry, bool missing_ok, CkpxDirtyTree *tree)
  * and nothing can be missed.
  */
 bool
-ckpx_object_file_find_since(CkpxObjectFile *file, const CkpxRelKey *key,
-							XLogRecPtr lsn, CkpxRelation *relation)
+ckpx_object_file_find(CkpxObjectFile *file, const CkpxRelKey *key,
+					  XLogRecPtr lsn, CkpxRelation *relation)
 {
 	bool		found = false;
 
@@ -596,8 +596,8 @@ ckpx_object_file_find_since(CkpxObjectFile *file, const CkpxRelKey *key,
 		const char *problem = NULL;
 		bool		here = false;
 
-		if (!ckpx_object_find_since(part->reader, key, lsn, relation, &here,
-									&problem))
+		if (!ckpx_object_find(part->reader, key, lsn, relation, &here,
+							  &problem))
 		{
 			if (file->gone)
 				return false;

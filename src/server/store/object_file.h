@@ -23,7 +23,7 @@
  * Damage raises ERRCODE_DATA_CORRUPTED naming the file, and the checkpointer
  * looks at the object (no lock may be held); so does a missing file, but for:
  * 'missing_ok': the object may be removed at any time.  Then _open returns
- * NULL, and _next and _find_since return false with _gone being true from then
+ * NULL, and _next and _find return false with _gone being true from then
  * on, when a part is not there; ask _gone before believing a false.
  *
  * Kind, epoch, timeline, range and, where they are not 0, version, nparts and
@@ -32,7 +32,7 @@
  * header but for the part's number.  All lives in the memory context of _open,
  * with one descriptor, that of the part in use.
  *
- * _find_since appends what the object has of one key to 'relation', and leaves
+ * _find appends what the object has of one key to 'relation', and leaves
  * that as it is where the key is not there; it leaves out a global's layers
  * that end at or before 'lsn'.  _peek tells the key of the record that _next
  * will visit, see object_format.h.
@@ -44,7 +44,7 @@ extern CkpxObjectFile *ckpx_object_file_open(const CkpxEntry *entry,
 extern const CkpxObjectHeader *ckpx_object_file_header(CkpxObjectFile *file);
 extern bool ckpx_object_file_next(CkpxObjectFile *file,
 								  CkpxRelationView *view);
-extern bool ckpx_object_file_find_since(CkpxObjectFile *file,
+extern bool ckpx_object_file_find(CkpxObjectFile *file,
 										const CkpxRelKey *key, XLogRecPtr lsn,
 										CkpxRelation *relation);
 extern bool ckpx_object_file_peek(CkpxObjectFile *file, CkpxRelKey *key);

@@ -128,7 +128,7 @@ ckpx_object_output_add(CkpxObjectOutput *output, const CkpxRelation *relation,
 	}
 	if (output->file == NULL)
 		begin_part(output);
-	ckpx_object_add_layer(output->writer, relation, layer);
+	ckpx_object_add(output->writer, relation, layer);
 	output->last_key = relation->key;
 }
 
