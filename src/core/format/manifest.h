@@ -13,7 +13,7 @@
 #ifndef CKPX_MANIFEST_H
 #define CKPX_MANIFEST_H
 
-#include "core/history/entry_store.h"
+#include "core/history/gc_plan.h"
 #include "lib/stringinfo.h"
 
 #define CKPX_MANIFEST_VERSION	1
@@ -25,21 +25,6 @@
 #define CKPX_MANIFEST_MAX_BYTES		1000000000
 #define CKPX_MANIFEST_MAX_ENTRIES	1000000
 #define CKPX_MANIFEST_MAX_PINS		10000
-
-/* A name and an LSN that garbage collection must not pass. */
-#define CKPX_PIN_NAME_MAX	64
-typedef struct CkpxPin
-{
-	char		name[CKPX_PIN_NAME_MAX];
-	XLogRecPtr	lsn;
-	uint32		epoch;			/* when it was made, */
-	XLogRecPtr	global_lsn;		/* and where its newest global ended; Invalid:
-								 * it had none */
-	int64		created_at;
-	int64		expires_at;		/* 0: never */
-	uint64		expires_clock_ms;	/* the same by the monotonic clock; not in
-									 * manifests */
-} CkpxPin;
 
 typedef struct CkpxManifest
 {

@@ -14,6 +14,21 @@
 
 #include "core/history/entry_store.h"
 
+/* A name and an LSN that garbage collection must not pass. */
+#define CKPX_PIN_NAME_MAX	64
+typedef struct CkpxPin
+{
+	char		name[CKPX_PIN_NAME_MAX];
+	XLogRecPtr	lsn;
+	uint32		epoch;			/* when it was made, */
+	XLogRecPtr	global_lsn;		/* and where its newest global ended; Invalid:
+								 * it had none */
+	int64		created_at;
+	int64		expires_at;		/* 0: never */
+	uint64		expires_clock_ms;	/* the same by the monotonic clock; not in
+									 * manifests */
+} CkpxPin;
+
 typedef struct CkpxGcEntry
 {
 	CkpxEntrySpan span;
