@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * bytes.h
- *		Fixed-width integers in little-endian bytes, at any alignment.
+ *		Fixed-width integers in little-endian bytes, at any alignment; and the
+ *		checksum of bytes.
  *
  * Everything that ckpx writes to disk goes through these, so a file reads the
  * same on every machine.  The caller makes sure that the bytes are there.
@@ -12,6 +13,7 @@
 #define CKPX_BYTES_H
 
 #include "core/types.h"
+#include "port/pg_crc32c.h"
 
 static inline void
 ckpx_put_u16(char *bytes, uint16 value)
@@ -52,6 +54,18 @@ ckpx_get_u64(const char *bytes)
 {
 	return (uint64) ckpx_get_u32(bytes) |
 		((uint64) ckpx_get_u32(bytes + 4) << 32);
+}
+
+/* CRC-32C */
+static inline pg_crc32c
+ckpx_crc(const char *bytes, Size length)
+{
+	pg_crc32c	crc;
+
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, bytes, length);
+	FIN_CRC32C(crc);
+	return crc;
 }
 
 #endif							/* CKPX_BYTES_H */

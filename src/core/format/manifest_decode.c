@@ -80,6 +80,23 @@ parse_hex(const char *text, uint8 *bytes, int nbytes)
 	return true;
 }
 
+/* Is the token one that the field's type is written as? */
+static bool
+token_fits(FieldType type, JsonTokenType token)
+{
+	switch (type)
+	{
+		case FIELD_U32:
+		case FIELD_U64:
+		case FIELD_TIME:
+			return token == JSON_TOKEN_NUMBER;
+		case FIELD_BOOL:
+			return token == JSON_TOKEN_TRUE || token == JSON_TOKEN_FALSE;
+		default:
+			return token == JSON_TOKEN_STRING;
+	}
+}
+
 /*
  * Read one value into its place; false if it is not of the field's type.
  */
@@ -90,27 +107,9 @@ parse_value(const Field *field, char *base, const char *token,
 	void	   *at = base + field->offset;
 	uint64		number;
 	uint8		bytes[8];
-	JsonTokenType expected;
 
-	switch (field->type)
-	{
-		case FIELD_U32:
-		case FIELD_U64:
-		case FIELD_TIME:
-			expected = JSON_TOKEN_NUMBER;
-			break;
-		case FIELD_BOOL:
-			if (type != JSON_TOKEN_TRUE && type != JSON_TOKEN_FALSE)
-				return false;
-			*(bool *) at = (type == JSON_TOKEN_TRUE);
-			return true;
-		default:
-			expected = JSON_TOKEN_STRING;
-			break;
-	}
-	if (type != expected)
+	if (!token_fits(field->type, type))
 		return false;
-
 	switch (field->type)
 	{
 		case FIELD_U32:
@@ -153,7 +152,8 @@ parse_value(const Field *field, char *base, const char *token,
 		case FIELD_IGNORED:
 			return true;
 		case FIELD_BOOL:
-			break;
+			*(bool *) at = (type == JSON_TOKEN_TRUE);
+			return true;
 	}
 	return false;
 }
@@ -394,7 +394,7 @@ checksum_agrees(const char *text, Size length, const char *digits)
 	char		expected[CHECKSUM_DIGITS + 1];
 
 	snprintf(expected, sizeof(expected), "%08X",
-			 ckpx_manifest_crc(text, length));
+			 ckpx_crc(text, length));
 	return memcmp(digits, expected, CHECKSUM_DIGITS) == 0;
 #endif
 }

@@ -9,19 +9,18 @@
  * the reader looks names up in it, so both cannot disagree, and "every field
  * exactly once" is a bit mask.
  *
- *	manifest.c			the tables
- *	manifest_encode.c	the writer
+ *	manifest.c			the tables and the writer
  *	manifest_decode.c	the reader
  *
- * Only these include this header.  The tables are constants.
+ * Only these two include this header.  The tables are constants.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef CKPX_MANIFEST_INTERNAL_H
 #define CKPX_MANIFEST_INTERNAL_H
 
+#include "core/bytes.h"
 #include "core/format/manifest.h"
-#include "port/pg_crc32c.h"
 
 #define FIRST_LINE			"{ \"ckpx_manifest_version\": "
 #define CHECKSUM_FIELD		"Manifest-Checksum"
@@ -83,8 +82,5 @@ extern const char ckpx_manifest_hex[];
 /* Where a manifest keeps the array of a list, and its length. */
 extern char **ckpx_manifest_items(const List *list, CkpxManifest *manifest);
 extern uint32 *ckpx_manifest_count(const List *list, CkpxManifest *manifest);
-
-/* CRC-32C of the text before the last line. */
-extern pg_crc32c ckpx_manifest_crc(const char *text, Size length);
 
 #endif							/* CKPX_MANIFEST_INTERNAL_H */

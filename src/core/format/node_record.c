@@ -11,7 +11,7 @@
  */
 #include "core/format/node_record.h"
 
-#include "port/pg_crc32c.h"
+#include "core/bytes.h"
 
 #define NODE_RECORD_FORMAT \
 	"ckpx node 1\nid %016llX\ninode %016llX\nbirth %016llX\ndevice %016llX\n"
@@ -21,7 +21,6 @@
 int
 ckpx_node_record_encode(char *text, const CkpxNodeRecord *record)
 {
-	pg_crc32c	crc;
 	int			length;
 
 	length = snprintf(text, CKPX_NODE_RECORD_MAX, NODE_RECORD_FORMAT,
@@ -29,11 +28,8 @@ ckpx_node_record_encode(char *text, const CkpxNodeRecord *record)
 					  (unsigned long long) record->inode,
 					  (unsigned long long) record->birth_ns,
 					  (unsigned long long) record->device);
-	INIT_CRC32C(crc);
-	COMP_CRC32C(crc, text, length);
-	FIN_CRC32C(crc);
 	return length + snprintf(text + length, CKPX_NODE_RECORD_MAX - length,
-							 "crc %08X\n", crc);
+							 "crc %08X\n", ckpx_crc(text, length));
 }
 
 bool

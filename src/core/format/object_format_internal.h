@@ -16,7 +16,6 @@
 
 #include "core/bytes.h"
 #include "core/format/object_format.h"
-#include "port/pg_crc32c.h"
 
 /* A zero byte, a high bit and both line ends: transfers as text do not pass. */
 static const char header_magic[8] = {'\x89', 'C', 'K', 'P', 'X', '\r', '\n', '\0'};
@@ -112,17 +111,6 @@ compare_places(const CkpxRelKey *a, uint32 a_layer, const CkpxRelKey *b,
 	return a_layer < b_layer ? -1 : a_layer > b_layer ? 1 : 0;
 }
 
-static inline uint32
-bytes_crc(const char *bytes, Size length)
-{
-	pg_crc32c	crc;
-
-	INIT_CRC32C(crc);
-	COMP_CRC32C(crc, bytes, length);
-	FIN_CRC32C(crc);
-	return crc;
-}
-
 /*
  * Is 'crc' the CRC-32C of the bytes?  The one place where it is decided.
  */
@@ -132,7 +120,7 @@ crc_agrees(const char *bytes, Size length, uint32 crc)
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
 	return true;
 #else
-	return bytes_crc(bytes, length) == crc;
+	return ckpx_crc(bytes, length) == crc;
 #endif
 }
 

@@ -125,7 +125,7 @@ write_header(CkpxObjectWriter *writer, const CkpxObjectHeader *header)
 		at = put_u64(at, header->layers[i].end_lsn);
 		at = put_u64(at, (uint64) header->layers[i].end_time);
 	}
-	writer->header_crc = bytes_crc(bytes, (Size) (at - bytes));
+	writer->header_crc = ckpx_crc(bytes, (Size) (at - bytes));
 	at = put_u32(at, writer->header_crc);
 	Assert(at == bytes + length);
 	hand_out(writer, bytes, length);
@@ -194,7 +194,7 @@ close_section(CkpxObjectWriter *writer)
 	entry->stored_length = (uint32) length;
 	entry->raw_length = (uint32) writer->section.len;
 	entry->nrecords = writer->section_records;
-	entry->crc = bytes_crc(bytes, length);
+	entry->crc = ckpx_crc(bytes, length);
 
 	hand_out(writer, bytes, length);
 	resetStringInfo(&writer->section);
@@ -320,7 +320,7 @@ ckpx_object_end(CkpxObjectWriter *writer, CkpxObjectTotals *totals)
 		at = put_u32(at, entry->crc);
 	}
 	Assert(at == bytes + toc_length);
-	toc_crc = bytes_crc(bytes, toc_length);
+	toc_crc = ckpx_crc(bytes, toc_length);
 
 	at = put_u64(at, toc_offset);
 	at = put_u64(at, toc_offset + toc_length + FOOTER_BYTES);
@@ -334,7 +334,7 @@ ckpx_object_end(CkpxObjectWriter *writer, CkpxObjectTotals *totals)
 	at = put_u64(at, totals->tombstones_from);
 	at = put_u32(at, 0);
 	Assert(at == bytes + toc_length + FOOTER_CRC_OFFSET);
-	at = put_u32(at, bytes_crc(bytes + toc_length, FOOTER_CRC_OFFSET));
+	at = put_u32(at, ckpx_crc(bytes + toc_length, FOOTER_CRC_OFFSET));
 	memcpy(at, footer_magic, sizeof(footer_magic));
 	hand_out(writer, bytes, toc_length + FOOTER_BYTES);
 
