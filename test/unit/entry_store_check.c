@@ -5,8 +5,7 @@
  *
  * This is the other way to see what ckpx_entry_store_insert() guarantees: it
  * trusts nothing that the store's own functions did.  The server does not need
- * it: whatever a manifest brings, an answer is true, see
- * entry_store_epochs.c.
+ * it: whatever a manifest brings, an answer is true, see entry_store.c.
  *
  *-------------------------------------------------------------------------
  */

@@ -2,7 +2,8 @@
  *
  * entry_store.h
  *		The ordered history: epochs, gaps, incrementals, globals, backups; and
- *		the questions that are asked of it.
+ *		the questions that are asked of it.  One concept in two files, see
+ *		entry_store_internal.h.
  *
  * The idea: an epoch is an unbroken chain on one WAL history.  Within an
  * epoch incrementals adjoin, [a, b) [b, c) [c, d) ..., the last one possibly

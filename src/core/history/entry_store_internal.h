@@ -8,18 +8,18 @@
  * kind and start, so that an epoch is a stretch of the array, "what ends after
  * this LSN" is a binary search, and the incrementals of an epoch are read in
  * LSN order by skipping the other kinds.  The entries themselves, fifteen
- * times as large, lie in a pool in no order and never move; a second array, in the
- * order of the first, has their places.  The open epoch is one of many:
+ * times as large, lie in a pool in no order and never move; a second array, in
+ * the order of the first, has their places.  The open epoch is one of many:
  * every question that may reach back goes through a CkpxEpochView, which
  * knows how much of an epoch later ones have left true.
  *
- *	entry_store.c			the array: in and out
- *	entry_store_epochs.c	epochs, gaps, and the walk along a chain
- *	entry_store_answers.c	the questions
- *	entry_store_damage.c	what is left where an object is lost
- *	gc_plan.c				what may go
+ *	entry_store.c		the array, its epochs and gaps, and the walk along a
+ *						chain
+ *	entry_store_chain.c	what may continue a chain, what answers, what is left;
+ *						uses the first, which knows nothing of it
+ *	gc_plan.c			what may go
  *
- * Only these five include this header, and in test/unit what looks at the
+ * Only these three include this header, and in test/unit what looks at the
  * invariants.  What entry_store.h says of locks, of memory and of how long
  * indexes are good holds here as well.  Nothing here fails: what is not there
  * is NULL, false, or the index behind the last entry.
@@ -53,6 +53,21 @@ is_finished(const CkpxEntryStore *store, uint32 index)
 	return spans_of(store)[index].finished ||
 		ckpx_entry_store_at(store, index)->state == CKPX_ENTRY_FINISHED;
 }
+
+/* Does the entry answer anything on its own? */
+static inline bool
+is_answer(const CkpxEntryStore *store, uint32 index)
+{
+	const CkpxEntrySpan *span = &spans_of(store)[index];
+
+	return is_finished(store, index) &&
+		(span->kind == CKPX_KIND_INCREMENTAL ||
+		 span->kind == CKPX_KIND_GLOBAL);
+}
+
+/* entry_store.c: put an entry in its place. */
+extern CkpxStoreResult ckpx_store_place(CkpxEntryStore *store,
+										const CkpxEntry *entry);
 
 /* entry_store.c: what the span of an entry must be. */
 extern void ckpx_store_describe(CkpxEntrySpan *span, const CkpxEntry *entry);
@@ -100,7 +115,7 @@ typedef struct CkpxEpochView
 } CkpxEpochView;
 
 /*
- * entry_store_epochs.c: visit the epochs, newest first.  _newest is false
+ * entry_store.c: visit the epochs, newest first.  _newest is false
  * where no epoch is open, _older where none before it can answer.
  */
 extern bool ckpx_epoch_newest(const CkpxEntryStore *store,
@@ -108,14 +123,8 @@ extern bool ckpx_epoch_newest(const CkpxEntryStore *store,
 extern bool ckpx_epoch_older(const CkpxEntryStore *store, CkpxEpochView *view);
 
 /*
- * entry_store_epochs.c: follow the finished incrementals of an epoch from
- * 'position' on while they begin before 'upto', and return where the last one
- * ends.  The first must start at 'position', or, if not 'exactly', hold it;
- * each other one starts where the one before it ends.  Their indexes go to
- * 'chosen' (unless NULL) from *nchosen on.
- *
- * In a closed epoch the last one may be followed by a backup that continues
- * it: where the epoch ended there, its tail is in no incremental.
+ * entry_store.c: follow the finished incrementals of an epoch from 'position'
+ * on while they begin before 'upto', and return where the last one ends.
  */
 extern XLogRecPtr ckpx_epoch_walk(const CkpxEntryStore *store,
 								  const CkpxEpochView *view,

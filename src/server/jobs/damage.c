@@ -21,7 +21,7 @@
  * The entry of a damaged or lost object leaves the store, and what nothing
  * else holds of its range becomes a gap.  On both sides of that answers go on;
  * the chain goes on; and the next global begins behind it
- * (entry_store_damage.c).  So a merge that fails over a damaged input is not
+ * (entry_store_chain.c).  So a merge that fails over a damaged input is not
  * repeated as it was.  The files stay under another name, to be examined.
  *
  * Memory changes first: from then on no answer uses the object.  If we die
