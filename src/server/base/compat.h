@@ -115,49 +115,6 @@ ckpx_slot_is_lost(const ReplicationSlot *slot)
 #endif
 }
 
-/*
- * The wal_level that is in force from a record of the XLOG resource manager
- * on, -1 where it does not say; XLOG_PARAMETER_CHANGE, which all majors write
- * alike, is left to the caller.
- */
-static inline int
-ckpx_record_wal_level(uint8 info, const char *data)
-{
-#if PG_VERSION_NUM >= 170000
-	int			level;
-
-	switch (info)
-	{
-		case XLOG_CHECKPOINT_REDO:
-			memcpy(&level, data, sizeof(level));
-			return level;
-		case XLOG_CHECKPOINT_SHUTDOWN:
-			memcpy(&level, data + offsetof(CheckPoint, wal_level),
-				   sizeof(level));
-			return level;
-		case XLOG_END_OF_RECOVERY:
-			memcpy(&level, data + offsetof(xl_end_of_recovery, wal_level),
-				   sizeof(level));
-			return level;
-	}
-#endif
-	return -1;
-}
-
-/*
- * Is this record of the XLOG resource manager where a checkpoint's redo begins?
- * Up to 16 no record marks the redo point of an online checkpoint.
- */
-static inline bool
-ckpx_record_is_redo(uint8 info)
-{
-#if PG_VERSION_NUM >= 170000
-	if (info == XLOG_CHECKPOINT_REDO)
-		return true;
-#endif
-	return info == XLOG_CHECKPOINT_SHUTDOWN;
-}
-
 /* The physical identity of an open relation; mapped catalogs too. */
 #if PG_VERSION_NUM >= 160000
 #define CKPX_RELATION_LOCATOR(rel)	((rel)->rd_locator)

@@ -4,7 +4,7 @@
  *		Records of custom resource managers, through the decoders of ckpx.h.
  *
  * A record that no decoder covers is not lost: the blocks that it names count
- * like anybody's.  That such a resource manager was there is noted in the cut,
+ * like those of any other record.  That such a resource manager was there is noted in the cut,
  * since it may change more than it names.
  *
  *-------------------------------------------------------------------------
@@ -12,12 +12,12 @@
 #include "postgres.h"
 
 #include "ckpx.h"
-#include "server/wal/decode_internal.h"
+#include "server/wal/custom.h"
 
 typedef struct DecoderSink
 {
 	CkpxBlockSink sink;			/* first: it is what the callbacks get */
-	CkpxWalDecoder *decoder;
+	CkpxWalChanges *changes;
 	XLogReaderState *reader;
 } DecoderSink;
 
@@ -38,21 +38,14 @@ sink_create(CkpxBlockSink *sink, const CkpxFork *fork)
 {
 	DecoderSink *state = (DecoderSink *) sink;
 	CkpxRelKey	key = sink_key(fork);
+	XLogRecPtr	lsn = state->reader->ReadRecPtr;
 
 	if (key.relation == CKPX_DATABASE_WIDE)
-	{
-		ckpx_wal_decoder_change_database(state->decoder, state->reader,
-										 key.tablespace, key.database, false);
-		return;
-	}
-	if (fork->fork == FSM_FORKNUM)
-		return;
-	ckpx_wal_decoder_forget_fork(state->decoder, &key);
-	ckpx_dirty_tree_create_fork(state->decoder->tree, &key);
-	ckpx_wal_xacts_created(state->decoder->xacts, &key,
-						   XLogRecGetXid(state->reader),
-						   state->reader->ReadRecPtr);
-	state->decoder->last_change_lsn = state->reader->ReadRecPtr;
+		ckpx_wal_changes_database(state->changes, key.tablespace, key.database,
+								  false, lsn);
+	else
+		ckpx_wal_changes_create_fork(state->changes, &key,
+									 XLogRecGetXid(state->reader), lsn);
 }
 
 static void
@@ -60,18 +53,13 @@ sink_drop(CkpxBlockSink *sink, const CkpxFork *fork)
 {
 	DecoderSink *state = (DecoderSink *) sink;
 	CkpxRelKey	key = sink_key(fork);
+	XLogRecPtr	lsn = state->reader->ReadRecPtr;
 
 	if (key.relation == CKPX_DATABASE_WIDE)
-	{
-		ckpx_wal_decoder_change_database(state->decoder, state->reader,
-										 key.tablespace, key.database, true);
-		return;
-	}
-	if (fork->fork == FSM_FORKNUM)
-		return;
-	ckpx_wal_decoder_forget_fork(state->decoder, &key);
-	ckpx_dirty_tree_drop_fork(state->decoder->tree, &key);
-	state->decoder->last_change_lsn = state->reader->ReadRecPtr;
+		ckpx_wal_changes_database(state->changes, key.tablespace, key.database,
+								  true, lsn);
+	else
+		ckpx_wal_changes_drop_fork(state->changes, &key, lsn);
 }
 
 static void
@@ -82,10 +70,8 @@ sink_truncate(CkpxBlockSink *sink, const CkpxFork *fork, BlockNumber nblocks)
 
 	if (key.relation == CKPX_DATABASE_WIDE || nblocks == InvalidBlockNumber)
 		elog(ERROR, "decoder of a resource manager handed over a truncation that cannot be");
-	if (fork->fork == FSM_FORKNUM)
-		return;
-	ckpx_dirty_tree_truncate_fork(state->decoder->tree, &key, nblocks);
-	state->decoder->last_change_lsn = state->reader->ReadRecPtr;
+	ckpx_wal_changes_truncate_fork(state->changes, &key, nblocks,
+								   state->reader->ReadRecPtr);
 }
 
 static void
@@ -99,12 +85,12 @@ sink_block(CkpxBlockSink *sink, const CkpxFork *fork, BlockNumber block)
 		elog(ERROR, "decoder of a resource manager handed over a block that cannot be");
 	if (fork->fork == FSM_FORKNUM)
 		return;
-	relation = ckpx_wal_decoder_find_relation(state->decoder, &key,
-											  XLogRecGetXid(state->reader));
+	relation = ckpx_wal_changes_get(state->changes, &key,
+									XLogRecGetXid(state->reader));
 	(void) ckpx_block_set_add(&relation->blocks, block);
 	if (relation->appended != NULL)
 		(void) ckpx_block_set_add(&relation->appended->blocks, block);
-	state->decoder->last_change_lsn = state->reader->ReadRecPtr;
+	state->changes->last_change_lsn = state->reader->ReadRecPtr;
 }
 
 /*
@@ -135,7 +121,7 @@ find_decoder(RmgrId rmid)
 }
 
 bool
-ckpx_wal_decoder_custom(CkpxWalDecoder *decoder, XLogReaderState *reader)
+ckpx_wal_decode_custom(CkpxWalChanges *changes, XLogReaderState *reader)
 {
 	RmgrId		rmid = XLogRecGetRmid(reader);
 	const CkpxDecoder *custom = find_decoder(rmid);
@@ -145,11 +131,11 @@ ckpx_wal_decoder_custom(CkpxWalDecoder *decoder, XLogReaderState *reader)
 	state.sink.truncate = sink_truncate;
 	state.sink.create = sink_create;
 	state.sink.drop = sink_drop;
-	state.decoder = decoder;
+	state.changes = changes;
 	state.reader = reader;
 	if (custom != NULL &&
 		custom->decode(reader, &state.sink, custom->arg) == CKPX_RECORD_COVERED)
 		return true;
-	decoder->custom_rmgrs[rmid / 8] |= 1 << (rmid % 8);
+	changes->custom_rmgrs[rmid / 8] |= 1 << (rmid % 8);
 	return false;
 }

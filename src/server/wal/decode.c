@@ -17,19 +17,24 @@
  * - Truncation clears the rest of the last VM page that stays, without WAL
  *   unless hint bits are logged.
  * - SP-GiST keeps hints about free pages in its metapage, without WAL.
- * - A sequence is logged 32 values ahead, its page changes with every value.
- *   The next value after a checkpoint's redo point is logged again.  So from
- *   its record until a checkpoint record with a later redo point has come by,
- *   a sequence may change without any record: it is in every tree until then,
- *   that of the checkpoint record included, for the change may have happened
- *   right before it.  Such a change has no LSN of its own: it counts as made
- *   right before the end of each cut that the sequence is carried over, and
- *   right before the redo point that ends this.
+ * - A sequence's page changes with every value, its record comes with every
+ *   32nd: see wal/changes.c.
  *
  * Free space maps are not tracked: they are hints and never complete.
  *
  * Which blocks of a heap got rows is noted apart.  It is no part of the map,
  * only the flusher asks for it.
+ *
+ * To support another resource manager:
+ *
+ * - One whose records name all blocks that they change needs nothing:
+ *   decode_blocks() takes them.
+ * - One of an extension registers a decoder, see ckpx.h; nothing changes here.
+ * - One of PostgreSQL's gets a case in ckpx_wal_decode(), with a function that
+ *   says in the words of wal/changes.h what a record does, and returns whether
+ *   the record is known where it may carry XLR_SPECIAL_REL_UPDATE.  Pages that
+ *   change along with those that are named, as of the visibility map, belong
+ *   in decode_blocks().  test/lib/CkpxOracle.pm has the same rules once more.
  *
  * Nearly all time is spent in reading; what is done here for each block is
  * kept to a few comparisons: a cache finds the relation, and its last VM
@@ -39,7 +44,7 @@
  */
 #include "postgres.h"
 
-#include "server/wal/decode_internal.h"
+#include "server/wal/decode.h"
 
 #include "access/heapam_xlog.h"
 #include "access/rmgr.h"
@@ -51,9 +56,9 @@
 #include "catalog/storage_xlog.h"
 #include "commands/dbcommands_xlog.h"
 #include "server/base/compat.h"
+#include "server/wal/custom.h"
 #include "storage/bufpage.h"
 #include "storage/standbydefs.h"
-#include "utils/memutils.h"
 
 #define HEAPBLOCKS_PER_VM_PAGE \
 	CKPX_HEAPBLOCKS_PER_VM_PAGE(MAXALIGN(SizeOfPageHeaderData))
@@ -62,114 +67,6 @@ StaticAssertDecl(BLCKSZ != 8192 || HEAPBLOCKS_PER_VM_PAGE == 32672,
 				 "visibility map layout");
 StaticAssertDecl(MAX_FORKNUM == INIT_FORKNUM, "forks of a dropped relation");
 StaticAssertDecl(CKPX_RMGR_BITMAP_BYTES * 8 > RM_MAX_ID, "rmgr bitmap");
-
-typedef struct ActiveSequence
-{
-	CkpxRelKey	key;			/* for dynahash: first */
-	XLogRecPtr	last_lsn;		/* start of its last record, or invalid:
-								 * before the chain */
-} ActiveSequence;
-
-/*
- * The tree and what is carried over trees
- */
-
-static void
-begin_tree(CkpxWalDecoder *decoder)
-{
-	HASH_SEQ_STATUS scan;
-	ActiveSequence *sequence;
-
-	decoder->tree_context = AllocSetContextCreate(decoder->context,
-												  "ckpx dirty tree",
-												  ALLOCSET_DEFAULT_SIZES);
-	decoder->tree = ckpx_dirty_tree_create(decoder->tree_context);
-	decoder->appended = ckpx_dirty_tree_create(decoder->tree_context);
-	memset(decoder->cache, 0, sizeof(decoder->cache));
-	decoder->nxacts = 0;
-	decoder->nrecords = 0;
-	decoder->last_change_lsn = InvalidXLogRecPtr;
-	decoder->unlogged_upto = InvalidXLogRecPtr;
-	memset(decoder->custom_rmgrs, 0, sizeof(decoder->custom_rmgrs));
-	decoder->ncheckpoints = 0;
-	decoder->max_checkpoints = 0;
-	decoder->checkpoints = NULL;
-
-	hash_seq_init(&scan, decoder->sequences);
-	while ((sequence = hash_seq_search(&scan)) != NULL)
-		(void) ckpx_dirty_tree_mark(decoder->tree, &sequence->key, 0);
-}
-
-CkpxWalDecoder *
-ckpx_wal_decoder_create(MemoryContext context,
-						CkpxFirstRecordCallback callback)
-{
-	CkpxWalDecoder *decoder;
-	HASHCTL		control;
-
-	decoder = MemoryContextAllocZero(context, sizeof(CkpxWalDecoder));
-	decoder->context = context;
-	decoder->xacts = ckpx_wal_xacts_create(context, callback);
-
-	control.keysize = sizeof(CkpxRelKey);
-	control.entrysize = sizeof(ActiveSequence);
-	control.hcxt = context;
-	decoder->sequences = hash_create("ckpx active sequences", 64, &control,
-									 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	begin_tree(decoder);
-	return decoder;
-}
-
-void
-ckpx_wal_decoder_take(CkpxWalDecoder *decoder, MemoryContext parent,
-					  CkpxWalCut *cut)
-{
-	HASH_SEQ_STATUS scan;
-	ActiveSequence *sequence;
-
-	hash_seq_init(&scan, decoder->sequences);
-	while ((sequence = hash_seq_search(&scan)) != NULL)
-	{
-		CkpxRelation *relation;
-
-		relation = ckpx_dirty_tree_mark(decoder->tree, &sequence->key, 0);
-		relation->flags |= CKPX_REL_SEQUENCE;
-		decoder->unlogged_upto = cut->end_lsn;
-	}
-	if (decoder->unlogged_upto > cut->start_lsn)
-		decoder->last_change_lsn = Max(decoder->last_change_lsn,
-									   decoder->unlogged_upto - 1);
-
-	cut->tree = decoder->tree;
-	cut->appended = decoder->appended;
-	cut->context = decoder->tree_context;
-	cut->nxacts = decoder->nxacts;
-	cut->nrecords = decoder->nrecords;
-	cut->last_change_lsn = decoder->last_change_lsn;
-	memcpy(cut->custom_rmgrs, decoder->custom_rmgrs,
-		   sizeof(cut->custom_rmgrs));
-	cut->ncheckpoints = decoder->ncheckpoints;
-	cut->checkpoints = decoder->checkpoints;
-
-	/* The old tree stays where it is until the new one exists. */
-	begin_tree(decoder);
-	MemoryContextSetParent(cut->context, parent);
-}
-
-void
-ckpx_wal_decoder_discard(CkpxWalDecoder *decoder)
-{
-	MemoryContextDelete(decoder->tree_context);
-	begin_tree(decoder);
-}
-
-static inline uint32
-cache_slot(Oid relation, uint32 fork)
-{
-	return ((relation * 0x9E3779B1u) >> 24) ^ fork;
-}
-
-StaticAssertDecl(CKPX_RELATION_CACHE == 256, "cache_slot() makes 8 bits");
 
 static inline CkpxRelKey
 make_key(RelFileLocator locator, ForkNumber fork)
@@ -183,81 +80,14 @@ make_key(RelFileLocator locator, ForkNumber fork)
 	return key;
 }
 
-pg_noinline CkpxRelation *
-ckpx_wal_decoder_find_relation(CkpxWalDecoder *decoder,
-							   const CkpxRelKey *key, TransactionId xid)
-{
-	CkpxRelation *relation = ckpx_dirty_tree_get(decoder->tree, key);
-
-	/* Ask again at the next record where the fork's owner is not known. */
-	if (ckpx_wal_xacts_touched(decoder->xacts, key, xid))
-		decoder->cache[cache_slot(key->relation, key->fork)] = relation;
-	return relation;
-}
-
-static inline CkpxRelation *
-get_relation(CkpxWalDecoder *decoder, RelFileLocator locator, ForkNumber fork,
-			 TransactionId xid)
-{
-	CkpxRelKey	key = make_key(locator, fork);
-	CkpxRelation *relation;
-
-	relation = decoder->cache[cache_slot(key.relation, key.fork)];
-	if (likely(relation != NULL && ckpx_rel_key_equal(&relation->key, &key)))
-		return relation;
-	return ckpx_wal_decoder_find_relation(decoder, &key, xid);
-}
-
-void
-ckpx_wal_decoder_forget_fork(CkpxWalDecoder *decoder, const CkpxRelKey *key)
-{
-	decoder->cache[cache_slot(key->relation, key->fork)] = NULL;
-	if (hash_get_num_entries(decoder->sequences) > 0)
-		(void) hash_search(decoder->sequences, key, HASH_REMOVE, NULL);
-	ckpx_wal_xacts_dropped(decoder->xacts, key);
-}
-
 static void
-mark_vm(CkpxWalDecoder *decoder, CkpxRelation *heap, BlockNumber vm_block)
+mark_vm(CkpxWalChanges *changes, CkpxRelation *heap, BlockNumber vm_block)
 {
 	CkpxRelKey	key = heap->key;
 
 	key.fork = VISIBILITYMAP_FORKNUM;
-	(void) ckpx_dirty_tree_mark(decoder->tree, &key, vm_block);
+	(void) ckpx_dirty_tree_mark(changes->tree, &key, vm_block);
 	heap->last_vm_block = vm_block;
-}
-
-/*
- * Sequences
- */
-
-void
-ckpx_wal_decoder_add_sequence(CkpxWalDecoder *decoder, const CkpxRelKey *key,
-							  XLogRecPtr lsn)
-{
-	ActiveSequence *sequence;
-
-	sequence = hash_search(decoder->sequences, key, HASH_ENTER, NULL);
-	sequence->last_lsn = lsn;
-	(void) ckpx_dirty_tree_mark(decoder->tree, key, 0);
-}
-
-/* Every sequence logged before 'redo' will be logged at its next change. */
-static void
-settle_sequences(CkpxWalDecoder *decoder, XLogRecPtr redo)
-{
-	HASH_SEQ_STATUS scan;
-	ActiveSequence *sequence;
-
-	hash_seq_init(&scan, decoder->sequences);
-	while ((sequence = hash_seq_search(&scan)) != NULL)
-	{
-		if (sequence->last_lsn >= redo)
-			continue;
-		(void) hash_search(decoder->sequences, &sequence->key, HASH_REMOVE,
-						   NULL);
-		decoder->unlogged_upto = Max(decoder->unlogged_upto, redo);
-	}
 }
 
 /*
@@ -266,24 +96,51 @@ settle_sequences(CkpxWalDecoder *decoder, XLogRecPtr redo)
  */
 
 int
-ckpx_wal_decoder_wal_level(XLogReaderState *reader)
+ckpx_wal_record_level(XLogReaderState *reader)
+{
+	const char *at = XLogRecGetData(reader);
+	int			level;
+
+	if (XLogRecGetRmid(reader) != RM_XLOG_ID)
+		return -1;
+	switch (XLogRecGetInfo(reader) & ~XLR_INFO_MASK)
+	{
+		case XLOG_PARAMETER_CHANGE:
+			at += offsetof(xl_parameter_change, wal_level);
+			break;
+#ifdef XLOG_CHECKPOINT_REDO
+		case XLOG_CHECKPOINT_REDO:
+			break;
+		case XLOG_CHECKPOINT_SHUTDOWN:
+			at += offsetof(CheckPoint, wal_level);
+			break;
+		case XLOG_END_OF_RECOVERY:
+			at += offsetof(xl_end_of_recovery, wal_level);
+			break;
+#endif
+		default:
+			return -1;
+	}
+	memcpy(&level, at, sizeof(level));
+	return level;
+}
+
+bool
+ckpx_wal_record_is_redo(XLogReaderState *reader)
 {
 	uint8		info = XLogRecGetInfo(reader) & ~XLR_INFO_MASK;
 
 	if (XLogRecGetRmid(reader) != RM_XLOG_ID)
-		return -1;
-	if (info == XLOG_PARAMETER_CHANGE)
-	{
-		xl_parameter_change change;
-
-		memcpy(&change, XLogRecGetData(reader), sizeof(change));
-		return change.wal_level;
-	}
-	return ckpx_record_wal_level(info, XLogRecGetData(reader));
+		return false;
+#ifdef XLOG_CHECKPOINT_REDO
+	if (info == XLOG_CHECKPOINT_REDO)
+		return true;
+#endif
+	return info == XLOG_CHECKPOINT_SHUTDOWN;
 }
 
 bool
-ckpx_wal_decoder_has_time(XLogReaderState *reader)
+ckpx_wal_record_has_time(XLogReaderState *reader)
 {
 	uint8		info = XLogRecGetInfo(reader) & ~XLR_INFO_MASK;
 
@@ -299,36 +156,9 @@ ckpx_wal_decoder_has_time(XLogReaderState *reader)
 		 info == XLOG_END_OF_RECOVERY);
 }
 
-/* Room for one more checkpoint; the decoder is given its record. */
-static CkpxHistoryItem *
-add_checkpoint(CkpxWalDecoder *decoder, CkpxHistoryKind kind,
-			   const XLogReaderState *reader)
-{
-	CkpxHistoryItem *item;
-
-	if (decoder->ncheckpoints == decoder->max_checkpoints)
-	{
-		decoder->max_checkpoints = Max(8, decoder->max_checkpoints * 2);
-		item = MemoryContextAlloc(decoder->tree_context,
-								  sizeof(*item) * decoder->max_checkpoints);
-		if (decoder->ncheckpoints > 0)
-		{
-			memcpy(item, decoder->checkpoints,
-				   sizeof(*item) * decoder->ncheckpoints);
-			pfree(decoder->checkpoints);
-		}
-		decoder->checkpoints = item;
-	}
-	item = &decoder->checkpoints[decoder->ncheckpoints++];
-	memset(item, 0, sizeof(*item));
-	item->kind = kind;
-	item->end_lsn = reader->ReadRecPtr;
-	return item;
-}
-
 /* Note a checkpoint, or an end of recovery, for ckpx_history. */
 static void
-note_checkpoint(CkpxWalDecoder *decoder, XLogReaderState *reader)
+note_checkpoint(CkpxWalChanges *changes, XLogReaderState *reader)
 {
 	uint8		info = XLogRecGetInfo(reader) & ~XLR_INFO_MASK;
 	CkpxHistoryItem *item;
@@ -340,7 +170,9 @@ note_checkpoint(CkpxWalDecoder *decoder, XLogReaderState *reader)
 		/* Newer majors append to it. */
 		memcpy(&end, XLogRecGetData(reader),
 			   Min(sizeof(end), XLogRecGetDataLen(reader)));
-		item = add_checkpoint(decoder, CKPX_HISTORY_END_OF_RECOVERY, reader);
+		item = ckpx_wal_changes_checkpoint(changes,
+										   CKPX_HISTORY_END_OF_RECOVERY,
+										   reader->ReadRecPtr);
 		item->timeline = end.ThisTimeLineID;
 		item->started_at = end.end_time;
 	}
@@ -349,10 +181,11 @@ note_checkpoint(CkpxWalDecoder *decoder, XLogReaderState *reader)
 		CheckPoint	checkpoint;
 
 		memcpy(&checkpoint, XLogRecGetData(reader), sizeof(checkpoint));
-		item = add_checkpoint(decoder,
-							  info == XLOG_CHECKPOINT_ONLINE ?
-							  CKPX_HISTORY_ONLINE : CKPX_HISTORY_SHUTDOWN,
-							  reader);
+		item = ckpx_wal_changes_checkpoint(changes,
+										   info == XLOG_CHECKPOINT_ONLINE ?
+										   CKPX_HISTORY_ONLINE :
+										   CKPX_HISTORY_SHUTDOWN,
+										   reader->ReadRecPtr);
 		item->timeline = checkpoint.ThisTimeLineID;
 		item->start_lsn = checkpoint.redo;
 		item->started_at = time_t_to_timestamptz(checkpoint.time);
@@ -360,7 +193,7 @@ note_checkpoint(CkpxWalDecoder *decoder, XLogReaderState *reader)
 }
 
 static void
-decode_xlog(CkpxWalDecoder *decoder, XLogReaderState *reader)
+decode_xlog(CkpxWalChanges *changes, XLogReaderState *reader)
 {
 	uint8		info = XLogRecGetInfo(reader) & ~XLR_INFO_MASK;
 
@@ -369,20 +202,20 @@ decode_xlog(CkpxWalDecoder *decoder, XLogReaderState *reader)
 		CheckPoint	checkpoint;
 
 		memcpy(&checkpoint, XLogRecGetData(reader), sizeof(checkpoint));
-		decoder->checkpoint_redo = Max(decoder->checkpoint_redo,
-									   checkpoint.redo);
-		settle_sequences(decoder, checkpoint.redo);
+		ckpx_wal_changes_settle(changes, checkpoint.redo);
 	}
 	if (info == XLOG_CHECKPOINT_ONLINE || info == XLOG_CHECKPOINT_SHUTDOWN ||
 		info == XLOG_END_OF_RECOVERY)
-		note_checkpoint(decoder, reader);
+		note_checkpoint(changes, reader);
 	if (info == XLOG_CHECKPOINT_SHUTDOWN || info == XLOG_END_OF_RECOVERY)
-		ckpx_wal_xacts_shutdown(decoder->xacts, reader->EndRecPtr);
+		ckpx_wal_xacts_shutdown(changes->xacts, reader->EndRecPtr);
 }
 
+/* A transaction ended, and with it these relations went. */
 static void
-drop_relations(CkpxWalDecoder *decoder, XLogReaderState *reader,
-			   int nlocators, const RelFileLocator *locators)
+end_xact(CkpxWalChanges *changes, XLogReaderState *reader, TransactionId xid,
+		 int nlocators, const RelFileLocator *locators, int nsubxacts,
+		 const TransactionId *subxacts)
 {
 	for (int i = 0; i < nlocators; i++)
 	{
@@ -390,21 +223,20 @@ drop_relations(CkpxWalDecoder *decoder, XLogReaderState *reader,
 		{
 			CkpxRelKey	key = make_key(locators[i], (ForkNumber) fork);
 
-			if (fork == FSM_FORKNUM)
-				continue;
-			ckpx_wal_decoder_forget_fork(decoder, &key);
-			ckpx_dirty_tree_drop_fork(decoder->tree, &key);
+			ckpx_wal_changes_drop_fork(changes, &key, reader->ReadRecPtr);
 		}
-		decoder->last_change_lsn = reader->ReadRecPtr;
 	}
+	changes->nxacts++;
+	ckpx_wal_xacts_end(changes->xacts,
+					   TransactionIdIsValid(xid) ? xid : XLogRecGetXid(reader),
+					   nsubxacts, subxacts, reader->EndRecPtr);
 }
 
 static bool
-decode_xact(CkpxWalDecoder *decoder, XLogReaderState *reader)
+decode_xact(CkpxWalChanges *changes, XLogReaderState *reader)
 {
 	uint8		info = XLogRecGetInfo(reader);
 	char	   *data = XLogRecGetData(reader);
-	TransactionId xid = XLogRecGetXid(reader);
 
 	switch (info & XLOG_XACT_OPMASK)
 	{
@@ -413,20 +245,17 @@ decode_xact(CkpxWalDecoder *decoder, XLogReaderState *reader)
 			{
 				xl_xact_parsed_commit parsed;
 
-				decoder->nxacts++;
 				if (!(info & XLOG_XACT_HAS_INFO))
 				{
-					ckpx_wal_xacts_end(decoder->xacts, xid, 0, NULL,
-									   reader->EndRecPtr);
+					end_xact(changes, reader, InvalidTransactionId, 0, NULL,
+							 0, NULL);
 					return true;
 				}
 				ParseCommitRecord(info, (xl_xact_commit *) data, &parsed);
-				if (TransactionIdIsValid(parsed.twophase_xid))
-					xid = parsed.twophase_xid;
-				drop_relations(decoder, reader, CKPX_XACT_NLOCATORS(&parsed),
-							   CKPX_XACT_LOCATORS(&parsed));
-				ckpx_wal_xacts_end(decoder->xacts, xid, parsed.nsubxacts,
-								   parsed.subxacts, reader->EndRecPtr);
+				end_xact(changes, reader, parsed.twophase_xid,
+						 CKPX_XACT_NLOCATORS(&parsed),
+						 CKPX_XACT_LOCATORS(&parsed), parsed.nsubxacts,
+						 parsed.subxacts);
 				return true;
 			}
 
@@ -435,14 +264,11 @@ decode_xact(CkpxWalDecoder *decoder, XLogReaderState *reader)
 			{
 				xl_xact_parsed_abort parsed;
 
-				decoder->nxacts++;
 				ParseAbortRecord(info, (xl_xact_abort *) data, &parsed);
-				if (TransactionIdIsValid(parsed.twophase_xid))
-					xid = parsed.twophase_xid;
-				drop_relations(decoder, reader, CKPX_XACT_NLOCATORS(&parsed),
-							   CKPX_XACT_LOCATORS(&parsed));
-				ckpx_wal_xacts_end(decoder->xacts, xid, parsed.nsubxacts,
-								   parsed.subxacts, reader->EndRecPtr);
+				end_xact(changes, reader, parsed.twophase_xid,
+						 CKPX_XACT_NLOCATORS(&parsed),
+						 CKPX_XACT_LOCATORS(&parsed), parsed.nsubxacts,
+						 parsed.subxacts);
 				return true;
 			}
 
@@ -451,7 +277,7 @@ decode_xact(CkpxWalDecoder *decoder, XLogReaderState *reader)
 				xl_xact_parsed_prepare parsed;
 
 				ParsePrepareRecord(info, (xl_xact_prepare *) data, &parsed);
-				ckpx_wal_xacts_prepare(decoder->xacts, parsed.twophase_xid,
+				ckpx_wal_xacts_prepare(changes->xacts, parsed.twophase_xid,
 									   parsed.nsubxacts, parsed.subxacts);
 				return true;
 			}
@@ -460,7 +286,7 @@ decode_xact(CkpxWalDecoder *decoder, XLogReaderState *reader)
 			{
 				xl_xact_assignment *assignment = (xl_xact_assignment *) data;
 
-				ckpx_wal_xacts_assign(decoder->xacts, assignment->xtop,
+				ckpx_wal_xacts_assign(changes->xacts, assignment->xtop,
 									  assignment->nsubxacts,
 									  assignment->xsub);
 				return true;
@@ -473,7 +299,7 @@ decode_xact(CkpxWalDecoder *decoder, XLogReaderState *reader)
 }
 
 static bool
-decode_smgr(CkpxWalDecoder *decoder, XLogReaderState *reader)
+decode_smgr(CkpxWalChanges *changes, XLogReaderState *reader)
 {
 	uint8		info = XLogRecGetInfo(reader) & ~XLR_INFO_MASK;
 
@@ -483,13 +309,8 @@ decode_smgr(CkpxWalDecoder *decoder, XLogReaderState *reader)
 		CkpxRelKey	key = make_key(CKPX_SMGR_LOCATOR(create),
 								   create->forkNum);
 
-		if (create->forkNum == FSM_FORKNUM)
-			return true;
-		ckpx_wal_decoder_forget_fork(decoder, &key);
-		ckpx_dirty_tree_create_fork(decoder->tree, &key);
-		ckpx_wal_xacts_created(decoder->xacts, &key, XLogRecGetXid(reader),
-							   reader->ReadRecPtr);
-		decoder->last_change_lsn = reader->ReadRecPtr;
+		ckpx_wal_changes_create_fork(changes, &key, XLogRecGetXid(reader),
+									 reader->ReadRecPtr);
 		return true;
 	}
 
@@ -502,8 +323,8 @@ decode_smgr(CkpxWalDecoder *decoder, XLogReaderState *reader)
 		if (truncate->flags & SMGR_TRUNCATE_HEAP)
 		{
 			key = make_key(CKPX_SMGR_LOCATOR(truncate), MAIN_FORKNUM);
-			ckpx_dirty_tree_truncate_fork(decoder->tree, &key, length);
-			decoder->last_change_lsn = reader->ReadRecPtr;
+			ckpx_wal_changes_truncate_fork(changes, &key, length,
+										   reader->ReadRecPtr);
 		}
 		if (truncate->flags & SMGR_TRUNCATE_VM)
 		{
@@ -512,45 +333,19 @@ decode_smgr(CkpxWalDecoder *decoder, XLogReaderState *reader)
 
 			key = make_key(CKPX_SMGR_LOCATOR(truncate),
 						   VISIBILITYMAP_FORKNUM);
-			ckpx_dirty_tree_truncate_fork(decoder->tree, &key,
-										  vm_length + (edge ? 1 : 0));
+			ckpx_wal_changes_truncate_fork(changes, &key,
+										   vm_length + (edge ? 1 : 0),
+										   reader->ReadRecPtr);
 			if (edge)
-				(void) ckpx_dirty_tree_mark(decoder->tree, &key, vm_length);
-			decoder->last_change_lsn = reader->ReadRecPtr;
+				(void) ckpx_dirty_tree_mark(changes->tree, &key, vm_length);
 		}
 		return true;
 	}
 	return false;
 }
 
-void
-ckpx_wal_decoder_change_database(CkpxWalDecoder *decoder,
-								 XLogReaderState *reader, Oid tablespace,
-								 Oid database, bool dropped)
-{
-	CkpxRelKey	key = {tablespace, database, CKPX_DATABASE_WIDE, MAIN_FORKNUM};
-	HASH_SEQ_STATUS scan;
-	ActiveSequence *sequence;
-
-	hash_seq_init(&scan, decoder->sequences);
-	while ((sequence = hash_seq_search(&scan)) != NULL)
-	{
-		if (sequence->key.tablespace == tablespace &&
-			sequence->key.database == database)
-			(void) hash_search(decoder->sequences, &sequence->key,
-							   HASH_REMOVE, NULL);
-	}
-	ckpx_wal_xacts_dropped_database(decoder->xacts, tablespace, database);
-
-	if (dropped)
-		ckpx_dirty_tree_drop_fork(decoder->tree, &key);
-	else
-		ckpx_dirty_tree_create_fork(decoder->tree, &key);
-	decoder->last_change_lsn = reader->ReadRecPtr;
-}
-
 static bool
-decode_dbase(CkpxWalDecoder *decoder, XLogReaderState *reader)
+decode_dbase(CkpxWalChanges *changes, XLogReaderState *reader)
 {
 	char	   *data = XLogRecGetData(reader);
 
@@ -561,9 +356,9 @@ decode_dbase(CkpxWalDecoder *decoder, XLogReaderState *reader)
 				xl_dbase_create_file_copy_rec *create =
 					(xl_dbase_create_file_copy_rec *) data;
 
-				ckpx_wal_decoder_change_database(decoder, reader,
-												 create->tablespace_id,
-												 create->db_id, false);
+				ckpx_wal_changes_database(changes, create->tablespace_id,
+										  create->db_id, false,
+										  reader->ReadRecPtr);
 				return true;
 			}
 
@@ -572,9 +367,9 @@ decode_dbase(CkpxWalDecoder *decoder, XLogReaderState *reader)
 				xl_dbase_create_wal_log_rec *create =
 					(xl_dbase_create_wal_log_rec *) data;
 
-				ckpx_wal_decoder_change_database(decoder, reader,
-												 create->tablespace_id,
-												 create->db_id, false);
+				ckpx_wal_changes_database(changes, create->tablespace_id,
+										  create->db_id, false,
+										  reader->ReadRecPtr);
 				return true;
 			}
 
@@ -583,9 +378,9 @@ decode_dbase(CkpxWalDecoder *decoder, XLogReaderState *reader)
 				xl_dbase_drop_rec *drop = (xl_dbase_drop_rec *) data;
 
 				for (int i = 0; i < drop->ntablespaces; i++)
-					ckpx_wal_decoder_change_database(decoder, reader,
-													 drop->tablespace_ids[i],
-													 drop->db_id, true);
+					ckpx_wal_changes_database(changes, drop->tablespace_ids[i],
+											  drop->db_id, true,
+											  reader->ReadRecPtr);
 				return true;
 			}
 	}
@@ -593,13 +388,13 @@ decode_dbase(CkpxWalDecoder *decoder, XLogReaderState *reader)
 }
 
 static void
-decode_standby(CkpxWalDecoder *decoder, XLogReaderState *reader)
+decode_standby(CkpxWalChanges *changes, XLogReaderState *reader)
 {
 	xl_running_xacts *running = (xl_running_xacts *) XLogRecGetData(reader);
 
 	if ((XLogRecGetInfo(reader) & ~XLR_INFO_MASK) != XLOG_RUNNING_XACTS)
 		return;
-	ckpx_wal_xacts_running(decoder->xacts, running->xcnt + running->subxcnt,
+	ckpx_wal_xacts_running(changes->xacts, running->xcnt + running->subxcnt,
 						   running->xids, running->oldestRunningXid,
 						   running->nextXid, running->subxid_overflow,
 						   reader->EndRecPtr);
@@ -614,9 +409,9 @@ decode_standby(CkpxWalDecoder *decoder, XLogReaderState *reader)
  * What other records changed before counts as such.
  */
 static pg_noinline void
-begin_heap(CkpxWalDecoder *decoder, CkpxRelation *heap)
+begin_heap(CkpxWalChanges *changes, CkpxRelation *heap)
 {
-	heap->appended = ckpx_dirty_tree_get(decoder->appended, &heap->key);
+	heap->appended = ckpx_dirty_tree_get(changes->appended, &heap->key);
 	ckpx_block_set_union(&heap->appended->blocks, &heap->blocks);
 }
 
@@ -662,7 +457,7 @@ is_hint_image(const DecodedXLogRecord *record)
 }
 
 static inline void
-decode_blocks(CkpxWalDecoder *decoder, XLogReaderState *reader)
+decode_blocks(CkpxWalChanges *changes, XLogReaderState *reader)
 {
 	DecodedXLogRecord *record = reader->record;
 	RmgrId		rmid = record->header.xl_rmid;
@@ -674,15 +469,16 @@ decode_blocks(CkpxWalDecoder *decoder, XLogReaderState *reader)
 	{
 		DecodedBkpBlock *block = &record->blocks[id];
 		CkpxRelation *relation;
+		CkpxRelKey	key;
 
 		if (!block->in_use || block->forknum == FSM_FORKNUM)
 			continue;
 
-		relation = get_relation(decoder, CKPX_BLOCK_LOCATOR(block),
-								block->forknum, record->header.xl_xid);
+		key = make_key(CKPX_BLOCK_LOCATOR(block), block->forknum);
+		relation = ckpx_wal_changes_get(changes, &key, record->header.xl_xid);
 		if (is_heap && relation->appended == NULL &&
 			block->forknum == MAIN_FORKNUM)
-			begin_heap(decoder, relation);
+			begin_heap(changes, relation);
 		(void) ckpx_block_set_add(&relation->blocks, block->blkno);
 		if (block->has_image && block->apply_image)
 			relation->counters.fpi++;
@@ -702,13 +498,13 @@ decode_blocks(CkpxWalDecoder *decoder, XLogReaderState *reader)
 
 			if (block->forknum == MAIN_FORKNUM &&
 				unlikely(vm_block != relation->last_vm_block))
-				mark_vm(decoder, relation, vm_block);
+				mark_vm(changes, relation, vm_block);
 		}
 		else if (rmid == RM_SPGIST_ID)
 			(void) ckpx_block_set_add(&relation->blocks, 0);
 		else if (rmid == RM_SEQ_ID)
-			ckpx_wal_decoder_add_sequence(decoder, &relation->key,
-										  reader->ReadRecPtr);
+			ckpx_wal_changes_sequence(changes, &relation->key,
+									  reader->ReadRecPtr);
 		else if (relation->appended != NULL && !is_hint_image(record))
 			(void) ckpx_block_set_add(&relation->appended->blocks,
 									  block->blkno);
@@ -718,48 +514,60 @@ decode_blocks(CkpxWalDecoder *decoder, XLogReaderState *reader)
 		return;
 	if (is_heap)
 		count_tuples(first, rmid, reader);
-	decoder->last_change_lsn = reader->ReadRecPtr;
+	changes->last_change_lsn = reader->ReadRecPtr;
 }
 
-CkpxWalBreak
-ckpx_wal_decoder_apply(CkpxWalDecoder *decoder, XLogReaderState *reader)
+CkpxDecodeResult
+ckpx_wal_decode(CkpxWalChanges *changes, XLogReaderState *reader,
+				bool at_beginning)
 {
 	RmgrId		rmid = XLogRecGetRmid(reader);
 	TransactionId xid = XLogRecGetXid(reader);
 	bool		known = false;
 
 	if (TransactionIdIsValid(xid))
-		ckpx_wal_xacts_note(decoder->xacts, xid, reader->ReadRecPtr);
+		ckpx_wal_xacts_note(changes->xacts, xid, reader->ReadRecPtr);
 
 	switch (rmid)
 	{
 		case RM_XLOG_ID:
-			if (ckpx_wal_decoder_wal_level(reader) == WAL_LEVEL_MINIMAL)
-				return CKPX_BREAK_MINIMAL;
-			decode_xlog(decoder, reader);
+			if (ckpx_wal_record_level(reader) == WAL_LEVEL_MINIMAL)
+			{
+				/*
+				 * The shutdown of a server whose wal_level was minimal is a
+				 * good beginning: what was done without WAL lies before it,
+				 * and with ckpx running the level is another one.
+				 */
+				if (at_beginning &&
+					(XLogRecGetInfo(reader) & ~XLR_INFO_MASK) ==
+					XLOG_CHECKPOINT_SHUTDOWN)
+					return CKPX_DECODED;
+				return CKPX_DECODE_MINIMAL;
+			}
+			decode_xlog(changes, reader);
 			break;
 		case RM_XACT_ID:
-			known = decode_xact(decoder, reader);
+			known = decode_xact(changes, reader);
 			break;
 		case RM_SMGR_ID:
-			known = decode_smgr(decoder, reader);
+			known = decode_smgr(changes, reader);
 			break;
 		case RM_DBASE_ID:
-			known = decode_dbase(decoder, reader);
+			known = decode_dbase(changes, reader);
 			break;
 		case RM_STANDBY_ID:
-			decode_standby(decoder, reader);
+			decode_standby(changes, reader);
 			break;
 		default:
 			if (rmid >= RM_MIN_CUSTOM_ID)
-				known = ckpx_wal_decoder_custom(decoder, reader);
+				known = ckpx_wal_decode_custom(changes, reader);
 			break;
 	}
 	if (!known && (XLogRecGetInfo(reader) & XLR_SPECIAL_REL_UPDATE))
-		return CKPX_BREAK_SPECIAL;
+		return CKPX_DECODE_SPECIAL;
 
 	if (XLogRecHasAnyBlockRefs(reader))
-		decode_blocks(decoder, reader);
-	decoder->nrecords++;
-	return CKPX_BREAK_NONE;
+		decode_blocks(changes, reader);
+	changes->nrecords++;
+	return CKPX_DECODED;
 }

@@ -53,13 +53,13 @@
 
 void
 ckpx_wal_broke(CkpxWalSource *source, CkpxWalBreak kind, XLogRecPtr lsn,
-			   XLogRecPtr resume_lsn, const char *format,...)
+			   const char *format,...)
 {
 	va_list		args;
 
 	source->problem.kind = kind;
 	source->problem.lsn = lsn;
-	source->problem.resume_lsn = resume_lsn;
+	source->problem.resume_lsn = InvalidXLogRecPtr;
 	source->problem.switch_lsn = InvalidXLogRecPtr;
 	va_start(args, format);
 	vsnprintf(source->problem.text, sizeof(source->problem.text), format,
@@ -175,12 +175,10 @@ ckpx_wal_update_limit(CkpxWalSource *source)
 		{
 			if (is_behind(present, limit, source->timeline))
 				ckpx_wal_broke(source, CKPX_BREAK_BEHIND, limit,
-							   InvalidXLogRecPtr,
 							   "replay has not reached timeline %u yet",
 							   source->timeline);
 			else
 				ckpx_wal_broke(source, CKPX_BREAK_HISTORY, source->position,
-							   InvalidXLogRecPtr,
 							   "timeline %u is not in the history of timeline %u",
 							   source->timeline, present);
 			return false;
@@ -188,7 +186,6 @@ ckpx_wal_update_limit(CkpxWalSource *source)
 		if (source->position > source->switch_point)
 		{
 			ckpx_wal_broke(source, CKPX_BREAK_HISTORY, source->switch_point,
-						   InvalidXLogRecPtr,
 						   "timeline %u was left at %X/%X, before %X/%X",
 						   source->timeline,
 						   LSN_FORMAT_ARGS(source->switch_point),

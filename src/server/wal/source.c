@@ -84,15 +84,13 @@ next_record(CkpxWalSource *source)
 		if (attempt > 0)
 		{
 			if (source->status == READ_GONE)
-				ckpx_wal_broke(source, CKPX_BREAK_GONE, at, InvalidXLogRecPtr,
-							   "WAL file \"%s\" is missing", source->path);
+				ckpx_wal_broke(source, CKPX_BREAK_GONE, at, "WAL file \"%s\" is missing", source->path);
 			else if (source->status == READ_SHORT)
 				ckpx_wal_broke(source, CKPX_BREAK_INVALID, at,
-							   InvalidXLogRecPtr,
 							   "WAL file \"%s\" is too short", source->path);
 			else
 				ckpx_wal_broke(source, CKPX_BREAK_INVALID, at,
-							   InvalidXLogRecPtr, "%s", message);
+							   "%s", message);
 			source->status = READ_BROKEN;
 			return false;
 		}
@@ -129,7 +127,7 @@ skip_minimal(CkpxWalSource *source)
 {
 	while (next_record(source))
 	{
-		if (ckpx_wal_decoder_wal_level(source->reader) > WAL_LEVEL_MINIMAL)
+		if (ckpx_wal_record_level(source->reader) > WAL_LEVEL_MINIMAL)
 			return source->reader->EndRecPtr;
 	}
 	return InvalidXLogRecPtr;
@@ -169,7 +167,7 @@ ckpx_wal_source_create(MemoryContext parent, CkpxFirstRecordCallback callback)
 				 errmsg("out of memory"),
 				 errdetail("Failed while allocating a WAL reading processor.")));
 	source->reader->system_identifier = GetSystemIdentifier();
-	source->decoder = ckpx_wal_decoder_create(context, callback);
+	source->changes = ckpx_wal_changes_create(context, callback);
 
 	MemoryContextSwitchTo(old_context);
 	return source;
@@ -196,9 +194,9 @@ set_position(CkpxWalSource *source, XLogRecPtr lsn, TimeLineID timeline)
 
 	if (!XLogRecPtrIsInvalid(source->position))
 	{
-		ckpx_wal_decoder_discard(source->decoder);
+		ckpx_wal_changes_discard(source->changes);
 		if (!goes_on)
-			ckpx_wal_xacts_reset(source->decoder->xacts, lsn);
+			ckpx_wal_xacts_reset(source->changes->xacts, lsn);
 	}
 	source->position = lsn;
 	source->timeline = timeline;
@@ -238,7 +236,7 @@ check_records(CkpxWalSource *source, const CkpxRecordMark *mark,
 	if (source->limit < source->position)
 	{
 		ckpx_wal_broke(source, CKPX_BREAK_BEHIND, source->limit,
-					   InvalidXLogRecPtr, "WAL ends at %X/%X, before %X/%X",
+					   "WAL ends at %X/%X, before %X/%X",
 					   LSN_FORMAT_ARGS(source->limit),
 					   LSN_FORMAT_ARGS(source->position));
 		return false;
@@ -254,12 +252,10 @@ check_records(CkpxWalSource *source, const CkpxRecordMark *mark,
 		{
 			if (source->status == READ_LATER)
 				ckpx_wal_broke(source, CKPX_BREAK_BEHIND, at,
-							   InvalidXLogRecPtr,
 							   "WAL file \"%s\" is not there yet",
 							   source->path);
 			else if (source->status == READ_AT_LIMIT)
 				ckpx_wal_broke(source, CKPX_BREAK_INVALID, at,
-							   InvalidXLogRecPtr,
 							   "the record at %X/%X is not complete",
 							   LSN_FORMAT_ARGS(at));
 			return false;
@@ -274,15 +270,13 @@ check_records(CkpxWalSource *source, const CkpxRecordMark *mark,
 		header->xl_tot_len != mark->length || header->xl_crc != mark->crc)
 	{
 		ckpx_wal_broke(source, CKPX_BREAK_INVALID, mark->start,
-					   InvalidXLogRecPtr,
 					   "the record at %X/%X is not the one that was read before",
 					   LSN_FORMAT_ARGS(mark->start));
 		return false;
 	}
 	if (from == mark->run_start && hash != mark->run_hash)
 	{
-		ckpx_wal_broke(source, CKPX_BREAK_INVALID, from, InvalidXLogRecPtr,
-					   "the WAL from %X/%X to %X/%X is not what was read before",
+		ckpx_wal_broke(source, CKPX_BREAK_INVALID, from, "the WAL from %X/%X to %X/%X is not what was read before",
 					   LSN_FORMAT_ARGS(from),
 					   LSN_FORMAT_ARGS(source->position));
 		return false;
@@ -326,26 +320,26 @@ ckpx_wal_source_resume(CkpxWalSource *source, XLogRecPtr lsn,
 void
 ckpx_wal_source_add_sequence(CkpxWalSource *source, const CkpxRelKey *key)
 {
-	ckpx_wal_decoder_add_sequence(source->decoder, key, source->position);
+	ckpx_wal_changes_sequence(source->changes, key, source->position);
 }
 
 void
 ckpx_wal_source_add_open_xact(CkpxWalSource *source, TransactionId xid,
 							  XLogRecPtr first_lsn)
 {
-	ckpx_wal_xacts_add(source->decoder->xacts, xid, first_lsn);
+	ckpx_wal_xacts_add(source->changes->xacts, xid, first_lsn);
 }
 
 void
 ckpx_wal_source_set_complete(CkpxWalSource *source)
 {
-	source->decoder->xacts->complete = true;
+	source->changes->xacts->complete = true;
 }
 
 void
 ckpx_wal_source_add_undurable(CkpxWalSource *source, const CkpxRelKey *key)
 {
-	ckpx_wal_xacts_add_undurable(source->decoder->xacts, key);
+	ckpx_wal_xacts_add_undurable(source->changes->xacts, key);
 }
 
 /* The reader's present record is the last one now. */
@@ -356,13 +350,34 @@ note_record(CkpxRecordMark *mark, XLogReaderState *reader)
 	mark->length = XLogRecGetTotalLen(reader);
 	mark->crc = reader->record->header.xl_crc;
 	if (XLogRecPtrIsInvalid(mark->run_start) ||
-		ckpx_wal_decoder_has_time(reader))
+		ckpx_wal_record_has_time(reader))
 	{
 		mark->run_start = mark->start;
 		mark->run_hash = mark->crc;
 	}
 	else
 		mark->run_hash = ckpx_run_hash(mark->run_hash, mark->crc);
+}
+
+/* The chain breaks at the reader's present record. */
+static void
+break_at_record(CkpxWalSource *source, CkpxDecodeResult decoded)
+{
+	XLogReaderState *reader = source->reader;
+	XLogRecPtr	at = reader->ReadRecPtr;
+	XLogRecPtr	resume_lsn = reader->EndRecPtr;
+
+	if (decoded == CKPX_DECODE_MINIMAL)
+	{
+		resume_lsn = skip_minimal(source);
+		ckpx_wal_broke(source, CKPX_BREAK_MINIMAL, at,
+					   "\"wal_level\" was \"minimal\"");
+	}
+	else
+		ckpx_wal_broke(source, CKPX_BREAK_SPECIAL, at,
+					   "unknown record changes relation files: resource manager %u, info %02X",
+					   XLogRecGetRmid(reader), XLogRecGetInfo(reader));
+	source->problem.resume_lsn = resume_lsn;
 }
 
 /* Decode records until there is a reason to stop. */
@@ -381,7 +396,7 @@ read_records(CkpxWalSource *source, XLogRecPtr upto, uint64 max_bytes)
 
 	while (source->position < stop)
 	{
-		CkpxWalBreak broken;
+		CkpxDecodeResult decoded;
 		bool		reported = source->redo_reported;
 
 		source->redo_reported = false;
@@ -399,35 +414,18 @@ read_records(CkpxWalSource *source, XLogRecPtr upto, uint64 max_bytes)
 			return CKPX_WAL_CAUGHT_UP;
 		}
 
-		if (unlikely(XLogRecGetRmid(reader) == RM_XLOG_ID) && !reported &&
-			ckpx_record_is_redo(XLogRecGetInfo(reader) & ~XLR_INFO_MASK))
+		if (!reported && ckpx_wal_record_is_redo(reader))
 		{
 			source->redo_reported = true;
 			return CKPX_WAL_REDO;
 		}
 
-		broken = ckpx_wal_decoder_apply(source->decoder, reader);
-
-		/*
-		 * The shutdown of a server whose wal_level was minimal is a good
-		 * beginning: what was done without WAL lies before it, and with ckpx
-		 * running the level is another one.
-		 */
-		if (broken == CKPX_BREAK_MINIMAL && source->at_beginning &&
-			(XLogRecGetInfo(reader) & ~XLR_INFO_MASK) == XLOG_CHECKPOINT_SHUTDOWN)
-			broken = CKPX_BREAK_NONE;
+		decoded = ckpx_wal_decode(source->changes, reader,
+								  source->at_beginning);
 		source->at_beginning = false;
-		if (unlikely(broken != CKPX_BREAK_NONE))
+		if (unlikely(decoded != CKPX_DECODED))
 		{
-			XLogRecPtr	at = reader->ReadRecPtr;
-
-			if (broken == CKPX_BREAK_MINIMAL)
-				ckpx_wal_broke(source, broken, at, skip_minimal(source),
-							   "\"wal_level\" was \"minimal\"");
-			else
-				ckpx_wal_broke(source, broken, at, reader->EndRecPtr,
-							   "unknown record changes relation files: resource manager %u, info %02X",
-							   XLogRecGetRmid(reader), XLogRecGetInfo(reader));
+			break_at_record(source, decoded);
 			return CKPX_WAL_BROKEN;
 		}
 
@@ -479,7 +477,7 @@ ckpx_wal_source_position(const CkpxWalSource *source, TimeLineID *timeline)
 bool
 ckpx_wal_source_pending(const CkpxWalSource *source)
 {
-	return source->decoder->nrecords > 0;
+	return source->changes->nrecords > 0;
 }
 
 Size
@@ -493,38 +491,32 @@ ckpx_wal_source_cut(CkpxWalSource *source, CkpxWalCut *cut)
 {
 	cut->start_lsn = source->cut_start;
 	cut->end_lsn = source->position;
-	ckpx_wal_decoder_take(source->decoder, source->parent, cut);
+	ckpx_wal_changes_take(source->changes, source->parent, cut);
 	cut->timeline = source->timeline;
 	cut->wal_bytes = source->position - source->cut_start;
 	cut->last_record = source->last_record;
 	source->cut_start = source->position;
 }
 
-XLogRecPtr
-ckpx_wal_source_checkpoint_redo(const CkpxWalSource *source)
-{
-	return source->decoder->checkpoint_redo;
-}
-
 uint32
 ckpx_wal_source_open_xacts(const CkpxWalSource *source, CkpxOpenXact **xacts,
 						   bool *complete)
 {
-	*complete = source->decoder->xacts->complete;
-	return ckpx_wal_xacts_list(source->decoder->xacts, xacts);
+	*complete = source->changes->xacts->complete;
+	return ckpx_wal_xacts_list(source->changes->xacts, xacts);
 }
 
 uint32
 ckpx_wal_source_undurable(CkpxWalSource *source, XLogRecPtr redo,
 						  CkpxRelKey **keys)
 {
-	return ckpx_wal_xacts_undurable(source->decoder->xacts, redo, keys);
+	return ckpx_wal_xacts_undurable(source->changes->xacts, redo, keys);
 }
 
 uint32
 ckpx_wal_source_builds(const CkpxWalSource *source, XLogRecPtr durable,
 					   CkpxRelKey **ended, XLogRecPtr *from, XLogRecPtr *to)
 {
-	return ckpx_wal_xacts_builds(source->decoder->xacts, durable, ended,
+	return ckpx_wal_xacts_builds(source->changes->xacts, durable, ended,
 								 from, to);
 }

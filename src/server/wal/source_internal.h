@@ -41,7 +41,7 @@ struct CkpxWalSource
 	MemoryContext context;
 	MemoryContextCallback on_reset; /* closes the file */
 	XLogReaderState *reader;
-	CkpxWalDecoder *decoder;
+	CkpxWalChanges *changes;
 
 	/* Where we are. */
 	XLogRecPtr	position;		/* end of the last decoded record */
@@ -74,8 +74,8 @@ struct CkpxWalSource
 
 /* Say why reading broke off, for ckpx_wal_source_problem(). */
 extern void ckpx_wal_broke(CkpxWalSource *source, CkpxWalBreak kind,
-						   XLogRecPtr lsn, XLogRecPtr resume_lsn,
-						   const char *format,...) pg_attribute_printf(5, 6);
+						   XLogRecPtr lsn,
+						   const char *format,...) pg_attribute_printf(4, 5);
 
 /* Forget the file and every byte that came from it. */
 extern void ckpx_wal_start_over(CkpxWalSource *source);

@@ -19,7 +19,7 @@
  * names a block of the fork tells the owner then, for nobody else can see the
  * fork.  A fork without blocks in WAL has nothing that could be lost.
  *
- * Used by wal/decode.c and wal/source.c only.
+ * Used by wal/changes.c, wal/decode.c and wal/source.c only.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,7 +28,8 @@
 
 #include "postgres.h"
 
-#include "server/wal/source.h"
+#include "core/format/object_format.h"
+#include "server/wal/cut.h"
 #include "utils/hsearch.h"
 
 struct xacthash_hash;
