@@ -121,9 +121,10 @@ incremental_news(void *arg)
 	goal->waiting_end = InvalidXLogRecPtr;
 	if (CkpxShared->booted &&
 		entry != NULL && entry->state == CKPX_ENTRY_PENDING &&
-		entry->end_lsn > CkpxShared->durable_lsn && !ckpx_flush_usable() &&
-		entry->end_lsn > goal->helped)
-		goal->waiting_end = entry->end_lsn;
+		entry->range.end_lsn > CkpxShared->durable_lsn &&
+		!ckpx_flush_usable() &&
+		entry->range.end_lsn > goal->helped)
+		goal->waiting_end = entry->range.end_lsn;
 	return over || goal->waiting_end != InvalidXLogRecPtr;
 }
 
@@ -193,7 +194,7 @@ covered_lsn(void)
 	const CkpxEntry *newest = ckpx_entry_store_newest(CkpxShared->store,
 													  CKPX_KIND_GLOBAL, true);
 
-	return newest != NULL ? newest->end_lsn : InvalidXLogRecPtr;
+	return newest != NULL ? newest->range.end_lsn : InvalidXLogRecPtr;
 }
 
 /*
@@ -209,7 +210,7 @@ target_lsn(void)
 		return covered_lsn();
 	newest = ckpx_entry_store_newest(CkpxShared->store,
 									 CKPX_KIND_INCREMENTAL, true);
-	return newest->end_lsn;
+	return newest->range.end_lsn;
 }
 
 /* Has any block changed in what is collected and not in a checkpoint? */
@@ -222,9 +223,10 @@ anything_changed(XLogRecPtr checkpointed)
 
 	infos = ckpx_logtail_copy(&ninfos);
 	for (uint32 i = 0; i < ninfos; i++)
-		changed = changed || (infos[i].end_lsn > checkpointed &&
-							  infos[i].last_change_lsn >= checkpointed &&
-							  infos[i].last_change_lsn != InvalidXLogRecPtr);
+		changed = changed || (infos[i].range.end_lsn > checkpointed &&
+							  infos[i].range.last_change_lsn >= checkpointed &&
+							  infos[i].range.last_change_lsn !=
+							  InvalidXLogRecPtr);
 	return changed;
 }
 

@@ -30,20 +30,20 @@ put_entry(CkpxRow *row, const CkpxEntry *entry)
 		ckpx_entry_object_name(name, entry, 0);
 	ckpx_row_text(row, ckpx_kind_name(entry->kind));
 	ckpx_row_text(row, ckpx_state_name(entry->state));
-	ckpx_row_lsn(row, entry->start_lsn);
-	ckpx_row_lsn(row, entry->end_lsn);
-	ckpx_row_int8(row, entry->timeline);
-	ckpx_row_int8(row, entry->epoch);
+	ckpx_row_lsn(row, entry->range.start_lsn);
+	ckpx_row_lsn(row, entry->range.end_lsn);
+	ckpx_row_int8(row, entry->range.timeline);
+	ckpx_row_int8(row, entry->range.epoch);
 	ckpx_row_text(row, name);
 	ckpx_row_int4_if(row, finished, entry->version);
 	ckpx_row_int8_if(row, finished, entry->size_bytes);
 	ckpx_row_int8(row, entry->nrelations);
 	ckpx_row_int8(row, entry->nblocks);
-	ckpx_row_int8(row, entry->nxacts);
+	ckpx_row_int8(row, entry->range.nxacts);
 	ckpx_row_int4(row, entry->open_xacts);
 	ckpx_row_lsn(row, entry->truncate_lsn);
 	ckpx_row_int4(row, entry->undurable);
-	ckpx_row_time(row, entry->created_at);
+	ckpx_row_time(row, entry->range.created_at);
 	ckpx_row_time(row, entry->finished_at);
 	ckpx_row_int8_if(row, finished, entry->pending_ms);
 	ckpx_row_int8_if(row, finished, entry->write_ms);
@@ -124,7 +124,7 @@ copy_after(XLogRecPtr lsn, uint32 count, XLogRecPtr previous_end,
 	LWLockRelease(CkpxShared->lock);
 
 	if (nchosen > 0 && previous_end != InvalidXLogRecPtr &&
-		entries[0].start_lsn != previous_end)
+		entries[0].range.start_lsn != previous_end)
 		return 0;
 	return nchosen;
 }
@@ -160,7 +160,7 @@ ckpx_checkpoints_after(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		for (uint32 i = 0; i < n; i++)
 			put_entry(&row, &entries[i]);
-		lsn = previous_end = entries[n - 1].end_lsn;
+		lsn = previous_end = entries[n - 1].range.end_lsn;
 		count -= (int32) n;
 	}
 	pfree(entries);

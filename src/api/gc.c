@@ -284,7 +284,7 @@ try_pin(const CkpxPin *pin, PublishWait *wait)
 		place->epoch = store->epoch;
 		newest = ckpx_entry_store_newest(store, CKPX_KIND_GLOBAL, true);
 		if (newest != NULL)
-			place->global_lsn = newest->end_lsn;
+			place->global_lsn = newest->range.end_lsn;
 		request_publish(wait);
 	}
 	LWLockRelease(CkpxShared->lock);

@@ -99,9 +99,9 @@ follow_segments(const CkpxSegmentRef *segments, uint32 nsegments,
 
 	for (uint32 i = 0; i < nsegments && reached < end_lsn; i++)
 	{
-		if (segments[i].info.start_lsn > reached)
+		if (segments[i].info.range.start_lsn > reached)
 			break;
-		reached = Max(reached, segments[i].info.end_lsn);
+		reached = Max(reached, segments[i].info.range.end_lsn);
 	}
 	return reached;
 }
@@ -166,10 +166,10 @@ copy_entry(const CkpxEntrySpan *span, CkpxEntry *entry)
 	memset(entry, 0, sizeof(CkpxEntry));
 	entry->kind = (CkpxEntryKind) span->kind;
 	entry->state = CKPX_ENTRY_FINISHED;
-	entry->epoch = span->epoch;
-	entry->timeline = span->timeline;
-	entry->start_lsn = span->start_lsn;
-	entry->end_lsn = span->end_lsn;
+	entry->range.epoch = span->epoch;
+	entry->range.timeline = span->timeline;
+	entry->range.start_lsn = span->start_lsn;
+	entry->range.end_lsn = span->end_lsn;
 	entry->version = span->version;
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
@@ -281,7 +281,8 @@ merge_segment(MapMerge *merge, const CkpxSegmentRef *segment)
 			break;
 	}
 	if (problem != NULL)
-		report_damage(segment->info.start_lsn, segment->info.end_lsn, problem);
+		report_damage(segment->info.range.start_lsn,
+					  segment->info.range.end_lsn, problem);
 	return true;
 }
 
@@ -454,7 +455,8 @@ ckpx_map_read_logtail(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 
 	merge.start_lsn = start_lsn;
 	merge.end_lsn = end_lsn;
-	begin = inputs.nsegments > 0 ? inputs.segments[0].info.start_lsn : end_lsn;
+	begin = inputs.nsegments > 0 ? inputs.segments[0].info.range.start_lsn :
+		end_lsn;
 	PG_TRY();
 	{
 		if (start_lsn != InvalidXLogRecPtr && start_lsn < begin)

@@ -117,17 +117,17 @@ write_object(const CkpxManifest *manifest, CkpxEntry *entry, uint32 number,
 	header.version = CKPX_OBJECT_VERSION;
 	header.kind = entry->kind;
 	header.identity = manifest->identity;
-	header.epoch = entry->epoch;
-	header.timeline = entry->timeline;
-	header.start_lsn = entry->start_lsn;
-	header.end_lsn = entry->end_lsn;
-	header.last_record = entry->last_record;
-	header.last_change_lsn = entry->last_change_lsn;
+	header.range.epoch = entry->range.epoch;
+	header.range.timeline = entry->range.timeline;
+	header.range.start_lsn = entry->range.start_lsn;
+	header.range.end_lsn = entry->range.end_lsn;
+	header.range.last_record = entry->range.last_record;
+	header.range.last_change_lsn = entry->range.last_change_lsn;
 	header.truncate_lsn = entry->truncate_lsn;
-	header.created_at = entry->created_at;
+	header.range.created_at = entry->range.created_at;
 	header.written_at = entry->finished_at;
-	header.nxacts = entry->nxacts;
-	header.wal_bytes = entry->wal_bytes;
+	header.range.nxacts = entry->range.nxacts;
+	header.range.wal_bytes = entry->range.wal_bytes;
 
 	for (uint32 i = 0; i < nrelations; i++)
 	{
@@ -142,8 +142,9 @@ write_object(const CkpxManifest *manifest, CkpxEntry *entry, uint32 number,
 	}
 	entry->nrelations = nrelations;
 
-	ckpx_object_name(name, entry->kind, entry->epoch, entry->timeline,
-					 entry->start_lsn, entry->end_lsn, 0);
+	ckpx_object_name(name, entry->kind, entry->range.epoch,
+					 entry->range.timeline, entry->range.start_lsn,
+					 entry->range.end_lsn, 0);
 	file = open_file(name, "wb");
 	writer = ckpx_object_begin(CKPX_CURRENT_MEMORY, &header, &options,
 							   write_bytes, file);
@@ -172,6 +173,7 @@ main(int argc, char **argv)
 	uint32		count;
 	uint32		nfirst = 0;
 	uint64		step;
+	XLogRecPtr	last_ten;
 
 	if (argc != 5 && argc != 8 && argc != 11)
 	{
@@ -195,17 +197,18 @@ main(int argc, char **argv)
 		const CkpxEntry *entry = &manifest.entries[i];
 
 		if (entry->kind != CKPX_KIND_INCREMENTAL ||
-			entry->epoch != manifest.epoch)
+			entry->range.epoch != manifest.epoch)
 			continue;
 		if (first.kind == CKPX_KIND_NONE ||
-			entry->start_lsn < first.start_lsn)
+			entry->range.start_lsn < first.range.start_lsn)
 			first = *entry;
-		if (entry->end_lsn > last.end_lsn)
+		if (entry->range.end_lsn > last.range.end_lsn)
 			last = *entry;
 	}
 	if (first.kind == CKPX_KIND_NONE)
 		die(folder, "no incremental to divide");
-	step = (last.end_lsn - first.start_lsn) / Max(count, 1) / 8 * 8;
+	step = (last.range.end_lsn - first.range.start_lsn) /
+		Max(count, 1) / 8 * 8;
 	if (count == 0 || step == 0)
 		die(folder, "the range is too short for so many entries");
 
@@ -216,15 +219,16 @@ main(int argc, char **argv)
 		char	  **sizes = i < nfirst ? &argv[9] : &argv[3];
 
 		*entry = last;
-		entry->start_lsn = i == 0 ? first.start_lsn : entries[i - 1].end_lsn;
+		entry->range.start_lsn = i == 0 ? first.range.start_lsn :
+			entries[i - 1].range.end_lsn;
 		if (i < count - 1)
 		{
-			entry->end_lsn = first.start_lsn + (i + 1) * step;
-			entry->last_record.start = entry->end_lsn - 8;
-			entry->last_change_lsn = entry->end_lsn - 8;
-			entry->truncate_lsn = entry->end_lsn - 8;
+			entry->range.end_lsn = first.range.start_lsn + (i + 1) * step;
+			entry->range.last_record.start = entry->range.end_lsn - 8;
+			entry->range.last_change_lsn = entry->range.end_lsn - 8;
+			entry->truncate_lsn = entry->range.end_lsn - 8;
 		}
-		entry->wal_bytes = entry->end_lsn - entry->start_lsn;
+		entry->range.wal_bytes = entry->range.end_lsn - entry->range.start_lsn;
 		entry->nparts = 1;
 		entry->open_xacts = 0;
 		entry->undurable = 0;
@@ -239,14 +243,14 @@ main(int argc, char **argv)
 	manifest.nentries = count;
 	initStringInfo(&text);
 	ckpx_manifest_encode(&text, &manifest);
-	ckpx_manifest_name(name, manifest.sequence, first.start_lsn,
-					   last.end_lsn);
+	ckpx_manifest_name(name, manifest.sequence, first.range.start_lsn,
+					   last.range.end_lsn);
 	file = open_file(name, "wb");
 	write_bytes(file, text.data, text.len);
 	close_file(file);
 
-	printf("%X/%X %X/%X %X/%X\n", LSN_FORMAT_ARGS(first.start_lsn),
-		   LSN_FORMAT_ARGS(entries[count > 10 ? count - 10 : 0].start_lsn),
-		   LSN_FORMAT_ARGS(last.end_lsn));
+	last_ten = entries[count > 10 ? count - 10 : 0].range.start_lsn;
+	printf("%X/%X %X/%X %X/%X\n", LSN_FORMAT_ARGS(first.range.start_lsn),
+		   LSN_FORMAT_ARGS(last_ten), LSN_FORMAT_ARGS(last.range.end_lsn));
 	return 0;
 }

@@ -122,11 +122,11 @@ describe(CkpxObjectHeader *header, CkpxEntryKind kind, uint32 first,
 	memset(header, 0, sizeof(CkpxObjectHeader));
 	header->version = CKPX_OBJECT_VERSION;
 	header->kind = kind;
-	header->epoch = 1;
-	header->timeline = 1;
-	header->start_lsn = (first + 1) * RANGE_BYTES;
-	header->end_lsn = (last + 2) * RANGE_BYTES;
-	header->created_at = (last + 1) * RANGE_USECS;
+	header->range.epoch = 1;
+	header->range.timeline = 1;
+	header->range.start_lsn = (first + 1) * RANGE_BYTES;
+	header->range.end_lsn = (last + 2) * RANGE_BYTES;
+	header->range.created_at = (last + 1) * RANGE_USECS;
 }
 
 static void
@@ -283,8 +283,8 @@ merge(const char *folder, uint32 count, bool flat, uint64 *nblocks,
 	{
 		const CkpxObjectHeader *input = ckpx_object_header(inputs[i].reader);
 
-		sources[i].end_lsn = input->end_lsn;
-		sources[i].end_time = input->created_at;
+		sources[i].end_lsn = input->range.end_lsn;
+		sources[i].end_time = input->range.created_at;
 	}
 	ckpx_layers_plan(&plan, sources, count, 0, INTERVAL_USECS, target);
 	if (flat)

@@ -57,11 +57,12 @@ hole_is_known(const CkpxEntryStore *store, uint32 epoch, XLogRecPtr from,
 		{
 			const CkpxEntry *entry = ckpx_entry_store_at(store, i);
 
-			if (entry->kind == CKPX_KIND_GLOBAL && entry->epoch == epoch &&
+			if (entry->kind == CKPX_KIND_GLOBAL &&
+				entry->range.epoch == epoch &&
 				entry->state == CKPX_ENTRY_FINISHED &&
-				entry->start_lsn <= from && entry->end_lsn > from)
+				entry->range.start_lsn <= from && entry->range.end_lsn > from)
 			{
-				from = entry->end_lsn;
+				from = entry->range.end_lsn;
 				moved = true;
 			}
 		}
@@ -103,13 +104,15 @@ check_entry(const CkpxEntryStore *store, const CkpxEntry *entry)
 	if (entry->state < CKPX_ENTRY_PENDING ||
 		entry->state > CKPX_ENTRY_FINISHED)
 		return "an entry has an unknown state";
-	if (entry->epoch == 0 || entry->epoch > store->epoch)
+	if (entry->range.epoch == 0 || entry->range.epoch > store->epoch)
 		return "an entry belongs to no epoch";
-	if (entry->start_lsn >= entry->end_lsn)
+	if (entry->range.start_lsn >= entry->range.end_lsn)
 		return "an entry's range is empty";
-	if (entry->epoch < store->epoch && entry->state != CKPX_ENTRY_FINISHED)
+	if (entry->range.epoch < store->epoch &&
+		entry->state != CKPX_ENTRY_FINISHED)
 		return "a closed epoch has an unfinished entry";
-	if (entry->epoch == store->epoch && entry->start_lsn < store->epoch_start)
+	if (entry->range.epoch == store->epoch &&
+		entry->range.start_lsn < store->epoch_start)
 		return "an entry begins before its epoch";
 	return NULL;
 }
@@ -169,14 +172,14 @@ ckpx_entry_store_check(const CkpxEntryStore *store)
 	for (uint32 i = 0; i < store->nentries; i++)
 	{
 		const CkpxEntry *entry = ckpx_entry_store_at(store, i);
-		bool		open = (entry->epoch == store->epoch);
+		bool		open = (entry->range.epoch == store->epoch);
 
 		if ((problem = check_entry(store, entry)) != NULL)
 			return problem;
 		ckpx_store_describe(&span, entry);
 		if (i > 0 && ckpx_store_compare(&previous, &span) >= 0)
 			return "the entries are not in order";
-		if (previous.epoch != entry->epoch)
+		if (previous.epoch != entry->range.epoch)
 			incremental = global = NULL;
 		previous = span;
 
@@ -188,27 +191,27 @@ ckpx_entry_store_check(const CkpxEntryStore *store)
 			{
 				if (incremental->state != CKPX_ENTRY_FINISHED)
 					return "an unfinished incremental is not the newest";
-				previous_end = incremental->end_lsn;
+				previous_end = incremental->range.end_lsn;
 			}
-			if (entry->start_lsn < previous_end)
+			if (entry->range.start_lsn < previous_end)
 				return "two incrementals overlap";
-			if (global && entry->start_lsn < global->end_lsn)
+			if (global && entry->range.start_lsn < global->range.end_lsn)
 				return "a global ends within an incremental";
-			if (open && entry->start_lsn > previous_end &&
-				!hole_is_known(store, entry->epoch, previous_end,
-							   entry->start_lsn))
+			if (open && entry->range.start_lsn > previous_end &&
+				!hole_is_known(store, entry->range.epoch, previous_end,
+							   entry->range.start_lsn))
 				return "an incremental is missing";
 			incremental = entry;
 		}
 		else if (entry->kind == CKPX_KIND_GLOBAL)
 		{
-			if (open && !begins_stretch(store, entry->start_lsn))
+			if (open && !begins_stretch(store, entry->range.start_lsn))
 				return "a global does not begin where a stretch does";
 			if (global)
 			{
 				if (global->state != CKPX_ENTRY_FINISHED)
 					return "an unfinished global is not the newest";
-				if (global->end_lsn == entry->end_lsn)
+				if (global->range.end_lsn == entry->range.end_lsn)
 					return "two globals end at the same place";
 			}
 			global = entry;

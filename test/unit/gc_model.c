@@ -32,7 +32,7 @@ limit_of(const CkpxEntryStore *store, uint32 epoch)
 bool
 gc_model_is_covered(const CkpxEntryStore *store, const CkpxEntry *entry)
 {
-	XLogRecPtr	limit = limit_of(store, entry->epoch);
+	XLogRecPtr	limit = limit_of(store, entry->range.epoch);
 
 	if (entry->state != CKPX_ENTRY_FINISHED ||
 		(entry->kind != CKPX_KIND_INCREMENTAL &&
@@ -44,11 +44,12 @@ gc_model_is_covered(const CkpxEntryStore *store, const CkpxEntry *entry)
 
 		if (other->kind == CKPX_KIND_GLOBAL &&
 			other->state == CKPX_ENTRY_FINISHED &&
-			other->epoch == entry->epoch && other->end_lsn <= limit &&
-			other->start_lsn <= entry->start_lsn &&
+			other->range.epoch == entry->range.epoch &&
+			other->range.end_lsn <= limit &&
+			other->range.start_lsn <= entry->range.start_lsn &&
 			(entry->kind == CKPX_KIND_INCREMENTAL ?
-			 other->end_lsn >= entry->end_lsn :
-			 other->end_lsn > entry->end_lsn))
+			 other->range.end_lsn >= entry->range.end_lsn :
+			 other->range.end_lsn > entry->range.end_lsn))
 			return true;
 	}
 	return false;
@@ -63,10 +64,11 @@ is_pinned(const CkpxGcHistory *history, const CkpxEntry *entry, uint64 now)
 		bool		expired = pin->expires_at != 0 &&
 			pin->expires_clock_ms <= now;
 		bool		newer = entry->kind == CKPX_KIND_GLOBAL &&
-			(entry->epoch > pin->epoch ||
-			 (entry->epoch == pin->epoch && entry->end_lsn > pin->global_lsn));
+			(entry->range.epoch > pin->epoch ||
+			 (entry->range.epoch == pin->epoch &&
+			  entry->range.end_lsn > pin->global_lsn));
 
-		if (!expired && !newer && entry->end_lsn > pin->lsn)
+		if (!expired && !newer && entry->range.end_lsn > pin->lsn)
 			return true;
 	}
 	return false;
@@ -86,19 +88,19 @@ closed_for(const CkpxEntryStore *store, const CkpxGcHistory *history,
 {
 	int64		longest = -1;
 
-	if (entry->epoch == store->epoch &&
-		(entry->end_lsn > history->stretch ||
+	if (entry->range.epoch == store->epoch &&
+		(entry->range.end_lsn > history->stretch ||
 		 history->stretch == store->epoch_start))
 		return -1;
-	if (entry->epoch != store->epoch)
+	if (entry->range.epoch != store->epoch)
 	{
 		longest = PG_INT64_MAX;
 		for (uint32 i = store->ngaps; i-- > 0;)
 		{
 			const CkpxGap *gap = &store->gaps[i];
 
-			if (!gap->damaged && gap->epoch > entry->epoch)
-				longest = gap->epoch == entry->epoch + 1 ?
+			if (!gap->damaged && gap->epoch > entry->range.epoch)
+				longest = gap->epoch == entry->range.epoch + 1 ?
 					age_of(gap, now) : PG_INT64_MAX;
 		}
 	}
@@ -106,8 +108,8 @@ closed_for(const CkpxEntryStore *store, const CkpxGcHistory *history,
 	{
 		const CkpxGap *gap = &store->gaps[i];
 
-		if (gap->damaged && gap->epoch == entry->epoch &&
-			gap->from_lsn >= entry->end_lsn)
+		if (gap->damaged && gap->epoch == entry->range.epoch &&
+			gap->from_lsn >= entry->range.end_lsn)
 			longest = Max(longest, age_of(gap, now));
 	}
 	return longest < 0 ? PG_INT64_MAX : longest;
@@ -118,17 +120,17 @@ static bool
 backup_may_go(const CkpxEntryStore *store, const CkpxGcHistory *history,
 			  const CkpxEntry *backup, const bool *goes)
 {
-	if (backup->epoch != store->epoch ||
-		history->checkpointed < backup->end_lsn)
+	if (backup->range.epoch != store->epoch ||
+		history->checkpointed < backup->range.end_lsn)
 		return false;
 	for (uint32 i = 0; i < store->nentries; i++)
 	{
 		const CkpxEntry *entry = ckpx_entry_store_at(store, i);
 
 		if (entry->kind == CKPX_KIND_INCREMENTAL &&
-			entry->epoch == backup->epoch && !goes[i] &&
-			entry->start_lsn < backup->end_lsn &&
-			entry->end_lsn > backup->start_lsn)
+			entry->range.epoch == backup->range.epoch && !goes[i] &&
+			entry->range.start_lsn < backup->range.end_lsn &&
+			entry->range.end_lsn > backup->range.start_lsn)
 			return false;
 	}
 	return true;
@@ -140,16 +142,16 @@ may_go(const CkpxEntryStore *store, const CkpxGcHistory *history,
 	   bool *lost)
 {
 	int64		closed = closed_for(store, history, entry, rules->now_ms);
-	uint64		since = entry->clock_ms != 0 ? entry->clock_ms :
+	uint64		since = entry->range.clock_ms != 0 ? entry->range.clock_ms :
 		history->loaded_ms;
 
 	if (entry->state != CKPX_ENTRY_FINISHED)
 		return false;
 	if (closed >= 0 && entry->kind == CKPX_KIND_SEGMENT)
-		return entry->epoch != store->epoch;
+		return entry->range.epoch != store->epoch;
 	if (closed >= 0 && closed >= rules->keep_ms)
 		return true;
-	if (closed >= 0 && entry->epoch <= rules->closed_upto)
+	if (closed >= 0 && entry->range.epoch <= rules->closed_upto)
 		return *lost = true;
 	if (!gc_model_is_covered(store, entry) &&
 		!(entry->kind == CKPX_KIND_BACKUP &&
@@ -158,13 +160,13 @@ may_go(const CkpxEntryStore *store, const CkpxGcHistory *history,
 	for (uint32 i = 0; i < history->ndoubtful; i++)
 	{
 		const CkpxEntrySpan *global = &history->doubtful[i];
-		bool		overlaps = global->epoch == entry->epoch &&
-			global->start_lsn < entry->end_lsn &&
-			global->end_lsn > entry->start_lsn;
+		bool		overlaps = global->epoch == entry->range.epoch &&
+			global->start_lsn < entry->range.end_lsn &&
+			global->end_lsn > entry->range.start_lsn;
 
 		if (global->kind == CKPX_KIND_GLOBAL && overlaps &&
 			!(entry->kind == CKPX_KIND_GLOBAL &&
-			  entry->end_lsn >= global->end_lsn))
+			  entry->range.end_lsn >= global->end_lsn))
 			return false;
 	}
 	return rules->ignore_age || rules->keep_ms == 0 ||
@@ -187,7 +189,7 @@ gc_model_plan(const CkpxEntryStore *store, const CkpxGcHistory *history,
 
 			if ((entry->kind == CKPX_KIND_BACKUP) != (backups == 1) ||
 				(rules->upto != InvalidXLogRecPtr &&
-				 entry->end_lsn > rules->upto) ||
+				 entry->range.end_lsn > rules->upto) ||
 				!may_go(store, history, entry, rules, goes, &loss) ||
 				is_pinned(history, entry, rules->now_ms) ||
 				(entry->post_pending && !rules->ignore_commands))

@@ -121,16 +121,16 @@ test_text(void **arg)
 	char		text[CKPX_ENTRY_TEXT_MAX];
 	CkpxEntry	entry = {.kind = CKPX_KIND_INCREMENTAL,
 		.state = CKPX_ENTRY_FINISHED,
-		.start_lsn = UINT64CONST(0x1A2B3C8),
-		.end_lsn = UINT64CONST(0x2000028)};
+		.range.start_lsn = UINT64CONST(0x1A2B3C8),
+	.range.end_lsn = UINT64CONST(0x2000028)};
 
 	assert_ptr_equal(ckpx_entry_text(&entry, text), text);
 	assert_string_equal(text, "incremental[finished] 0/1A2B3C8-0/2000028");
 
 	entry.kind = CKPX_KIND_BACKUP;
 	entry.state = CKPX_ENTRY_RUNNING;
-	entry.start_lsn = UINT64CONST(0xABCDEF0112345678);
-	entry.end_lsn = PG_UINT64_MAX;
+	entry.range.start_lsn = UINT64CONST(0xABCDEF0112345678);
+	entry.range.end_lsn = PG_UINT64_MAX;
 	ckpx_entry_text(&entry, text);
 	assert_string_equal(text,
 						"backup[running] ABCDEF01/12345678-FFFFFFFF/FFFFFFFF");

@@ -48,10 +48,10 @@ make(CkpxEntryKind kind, uint32 epoch, XLogRecPtr start, XLogRecPtr end,
 
 	entry.kind = kind;
 	entry.state = state;
-	entry.epoch = epoch;
-	entry.timeline = 1;
-	entry.start_lsn = start;
-	entry.end_lsn = end;
+	entry.range.epoch = epoch;
+	entry.range.timeline = 1;
+	entry.range.start_lsn = start;
+	entry.range.end_lsn = end;
 	return entry;
 }
 
@@ -269,8 +269,8 @@ chosen_text(void)
 		const CkpxEntry *entry = at(chosen[i]);
 
 		n += sprintf(text + n, "%s%c%d-%d", i ? " " : "",
-					 "?IGBS"[entry->kind], (int) entry->start_lsn,
-					 (int) entry->end_lsn);
+					 "?IGBS"[entry->kind], (int) entry->range.start_lsn,
+					 (int) entry->range.end_lsn);
 	}
 	return text;
 }
@@ -442,7 +442,7 @@ expects_newest(const Step *step)
 	const CkpxEntry *newest = ckpx_entry_store_newest(store, step->kind,
 													  step->want != 0);
 
-	assert_int_equal(newest ? newest->end_lsn : 0, step->end);
+	assert_int_equal(newest ? newest->range.end_lsn : 0, step->end);
 }
 
 #define VALUE(name, expression) \
@@ -472,7 +472,7 @@ value_of_previous_global(void)
 {
 	const CkpxEntry *previous = ckpx_entry_store_previous_global(store);
 
-	return previous ? previous->start_lsn : 0;
+	return previous ? previous->range.start_lsn : 0;
 }
 
 #define STEP(function, ...) {.run = function, .line = __LINE__, __VA_ARGS__}
@@ -1020,8 +1020,8 @@ test_load(void **arg)
 	assert_int_equal(load(S, 3, 1200, 1210), CKPX_STORE_OK);
 	assert_int_equal(load(I, 3, 1000, 1100), CKPX_STORE_DUPLICATE);
 	assert_int_equal(store->nentries, 6);
-	assert_int_equal(at(0)->epoch, 1);
-	assert_int_equal(at(1)->end_lsn, 1100);
+	assert_int_equal(at(0)->range.epoch, 1);
+	assert_int_equal(at(1)->range.end_lsn, 1100);
 	assert_int_equal(at(2)->kind, I);
 	assert_int_equal(at(3)->kind, B);
 	assert_int_equal(at(4)->kind, G);
@@ -1151,7 +1151,7 @@ test_spans(void **arg)
 	entry = ckpx_entry_store_find(store, I, 1, 300, 400);
 	assert_true(ckpx_entry_transition(entry, CKPX_EVENT_START));
 	entry->version = 7;
-	entry->timeline = 3;
+	entry->range.timeline = 3;
 	assert_true(ckpx_entry_transition(entry, CKPX_EVENT_FINISH));
 	span = ckpx_entry_store_span(store, 2);
 	assert_true(span.finished);
@@ -1379,7 +1379,7 @@ test_lose_many_holes(void **arg)
 	for (uint32 i = 0; i < store->nentries;)
 	{
 		if (at(i)->kind == B)
-			drop(B, 2, at(i)->start_lsn, at(i)->end_lsn);
+			drop(B, 2, at(i)->range.start_lsn, at(i)->range.end_lsn);
 		else
 			i++;
 	}
@@ -1450,11 +1450,11 @@ test_after(void **arg)
 	assert_int_equal(ckpx_entry_store_after(store, 0, 99, chosen), 4);
 	assert_int_equal(ckpx_entry_store_after(store, 0, 0, chosen), 0);
 	assert_int_equal(ckpx_entry_store_after(store, 0, 2, chosen), 2);
-	assert_int_equal(at(chosen[0])->start_lsn, 100);
-	assert_int_equal(at(chosen[1])->start_lsn, 200);
+	assert_int_equal(at(chosen[0])->range.start_lsn, 100);
+	assert_int_equal(at(chosen[1])->range.start_lsn, 200);
 	assert_int_equal(ckpx_entry_store_after(store, 200, 99, chosen), 3);
 	assert_int_equal(ckpx_entry_store_after(store, 201, 99, chosen), 2);
-	assert_int_equal(at(chosen[0])->start_lsn, 300);
+	assert_int_equal(at(chosen[0])->range.start_lsn, 300);
 	assert_int_equal(at(chosen[1])->kind, I);
 	assert_int_equal(ckpx_entry_store_after(store, 500, 99, chosen), 0);
 	assert_int_equal(insert(I, 500, 600), CKPX_STORE_OK);
@@ -1471,7 +1471,7 @@ test_after_counts_what_it_gives(void **arg)
 {
 	chain(500);
 	assert_int_equal(ckpx_entry_store_after(store, 150, 1, chosen), 1);
-	assert_int_equal(at(chosen[0])->start_lsn, 200);
+	assert_int_equal(at(chosen[0])->range.start_lsn, 200);
 }
 
 /*-------------------------------------------------------------------------
@@ -1493,18 +1493,18 @@ test_check_finds_damage(void **arg)
 	at(1)->kind = CKPX_KIND_NONE;
 	expect_problem("an entry has an unknown kind");
 	at(1)->kind = I;
-	at(1)->epoch = 2;
+	at(1)->range.epoch = 2;
 	expect_problem("an entry belongs to no epoch");
-	at(1)->epoch = 1;
-	at(1)->start_lsn = 300;
+	at(1)->range.epoch = 1;
+	at(1)->range.start_lsn = 300;
 	expect_problem("an entry's range is empty");
-	at(1)->start_lsn = 50;
+	at(1)->range.start_lsn = 50;
 	expect_problem("an entry begins before its epoch");
-	at(1)->start_lsn = 150;
+	at(1)->range.start_lsn = 150;
 	expect_problem("two incrementals overlap");
-	at(1)->start_lsn = 250;
+	at(1)->range.start_lsn = 250;
 	expect_problem("an incremental is missing");
-	at(1)->start_lsn = 200;
+	at(1)->range.start_lsn = 200;
 	check();
 
 	entry = *at(0);
@@ -1868,17 +1868,18 @@ random_global(void)
 	if (newest == NULL)
 		return;
 	previous = ckpx_entry_store_newest(store, G, true);
-	if ((int) newest->end_lsn <= start)
+	if ((int) newest->range.end_lsn <= start)
 		want = CKPX_STORE_BAD_RANGE;
 	else if (any != NULL && any->state != CKPX_ENTRY_FINISHED)
 		want = CKPX_STORE_UNFINISHED;
-	else if (previous != NULL && previous->end_lsn >= newest->end_lsn)
+	else if (previous != NULL && previous->range.end_lsn >=
+			 newest->range.end_lsn)
 		want = CKPX_STORE_STALE;
 	else if (store->nentries >= MAX_ENTRIES)
 		want = CKPX_STORE_FULL;
-	assert_int_equal(insert(G, start, newest->end_lsn), want);
+	assert_int_equal(insert(G, start, newest->range.end_lsn), want);
 	if (want == CKPX_STORE_OK)
-		model_add(G, model.nepochs, start, (int) newest->end_lsn, false);
+		model_add(G, model.nepochs, start, (int) newest->range.end_lsn, false);
 }
 
 /* An object cannot be read: what nothing else holds of it is missing. */
@@ -1995,7 +1996,7 @@ random_plan(uint64 *ngone)
 
 	for (uint32 i = 0; i < store->nentries; i++)
 	{
-		at(i)->clock_ms = next_random() % 100;
+		at(i)->range.clock_ms = next_random() % 100;
 		at(i)->post_pending = next_random() % 10 == 0;
 	}
 	for (uint32 i = 0; i < store->ngaps; i++)
@@ -2055,9 +2056,9 @@ random_question(void)
 		{
 			const CkpxEntry *entry = at(chosen[i]);
 
-			assert_int_equal(entry->epoch, result.epoch);
+			assert_int_equal(entry->range.epoch, result.epoch);
 			assert_int_equal(entry->state, CKPX_ENTRY_FINISHED);
-			if (entry->start_lsn <= lsn && lsn < entry->end_lsn)
+			if (entry->range.start_lsn <= lsn && lsn < entry->range.end_lsn)
 				held = true;
 		}
 		assert_true(held);
@@ -2156,8 +2157,8 @@ test_random_load_order(void **arg)
 							 CKPX_STORE_OK);
 		expect_same(other);
 		for (int i = 0; i < count; i++)
-			drop(entries[i].kind, entries[i].epoch, entries[i].start_lsn,
-				 entries[i].end_lsn);
+			drop(entries[i].kind, entries[i].range.epoch,
+				 entries[i].range.start_lsn, entries[i].range.end_lsn);
 		assert_int_equal(store->nentries, 0);
 		free(other);
 	}

@@ -903,9 +903,9 @@ write_global(File *file, const History *h, uint32 section_rows)
 	memset(&header, 0, sizeof(header));
 	header.version = CKPX_OBJECT_VERSION;
 	header.kind = CKPX_KIND_GLOBAL;
-	header.epoch = header.timeline = 1;
-	header.start_lsn = 1000;
-	header.end_lsn = h->global.plan.layers[0].end_lsn;
+	header.range.epoch = header.range.timeline = 1;
+	header.range.start_lsn = 1000;
+	header.range.end_lsn = h->global.plan.layers[0].end_lsn;
 	header.nlayers = h->global.plan.nlayers;
 	memcpy(header.layers, h->global.plan.layers,
 		   sizeof(CkpxLayer) * header.nlayers);

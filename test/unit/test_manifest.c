@@ -31,29 +31,29 @@ any_entry(CkpxEntry *entry, uint32 epochs)
 	memset(entry, 0, sizeof(*entry));
 	entry->kind = (CkpxEntryKind) (CKPX_KIND_INCREMENTAL + next_random() % 4);
 	entry->state = CKPX_ENTRY_FINISHED;
-	entry->epoch = 1 + next_random() % epochs;
-	entry->timeline = 1 + (uint32) any_number() / 2;
-	entry->start_lsn = any_number() / 2;
-	entry->end_lsn = entry->start_lsn + 1 + any_number() / 4;
-	entry->last_record.start = any_number();
-	entry->last_record.length = (uint32) any_number();
-	entry->last_record.crc = (uint32) any_number();
-	entry->last_record.run_start = any_number();
-	entry->last_record.run_hash = (uint32) any_number();
+	entry->range.epoch = 1 + next_random() % epochs;
+	entry->range.timeline = 1 + (uint32) any_number() / 2;
+	entry->range.start_lsn = any_number() / 2;
+	entry->range.end_lsn = entry->range.start_lsn + 1 + any_number() / 4;
+	entry->range.last_record.start = any_number();
+	entry->range.last_record.length = (uint32) any_number();
+	entry->range.last_record.crc = (uint32) any_number();
+	entry->range.last_record.run_start = any_number();
+	entry->range.last_record.run_hash = (uint32) any_number();
 	entry->nrelations = (uint32) any_number();
 	entry->nblocks = any_number();
-	entry->nxacts = any_number();
-	entry->wal_bytes = any_number();
-	entry->last_change_lsn = any_number();
+	entry->range.nxacts = any_number();
+	entry->range.wal_bytes = any_number();
+	entry->range.last_change_lsn = any_number();
 	for (int i = 0; i < CKPX_RMGR_BITMAP_BYTES; i++)
-		entry->custom_rmgrs[i] = (uint8) next_random();
+		entry->range.custom_rmgrs[i] = (uint8) next_random();
 	entry->version = 1 + (uint32) any_number() / 2;
 	entry->nparts = 1 + (uint32) any_number() / 2;
 	entry->size_bytes = any_number();
 	entry->open_xacts = (uint32) any_number();
 	entry->undurable = (uint32) any_number();
 	entry->truncate_lsn = any_number();
-	entry->created_at = (int64) any_number();
+	entry->range.created_at = (int64) any_number();
 	entry->finished_at = (int64) any_number();
 	entry->pending_ms = (int64) any_number();
 	entry->write_ms = (int64) any_number();
@@ -301,18 +301,20 @@ empty_and_extreme(void **state)
 	in->written_at = PG_INT64_MIN;
 	in->identity.system_identifier = PG_UINT64_MAX;
 	e->kind = CKPX_KIND_INCREMENTAL;
-	e->epoch = in->epoch;
-	e->timeline = PG_UINT32_MAX;
-	e->start_lsn = PG_UINT64_MAX - 1;
-	e->end_lsn = PG_UINT64_MAX;
-	e->last_record.start = e->last_change_lsn = e->truncate_lsn = PG_UINT64_MAX;
-	e->last_record.length = e->last_record.crc = PG_UINT32_MAX;
-	e->last_record.run_start = PG_UINT64_MAX;
-	e->last_record.run_hash = PG_UINT32_MAX;
+	e->range.epoch = in->epoch;
+	e->range.timeline = PG_UINT32_MAX;
+	e->range.start_lsn = PG_UINT64_MAX - 1;
+	e->range.end_lsn = PG_UINT64_MAX;
+	e->range.last_record.start = e->range.last_change_lsn = e->truncate_lsn =
+		PG_UINT64_MAX;
+	e->range.last_record.length = e->range.last_record.crc = PG_UINT32_MAX;
+	e->range.last_record.run_start = PG_UINT64_MAX;
+	e->range.last_record.run_hash = PG_UINT32_MAX;
 	e->nrelations = e->version = e->nparts = PG_UINT32_MAX;
 	e->open_xacts = e->undurable = PG_UINT32_MAX;
-	e->nblocks = e->nxacts = e->wal_bytes = e->size_bytes = PG_UINT64_MAX;
-	e->created_at = e->finished_at = PG_INT64_MIN;
+	e->nblocks = e->range.nxacts = e->range.wal_bytes = e->size_bytes =
+		PG_UINT64_MAX;
+	e->range.created_at = e->finished_at = PG_INT64_MIN;
 	e->pending_ms = e->write_ms = PG_INT64_MIN;
 
 	initStringInfo(&text);
@@ -353,7 +355,7 @@ unfinished_left_out(void **state)
 
 	for (int i = 0; i < 9; i++)
 	{
-		in->entries[i].nxacts = i;
+		in->entries[i].range.nxacts = i;
 		if (i % 2 == 0)
 			in->entries[i].state = i % 4 ? CKPX_ENTRY_PENDING :
 				CKPX_ENTRY_RUNNING;
@@ -364,7 +366,7 @@ unfinished_left_out(void **state)
 	assert_int_equal(out.nentries, 4);
 	for (int i = 0; i < 4; i++)
 	{
-		assert_true(out.entries[i].nxacts == 2 * i + 1);
+		assert_true(out.entries[i].range.nxacts == 2 * i + 1);
 		assert_int_equal(out.entries[i].state, CKPX_ENTRY_FINISHED);
 	}
 	ckpx_manifest_free(&out);
@@ -444,13 +446,13 @@ fixed_layout(void **state)
 	assert_true(m.identity.node_id == 0xDEADBEEF);
 	assert_int_equal(m.nentries, 1);
 	assert_int_equal(m.entries[0].kind, CKPX_KIND_INCREMENTAL);
-	assert_true(m.entries[0].end_lsn == 0x2000028);
-	assert_true(m.entries[0].last_record.crc == 0x12345678);
-	assert_true(m.entries[0].last_record.run_start == 0x1FFF000);
-	assert_true(m.entries[0].last_record.run_hash == 0x87654321);
+	assert_true(m.entries[0].range.end_lsn == 0x2000028);
+	assert_true(m.entries[0].range.last_record.crc == 0x12345678);
+	assert_true(m.entries[0].range.last_record.run_start == 0x1FFF000);
+	assert_true(m.entries[0].range.last_record.run_hash == 0x87654321);
 	assert_true(m.entries[0].post_pending);
-	assert_int_equal(m.entries[0].custom_rmgrs[0], 1);
-	assert_int_equal(m.entries[0].custom_rmgrs[31], 0x80);
+	assert_int_equal(m.entries[0].range.custom_rmgrs[0], 1);
+	assert_int_equal(m.entries[0].range.custom_rmgrs[31], 0x80);
 	assert_int_equal(m.ngaps, 1);
 	assert_string_equal(m.gaps[0].reason, "tracking \"began\"\t");
 	assert_int_equal(m.npins, 1);

@@ -177,30 +177,30 @@ any_header(CkpxObjectHeader *h, uint32 nopen)
 	h->identity.segment_blocks = RELSEG_SIZE;
 	h->identity.wal_segment_size = (uint32) next_random();
 	h->identity.checksum_version = 1;
-	h->epoch = 1 + (uint32) (next_random() >> 33);
-	h->timeline = 1 + (uint32) (next_random() >> 33);
-	h->start_lsn = next_random() >> 2;
-	h->end_lsn = h->start_lsn + 4 + (next_random() >> 3);
-	h->last_record.start = next_random();
-	h->last_record.length = (uint32) next_random();
-	h->last_record.crc = (uint32) next_random();
-	h->last_record.run_start = next_random();
-	h->last_record.run_hash = (uint32) next_random();
-	h->last_change_lsn = next_random();
+	h->range.epoch = 1 + (uint32) (next_random() >> 33);
+	h->range.timeline = 1 + (uint32) (next_random() >> 33);
+	h->range.start_lsn = next_random() >> 2;
+	h->range.end_lsn = h->range.start_lsn + 4 + (next_random() >> 3);
+	h->range.last_record.start = next_random();
+	h->range.last_record.length = (uint32) next_random();
+	h->range.last_record.crc = (uint32) next_random();
+	h->range.last_record.run_start = next_random();
+	h->range.last_record.run_hash = (uint32) next_random();
+	h->range.last_change_lsn = next_random();
 	h->truncate_lsn = next_random();
 	h->part = (uint32) next_random();
-	h->created_at = (int64) next_random();
+	h->range.created_at = (int64) next_random();
 	h->written_at = (int64) next_random();
-	h->nxacts = next_random();
-	h->wal_bytes = next_random();
+	h->range.nxacts = next_random();
+	h->range.wal_bytes = next_random();
 	for (int i = 0; i < CKPX_RMGR_BITMAP_BYTES; i++)
-		h->custom_rmgrs[i] = (uint8) next_random();
+		h->range.custom_rmgrs[i] = (uint8) next_random();
 	if (h->kind == CKPX_KIND_GLOBAL)
 	{
 		h->nlayers = 1 + next_random() % 3;
 		for (uint32 i = 0; i < h->nlayers; i++)
 		{
-			h->layers[i].end_lsn = h->end_lsn - i;
+			h->layers[i].end_lsn = h->range.end_lsn - i;
 			h->layers[i].end_time = (int64) next_random();
 		}
 	}
@@ -1050,8 +1050,8 @@ layers_checked(void **state)
 
 	any_header(&header, 2);
 	header.kind = CKPX_KIND_GLOBAL;
-	header.start_lsn = 100;
-	header.end_lsn = 200;
+	header.range.start_lsn = 100;
+	header.range.end_lsn = 200;
 	header.nlayers = 3;
 	for (int i = 0; i < 3; i++)
 		header.layers[i].end_lsn = 200 - 10 * i;

@@ -130,8 +130,8 @@ check_version(const char *directory)
 	for (uint32 i = 0; i < m.nentries; i++)
 	{
 		if (m.entries[i].kind == CKPX_KIND_INCREMENTAL &&
-			m.entries[i].start_lsn == header->start_lsn &&
-			m.entries[i].end_lsn == header->end_lsn)
+			m.entries[i].range.start_lsn == header->range.start_lsn &&
+			m.entries[i].range.end_lsn == header->range.end_lsn)
 			named++;
 	}
 	assert_int_equal(named, 1);

@@ -455,11 +455,11 @@ check_meaning(const CkpxManifest *manifest)
 	{
 		const CkpxEntry *entry = &manifest->entries[i];
 
-		if (entry->start_lsn >= entry->end_lsn)
+		if (entry->range.start_lsn >= entry->range.end_lsn)
 			return "manifest has an entry whose range is empty";
-		if (entry->epoch == 0 || entry->epoch > manifest->epoch)
+		if (entry->range.epoch == 0 || entry->range.epoch > manifest->epoch)
 			return "manifest has an entry of an epoch that did not begin";
-		if (entry->timeline == 0)
+		if (entry->range.timeline == 0)
 			return "manifest has an entry without a timeline";
 		if (entry->version == 0 || entry->nparts == 0)
 			return "manifest has an entry without an object";

@@ -188,8 +188,9 @@ ckpx_object_name(char *name, CkpxEntryKind kind, uint32 epoch,
 int
 ckpx_entry_object_name(char *name, const CkpxEntry *entry, uint32 part)
 {
-	return ckpx_object_name(name, entry->kind, entry->epoch, entry->timeline,
-							entry->start_lsn, entry->end_lsn, part);
+	return ckpx_object_name(name, entry->kind, entry->range.epoch,
+							entry->range.timeline, entry->range.start_lsn,
+							entry->range.end_lsn, part);
 }
 
 /*

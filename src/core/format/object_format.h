@@ -30,6 +30,7 @@
 #ifndef CKPX_OBJECT_FORMAT_H
 #define CKPX_OBJECT_FORMAT_H
 
+#include "core/history/range.h"
 #include "core/map/layers.h"
 
 #define CKPX_OBJECT_VERSION		1
@@ -59,19 +60,10 @@ typedef struct CkpxObjectHeader
 	uint32		version;		/* CKPX_OBJECT_VERSION */
 	CkpxEntryKind kind;
 	CkpxIdentity identity;
-	uint32		epoch;
-	TimeLineID	timeline;
-	XLogRecPtr	start_lsn;
-	XLogRecPtr	end_lsn;
-	CkpxRecordMark last_record;
-	XLogRecPtr	last_change_lsn;
+	CkpxRange	range;			/* without next_xid and clock_ms */
 	XLogRecPtr	truncate_lsn;
 	uint32		part;			/* 0, 1, ... */
-	int64		created_at;		/* TimestampTz of the cut */
 	int64		written_at;
-	uint64		nxacts;
-	uint64		wal_bytes;
-	uint8		custom_rmgrs[CKPX_RMGR_BITMAP_BYTES];
 	uint32		nopen_xacts;	/* at most CKPX_MAX_OPEN_XACTS */
 	CkpxOpenXact *open_xacts;	/* read: by xid, from the reader's memory; to
 								 * write: in any order */

@@ -68,9 +68,9 @@ take_layers(CkpxObjectHeader *header, const char *at)
 
 		layer->end_lsn = take_u64(&at);
 		layer->end_time = (int64) take_u64(&at);
-		if (i == 0 ? layer->end_lsn != header->end_lsn
+		if (i == 0 ? layer->end_lsn != header->range.end_lsn
 			: layer->end_lsn >= header->layers[i - 1].end_lsn ||
-			layer->end_lsn <= header->start_lsn)
+			layer->end_lsn <= header->range.start_lsn)
 			return "object header has its layers out of order";
 	}
 	return NULL;
@@ -95,23 +95,23 @@ take_header(CkpxObjectReader *reader, const char *at)
 	identity->segment_blocks = take_u32(&at);
 	identity->wal_segment_size = take_u32(&at);
 	identity->checksum_version = take_u32(&at);
-	header->epoch = take_u32(&at);
-	header->timeline = take_u32(&at);
+	header->range.epoch = take_u32(&at);
+	header->range.timeline = take_u32(&at);
 	header->part = take_u32(&at);
-	header->start_lsn = take_u64(&at);
-	header->end_lsn = take_u64(&at);
-	header->last_record.start = take_u64(&at);
-	header->last_record.length = take_u32(&at);
-	header->last_record.crc = take_u32(&at);
-	header->last_record.run_start = take_u64(&at);
-	header->last_record.run_hash = take_u32(&at);
-	header->last_change_lsn = take_u64(&at);
+	header->range.start_lsn = take_u64(&at);
+	header->range.end_lsn = take_u64(&at);
+	header->range.last_record.start = take_u64(&at);
+	header->range.last_record.length = take_u32(&at);
+	header->range.last_record.crc = take_u32(&at);
+	header->range.last_record.run_start = take_u64(&at);
+	header->range.last_record.run_hash = take_u32(&at);
+	header->range.last_change_lsn = take_u64(&at);
 	header->truncate_lsn = take_u64(&at);
-	header->created_at = (int64) take_u64(&at);
+	header->range.created_at = (int64) take_u64(&at);
 	header->written_at = (int64) take_u64(&at);
-	header->nxacts = take_u64(&at);
-	header->wal_bytes = take_u64(&at);
-	memcpy(header->custom_rmgrs, at, CKPX_RMGR_BITMAP_BYTES);
+	header->range.nxacts = take_u64(&at);
+	header->range.wal_bytes = take_u64(&at);
+	memcpy(header->range.custom_rmgrs, at, CKPX_RMGR_BITMAP_BYTES);
 	at += CKPX_RMGR_BITMAP_BYTES;
 	header->nopen_xacts = take_u32(&at);
 	header->nlayers = take_u32(&at);
@@ -121,9 +121,9 @@ take_header(CkpxObjectReader *reader, const char *at)
 	header->kind = (CkpxEntryKind) kind;
 	if (reader->compression > CKPX_COMPRESSION_ZSTD)
 		return "object is compressed by an unknown method";
-	if (header->start_lsn >= header->end_lsn)
+	if (header->range.start_lsn >= header->range.end_lsn)
 		return "object's range is empty";
-	if (header->epoch == 0 || header->timeline == 0)
+	if (header->range.epoch == 0 || header->range.timeline == 0)
 		return "object has no epoch or no timeline";
 	if (header->nlayers > CKPX_MAX_LAYERS ||
 		(header->nlayers > 0) != (header->kind == CKPX_KIND_GLOBAL))
@@ -265,8 +265,9 @@ read_footer(CkpxObjectReader *reader, uint64 *toc_offset, uint32 *toc_crc,
 		*problem = "object footer has impossible totals";
 	else if (reader->totals.tombstones_from != InvalidXLogRecPtr &&
 			 (reader->header.kind != CKPX_KIND_GLOBAL ||
-			  reader->totals.tombstones_from <= reader->header.start_lsn ||
-			  reader->totals.tombstones_from > reader->header.end_lsn))
+			  reader->totals.tombstones_from <=
+			  reader->header.range.start_lsn ||
+			  reader->totals.tombstones_from > reader->header.range.end_lsn))
 		*problem = "object footer has an impossible end of tombstones";
 	return *problem == NULL;
 }

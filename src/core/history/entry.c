@@ -154,7 +154,7 @@ ckpx_entry_text(const CkpxEntry *entry, char *text)
 {
 	snprintf(text, CKPX_ENTRY_TEXT_MAX, "%s[%s] %X/%X-%X/%X",
 			 ckpx_kind_name(entry->kind), ckpx_state_name(entry->state),
-			 LSN_FORMAT_ARGS(entry->start_lsn),
-			 LSN_FORMAT_ARGS(entry->end_lsn));
+			 LSN_FORMAT_ARGS(entry->range.start_lsn),
+			 LSN_FORMAT_ARGS(entry->range.end_lsn));
 	return text;
 }

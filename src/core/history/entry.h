@@ -23,7 +23,7 @@
 #ifndef CKPX_ENTRY_H
 #define CKPX_ENTRY_H
 
-#include "core/types.h"
+#include "core/history/range.h"
 
 /* Where a job failed last, for people. */
 typedef enum CkpxPhase
@@ -48,31 +48,14 @@ typedef struct CkpxEntry
 {
 	CkpxEntryKind kind;
 	CkpxEntryState state;
-	uint32		epoch;
-	TimeLineID	timeline;		/* of its end */
-	XLogRecPtr	start_lsn;
-	XLogRecPtr	end_lsn;
+	CkpxRange	range;
 	uint32		version;		/* object format version, once it is written;
 								 * here with all else that names the object,
 								 * so that a long history is read quickly */
-	CkpxRecordMark last_record; /* the last records before end_lsn */
 
 	/* what the range holds */
 	uint32		nrelations;
 	uint64		nblocks;
-	uint64		nxacts;			/* transactions that ended in it */
-	uint64		wal_bytes;
-	XLogRecPtr	last_change_lsn;	/* start of the last record in it that
-									 * changed a block, or where the page of a
-									 * sequence may have changed without one;
-									 * InvalidXLogRecPtr: no block changed */
-	uint8		custom_rmgrs[CKPX_RMGR_BITMAP_BYTES];
-
-	/* while it is pending */
-	uint32		next_xid;		/* nextXid when its cut was decoded; the range
-								 * is committed once no older one is open */
-	uint64		clock_ms;		/* monotonic time of its cut; of one that was
-								 * loaded see ckpx_age_begin() */
 
 	/* result */
 	uint32		nparts;
@@ -83,7 +66,6 @@ typedef struct CkpxEntry
 	XLogRecPtr	tombstones_from;	/* of a global: it answers no range that
 									 * ends before; from the object, not in
 									 * manifests */
-	int64		created_at;
 	int64		finished_at;	/* 0: not finished */
 	int64		pending_ms;
 	int64		write_ms;

@@ -45,10 +45,10 @@ void
 ckpx_store_describe(CkpxEntrySpan *span, const CkpxEntry *entry)
 {
 	memset(span, 0, sizeof(CkpxEntrySpan));
-	span->start_lsn = entry->start_lsn;
-	span->end_lsn = entry->end_lsn;
-	span->epoch = entry->epoch;
-	span->timeline = entry->timeline;
+	span->start_lsn = entry->range.start_lsn;
+	span->end_lsn = entry->range.end_lsn;
+	span->epoch = entry->range.epoch;
+	span->timeline = entry->range.timeline;
 	span->version = entry->version;
 	span->kind = (uint16) entry->kind;
 	span->finished = (entry->state == CKPX_ENTRY_FINISHED);
@@ -217,11 +217,11 @@ ckpx_entry_store_load(CkpxEntryStore *store, const CkpxEntry *entry)
 		entry->kind < CKPX_KIND_INCREMENTAL ||
 		entry->kind > CKPX_KIND_SEGMENT)
 		return CKPX_STORE_BAD_ENTRY;
-	if (entry->epoch == 0 || entry->epoch > store->epoch)
+	if (entry->range.epoch == 0 || entry->range.epoch > store->epoch)
 		return CKPX_STORE_WRONG_EPOCH;
-	if (entry->start_lsn >= entry->end_lsn ||
-		(entry->epoch == store->epoch &&
-		 entry->start_lsn < store->epoch_start))
+	if (entry->range.start_lsn >= entry->range.end_lsn ||
+		(entry->range.epoch == store->epoch &&
+		 entry->range.start_lsn < store->epoch_start))
 		return CKPX_STORE_BAD_RANGE;
 	return ckpx_store_place(store, entry);
 }

@@ -50,10 +50,10 @@ ckpx_entry_store_checkpointed(const CkpxEntryStore *store)
 	entry = ckpx_store_newest_of(store, store->epoch, CKPX_KIND_INCREMENTAL,
 								 true);
 	if (entry)
-		lsn = Max(lsn, entry->end_lsn);
+		lsn = Max(lsn, entry->range.end_lsn);
 	entry = ckpx_store_newest_of(store, store->epoch, CKPX_KIND_GLOBAL, true);
 	if (entry)
-		lsn = Max(lsn, entry->end_lsn);
+		lsn = Max(lsn, entry->range.end_lsn);
 	for (uint32 i = 0; i < store->ngaps; i++)
 	{
 		if (store->gaps[i].damaged && store->gaps[i].epoch == store->epoch)
@@ -116,7 +116,8 @@ ckpx_entry_store_previous_global(const CkpxEntryStore *store)
 												   CKPX_KIND_GLOBAL, true);
 
 	return newest != NULL &&
-		newest->end_lsn > ckpx_entry_store_stretch_start(store) ? newest : NULL;
+		newest->range.end_lsn > ckpx_entry_store_stretch_start(store) ?
+		newest : NULL;
 }
 
 uint32
@@ -172,22 +173,22 @@ check_new_global(const CkpxEntryStore *store, const CkpxEntry *entry)
 	XLogRecPtr	position = ckpx_entry_store_stretch_start(store);
 	CkpxEpochView view;
 
-	if (entry->start_lsn != position)
+	if (entry->range.start_lsn != position)
 		return CKPX_STORE_BAD_RANGE;
 
 	if (previous)
 	{
-		if (entry->end_lsn <= previous->end_lsn)
+		if (entry->range.end_lsn <= previous->range.end_lsn)
 			return CKPX_STORE_STALE;
-		if (previous->start_lsn != position)
+		if (previous->range.start_lsn != position)
 			return CKPX_STORE_NOT_CONTIGUOUS;
-		position = previous->end_lsn;
+		position = previous->range.end_lsn;
 	}
 
 	/* A global over a hole would claim to know what was never read. */
 	if (!ckpx_epoch_newest(store, &view) ||
-		ckpx_epoch_walk(store, &view, position, true, entry->end_lsn,
-						NULL, NULL) != entry->end_lsn)
+		ckpx_epoch_walk(store, &view, position, true, entry->range.end_lsn,
+						NULL, NULL) != entry->range.end_lsn)
 		return CKPX_STORE_NOT_CONTIGUOUS;
 	return CKPX_STORE_OK;
 }
@@ -197,12 +198,12 @@ check_new_backup(const CkpxEntryStore *store, const CkpxEntry *entry)
 {
 	const CkpxEntrySpan *spans = spans_of(store);
 
-	if (entry->start_lsn == store->epoch_start)
+	if (entry->range.start_lsn == store->epoch_start)
 		return CKPX_STORE_OK;
 
 	for (uint32 i = ckpx_entry_store_ending_after(store, store->epoch,
-												  entry->start_lsn - 1);
-		 i < store->nentries && spans[i].end_lsn == entry->start_lsn;
+												  entry->range.start_lsn - 1);
+		 i < store->nentries && spans[i].end_lsn == entry->range.start_lsn;
 		 i++)
 	{
 		if (is_answer(store, i))
@@ -219,10 +220,10 @@ ckpx_entry_store_insert(CkpxEntryStore *store, const CkpxEntry *entry)
 
 	if (entry->state != CKPX_ENTRY_PENDING)
 		return CKPX_STORE_BAD_ENTRY;
-	if (store->epoch == 0 || entry->epoch != store->epoch)
+	if (store->epoch == 0 || entry->range.epoch != store->epoch)
 		return CKPX_STORE_WRONG_EPOCH;
-	if (entry->start_lsn >= entry->end_lsn ||
-		entry->start_lsn < store->epoch_start)
+	if (entry->range.start_lsn >= entry->range.end_lsn ||
+		entry->range.start_lsn < store->epoch_start)
 		return CKPX_STORE_BAD_RANGE;
 
 	if (entry->kind != CKPX_KIND_SEGMENT)
@@ -236,7 +237,7 @@ ckpx_entry_store_insert(CkpxEntryStore *store, const CkpxEntry *entry)
 	switch (entry->kind)
 	{
 		case CKPX_KIND_INCREMENTAL:
-			if (entry->start_lsn != ckpx_entry_store_checkpointed(store))
+			if (entry->range.start_lsn != ckpx_entry_store_checkpointed(store))
 				result = CKPX_STORE_NOT_CONTIGUOUS;
 			break;
 		case CKPX_KIND_GLOBAL:
@@ -537,11 +538,11 @@ ckpx_entry_store_lose(CkpxEntryStore *store, const CkpxEntry *entry, int64 now,
 					  const char *reason)
 {
 	CkpxEntry	lost = *entry;	/* 'entry' may be the one that is removed */
-	XLogRecPtr	position = lost.start_lsn;
+	XLogRecPtr	position = lost.range.start_lsn;
 	uint32		nholes = 0;
 
-	(void) ckpx_entry_store_remove(store, lost.kind, lost.epoch,
-								   lost.start_lsn, lost.end_lsn);
+	(void) ckpx_entry_store_remove(store, lost.kind, lost.range.epoch,
+								   lost.range.start_lsn, lost.range.end_lsn);
 	if (lost.kind != CKPX_KIND_INCREMENTAL && lost.kind != CKPX_KIND_GLOBAL)
 		return 0;
 
@@ -549,14 +550,16 @@ ckpx_entry_store_lose(CkpxEntryStore *store, const CkpxEntry *entry, int64 now,
 	{
 		XLogRecPtr	next;
 
-		position = held_upto(store, lost.epoch, position);
-		if (position >= lost.end_lsn)
+		position = held_upto(store, lost.range.epoch, position);
+		if (position >= lost.range.end_lsn)
 			return nholes;
-		next = lost.end_lsn;
+		next = lost.range.end_lsn;
 		if (++nholes < MAX_HOLES)
-			next = Min(next, held_again_from(store, lost.epoch, position));
-		ckpx_entry_store_add_damage(store, lost.epoch, lost.timeline, position,
-									next, now, reason);
+			next = Min(next, held_again_from(store, lost.range.epoch,
+											 position));
+		ckpx_entry_store_add_damage(store, lost.range.epoch,
+									lost.range.timeline, position, next, now,
+									reason);
 		position = next;
 	}
 }

@@ -65,7 +65,7 @@ ckpx_gc_describe(CkpxGcEntry *gc, const CkpxEntry *entry)
 {
 	memset(gc, 0, sizeof(CkpxGcEntry));
 	ckpx_store_describe(&gc->span, entry);
-	gc->clock_ms = entry->clock_ms;
+	gc->clock_ms = entry->range.clock_ms;
 	gc->nparts = entry->nparts;
 	gc->post_pending = entry->post_pending;
 }

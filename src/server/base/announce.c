@@ -28,10 +28,10 @@ ckpx_announce(const CkpxEntry *entry, CkpxEventType type)
 		return;
 	memset(&ticket, 0, sizeof(ticket));
 	ticket.kind = entry->kind;
-	ticket.epoch = entry->epoch;
-	ticket.start_lsn = entry->start_lsn;
-	ticket.end_lsn = entry->end_lsn;
-	ticket.timeline = entry->timeline;
+	ticket.epoch = entry->range.epoch;
+	ticket.start_lsn = entry->range.start_lsn;
+	ticket.end_lsn = entry->range.end_lsn;
+	ticket.timeline = entry->range.timeline;
 	ticket.event = (int) type;
 	(void) ckpx_enqueue(CKPX_QUEUE_POST, &ticket);
 }

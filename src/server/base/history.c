@@ -44,11 +44,11 @@ ckpx_history_add_entry(CkpxHistory *history, const CkpxEntry *entry)
 	item.kind = entry->kind == CKPX_KIND_GLOBAL ? CKPX_HISTORY_GLOBAL :
 		entry->kind == CKPX_KIND_BACKUP ? CKPX_HISTORY_BACKUP :
 		CKPX_HISTORY_INCREMENTAL;
-	item.epoch = entry->epoch;
-	item.timeline = entry->timeline;
-	item.start_lsn = entry->start_lsn;
-	item.end_lsn = entry->end_lsn;
-	item.started_at = entry->created_at;
+	item.epoch = entry->range.epoch;
+	item.timeline = entry->range.timeline;
+	item.start_lsn = entry->range.start_lsn;
+	item.end_lsn = entry->range.end_lsn;
+	item.started_at = entry->range.created_at;
 	item.size_bytes = entry->size_bytes;
 	add(history, &item, entry->finished_at);
 }

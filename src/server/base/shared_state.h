@@ -135,9 +135,9 @@ ckpx_entry_ticket(const CkpxEntry *entry)
 	CkpxEntryTicket ticket = {0};
 
 	ticket.kind = entry->kind;
-	ticket.epoch = entry->epoch;
-	ticket.start_lsn = entry->start_lsn;
-	ticket.end_lsn = entry->end_lsn;
+	ticket.epoch = entry->range.epoch;
+	ticket.start_lsn = entry->range.start_lsn;
+	ticket.end_lsn = entry->range.end_lsn;
 	return ticket;
 }
 

@@ -254,8 +254,8 @@ read_range(XLogRecPtr start, XLogRecPtr upto)
 	refs = ckpx_logtail_pin(start, upto, &nrefs);
 	PG_TRY();
 	{
-		reaches = nrefs > 0 && refs[0].info.start_lsn <= start &&
-			refs[nrefs - 1].info.end_lsn >= upto;
+		reaches = nrefs > 0 && refs[0].info.range.start_lsn <= start &&
+			refs[nrefs - 1].info.range.end_lsn >= upto;
 		for (uint32 i = 0; i < nrefs && reaches; i++)
 		{
 			const CkpxSegmentInfo *info = &refs[i].info;
@@ -526,7 +526,8 @@ newest_cut(void)
 	infos = ckpx_logtail_copy(&ninfos);
 	if (ninfos == 0)
 		return NULL;
-	return read_range(infos[ninfos - 1].start_lsn, infos[ninfos - 1].end_lsn);
+	return read_range(infos[ninfos - 1].range.start_lsn,
+					  infos[ninfos - 1].range.end_lsn);
 }
 
 void

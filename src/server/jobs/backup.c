@@ -43,10 +43,10 @@ find_base(XLogRecPtr end_lsn)
 
 	base = ckpx_entry_store_newest(CkpxShared->store, CKPX_KIND_INCREMENTAL,
 								   true);
-	if (base == NULL || base->end_lsn != end_lsn)
+	if (base == NULL || base->range.end_lsn != end_lsn)
 		base = ckpx_entry_store_newest(CkpxShared->store, CKPX_KIND_GLOBAL,
 									   true);
-	return base != NULL && base->end_lsn == end_lsn ? base : NULL;
+	return base != NULL && base->range.end_lsn == end_lsn ? base : NULL;
 }
 
 /*
@@ -63,19 +63,19 @@ gather_tail(CkpxEntry *tail)
 	{
 		const CkpxSegmentInfo *info = &infos[i];
 
-		if (info->start_lsn < tail->start_lsn ||
-			info->end_lsn > tail->end_lsn)
+		if (info->range.start_lsn < tail->range.start_lsn ||
+			info->range.end_lsn > tail->range.end_lsn)
 			continue;
-		tail->timeline = info->timeline;
-		tail->last_record = info->last_record;
-		tail->last_change_lsn = Max(tail->last_change_lsn,
-									info->last_change_lsn);
-		tail->nxacts += info->nxacts;
-		tail->wal_bytes += info->wal_bytes;
-		tail->created_at = info->created_at;
-		tail->clock_ms = info->clock_ms;
+		tail->range.timeline = info->range.timeline;
+		tail->range.last_record = info->range.last_record;
+		tail->range.last_change_lsn = Max(tail->range.last_change_lsn,
+										  info->range.last_change_lsn);
+		tail->range.nxacts += info->range.nxacts;
+		tail->range.wal_bytes += info->range.wal_bytes;
+		tail->range.created_at = info->range.created_at;
+		tail->range.clock_ms = info->range.clock_ms;
 		for (int b = 0; b < CKPX_RMGR_BITMAP_BYTES; b++)
-			tail->custom_rmgrs[b] |= info->custom_rmgrs[b];
+			tail->range.custom_rmgrs[b] |= info->range.custom_rmgrs[b];
 	}
 	pfree(infos);
 }
@@ -119,8 +119,9 @@ remove_tail(const CkpxEntry *tail)
 	entry = ckpx_shared_entry(tail);
 	if (entry != NULL && ckpx_entry_transition(entry, CKPX_EVENT_ABANDON))
 		(void) ckpx_entry_store_remove(CkpxShared->store, tail->kind,
-									   tail->epoch, tail->start_lsn,
-									   tail->end_lsn);
+									   tail->range.epoch,
+									   tail->range.start_lsn,
+									   tail->range.end_lsn);
 	LWLockRelease(CkpxShared->lock);
 	ConditionVariableBroadcast(&CkpxShared->progress);
 }
@@ -137,7 +138,8 @@ write_tail(CkpxEntry *tail, const CkpxOpenXact *open_xacts)
 	ckpx_progress_begin(CKPX_JOB_BACKUP);
 	CKPX_FAULT("backup-start");
 	tree = ckpx_dirty_tree_create(CurrentMemoryContext);
-	ckpx_job_gather(tree, tail->start_lsn, tail->end_lsn, tail->epoch);
+	ckpx_job_gather(tree, tail->range.start_lsn, tail->range.end_lsn,
+					tail->range.epoch);
 	ckpx_job_write(tail, tree, open_xacts,
 				   Min(tail->open_xacts, CKPX_JOB_LIST), "backup");
 	ckpx_job_publish(tail, started_ms, 0);
@@ -163,31 +165,31 @@ run_backup(void *arg)
 	memset(&tail, 0, sizeof(tail));
 	tail.kind = CKPX_KIND_BACKUP;
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	tail.epoch = CkpxShared->store->epoch;
-	tail.timeline = CkpxShared->store->timeline;
-	tail.start_lsn = ckpx_entry_store_checkpointed(CkpxShared->store);
-	tail.end_lsn = CkpxShared->collected_lsn;
+	tail.range.epoch = CkpxShared->store->epoch;
+	tail.range.timeline = CkpxShared->store->timeline;
+	tail.range.start_lsn = ckpx_entry_store_checkpointed(CkpxShared->store);
+	tail.range.end_lsn = CkpxShared->collected_lsn;
 	tail.open_xacts = CkpxShared->ntail_xacts;
 	memcpy(open_xacts, CkpxShared->tail_xacts,
 		   sizeof(CkpxOpenXact) * Min(tail.open_xacts, CKPX_JOB_LIST));
-	found = find_base(tail.start_lsn);
+	found = find_base(tail.range.start_lsn);
 	if (found != NULL)
 		base = *found;
 	LWLockRelease(CkpxShared->lock);
 
 	/* The runner has begun anew and has not come so far again. */
-	request->again = tail.epoch == request->epoch &&
-		tail.end_lsn < request->lsn;
+	request->again = tail.range.epoch == request->epoch &&
+		tail.range.end_lsn < request->lsn;
 	if (request->again)
 		return;
-	if (found == NULL || tail.epoch != request->epoch)
+	if (found == NULL || tail.range.epoch != request->epoch)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the chain of ckpx broke while a backup checkpoint was made"),
 				 errhint("Call the function again; see the view ckpx_gaps.")));
 
 	/* A tail in which no WAL lies has no object. */
-	if (tail.start_lsn < tail.end_lsn)
+	if (tail.range.start_lsn < tail.range.end_lsn)
 	{
 		gather_tail(&tail);
 		if (insert_tail(&tail))
@@ -209,8 +211,8 @@ run_backup(void *arg)
 
 	ckpx_entry_object_name(base_name, &base, 0);
 	snprintf(request->text, sizeof(request->text), "%s:%u:%X/%X:%s:%X/%X",
-			 base_name, base.version, LSN_FORMAT_ARGS(tail.end_lsn),
-			 tail_name, LSN_FORMAT_ARGS(tail.start_lsn));
+			 base_name, base.version, LSN_FORMAT_ARGS(tail.range.end_lsn),
+			 tail_name, LSN_FORMAT_ARGS(tail.range.start_lsn));
 }
 
 void

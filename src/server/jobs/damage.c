@@ -61,8 +61,9 @@ forget_unfinished_global(CkpxEntryStore *store)
 	if (newest == NULL || newest->state == CKPX_ENTRY_FINISHED)
 		return;
 	(void) ckpx_entry_transition(newest, CKPX_EVENT_ABANDON);
-	(void) ckpx_entry_store_remove(store, newest->kind, newest->epoch,
-								   newest->start_lsn, newest->end_lsn);
+	(void) ckpx_entry_store_remove(store, newest->kind, newest->range.epoch,
+								   newest->range.start_lsn,
+								   newest->range.end_lsn);
 }
 
 /*
@@ -91,7 +92,7 @@ lose(const CkpxEntry *entry, const CkpxSuspect *suspect, const char *problem)
 	{
 		nholes = ckpx_entry_store_lose(store, entry, GetCurrentTimestamp(),
 									   reason);
-		if (entry->epoch == store->epoch &&
+		if (entry->range.epoch == store->epoch &&
 			entry->kind != CKPX_KIND_BACKUP)
 		{
 			forget_unfinished_global(store);

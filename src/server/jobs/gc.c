@@ -196,10 +196,10 @@ announce_removed(const CkpxEntrySpan *span)
 	CkpxEntry	entry = {0};
 
 	entry.kind = (CkpxEntryKind) span->kind;
-	entry.epoch = span->epoch;
-	entry.timeline = span->timeline;
-	entry.start_lsn = span->start_lsn;
-	entry.end_lsn = span->end_lsn;
+	entry.range.epoch = span->epoch;
+	entry.range.timeline = span->timeline;
+	entry.range.start_lsn = span->start_lsn;
+	entry.range.end_lsn = span->end_lsn;
 	ckpx_announce(&entry, CKPX_CHECKPOINT_REMOVED);
 }
 
@@ -579,7 +579,7 @@ is_due(const CkpxGcTicket *tickets, uint32 ntickets, uint64 now)
 	newest = ckpx_entry_store_newest(CkpxShared->store, CKPX_KIND_GLOBAL,
 									 true);
 	if (newest != NULL)
-		global_end = newest->end_lsn;
+		global_end = newest->range.end_lsn;
 	sequence = CkpxShared->manifest_sequence;
 	LWLockRelease(CkpxShared->lock);
 

@@ -80,7 +80,8 @@ finish_global(void)
 	ckpx_global_merge_end(&job.merge);
 	job.phase = CKPX_PHASE_PUBLISH;
 	ckpx_job_publish(entry, job.started_ms,
-					 Max(0, (job.started_at - entry->created_at) / 1000));
+					 Max(0, (job.started_at -
+							 entry->range.created_at) / 1000));
 	CKPX_FAULT("global-published");
 	ckpx_job_finish(entry);
 }

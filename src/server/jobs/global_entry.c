@@ -41,22 +41,23 @@ static bool
 take_incremental(CkpxEntry *entry, const CkpxEntry *incremental,
 				 uint32 *ninputs)
 {
-	if (incremental->start_lsn != entry->end_lsn || *ninputs >= max_inputs())
+	if (incremental->range.start_lsn != entry->range.end_lsn ||
+		*ninputs >= max_inputs())
 		return false;
 	(*ninputs)++;
-	entry->timeline = incremental->timeline;
-	entry->end_lsn = incremental->end_lsn;
-	entry->last_record = incremental->last_record;
-	entry->last_change_lsn = Max(entry->last_change_lsn,
-								 incremental->last_change_lsn);
-	entry->nxacts += incremental->nxacts;
-	entry->wal_bytes += incremental->wal_bytes;
-	entry->next_xid = incremental->next_xid;
-	entry->clock_ms = incremental->clock_ms;
+	entry->range.timeline = incremental->range.timeline;
+	entry->range.end_lsn = incremental->range.end_lsn;
+	entry->range.last_record = incremental->range.last_record;
+	entry->range.last_change_lsn = Max(entry->range.last_change_lsn,
+									   incremental->range.last_change_lsn);
+	entry->range.nxacts += incremental->range.nxacts;
+	entry->range.wal_bytes += incremental->range.wal_bytes;
+	entry->range.next_xid = incremental->range.next_xid;
+	entry->range.clock_ms = incremental->range.clock_ms;
 	entry->open_xacts = incremental->open_xacts;
 	entry->truncate_lsn = incremental->truncate_lsn;
 	for (int b = 0; b < CKPX_RMGR_BITMAP_BYTES; b++)
-		entry->custom_rmgrs[b] |= incremental->custom_rmgrs[b];
+		entry->range.custom_rmgrs[b] |= incremental->range.custom_rmgrs[b];
 	return true;
 }
 
@@ -76,7 +77,7 @@ create_entry(CkpxEntry *entry)
 	uint32		ninputs = 0;
 
 	if (previous != NULL)
-		covered = previous->end_lsn;
+		covered = previous->range.end_lsn;
 	if (CkpxShared->global_request <= covered &&
 		ckpx_entry_store_uncovered(store) < (uint32) ckpx_global_min_count)
 		return false;
@@ -85,17 +86,17 @@ create_entry(CkpxEntry *entry)
 	if (previous != NULL)
 	{
 		ninputs = 1;
-		entry->last_change_lsn = previous->last_change_lsn;
-		entry->nxacts = previous->nxacts;
-		entry->wal_bytes = previous->wal_bytes;
-		memcpy(entry->custom_rmgrs, previous->custom_rmgrs,
+		entry->range.last_change_lsn = previous->range.last_change_lsn;
+		entry->range.nxacts = previous->range.nxacts;
+		entry->range.wal_bytes = previous->range.wal_bytes;
+		memcpy(entry->range.custom_rmgrs, previous->range.custom_rmgrs,
 			   CKPX_RMGR_BITMAP_BYTES);
 	}
 	entry->kind = CKPX_KIND_GLOBAL;
-	entry->epoch = store->epoch;
-	entry->start_lsn = start_lsn;
-	entry->end_lsn = covered;
-	entry->created_at = GetCurrentTimestamp();
+	entry->range.epoch = store->epoch;
+	entry->range.start_lsn = start_lsn;
+	entry->range.end_lsn = covered;
+	entry->range.created_at = GetCurrentTimestamp();
 	nchosen = ckpx_entry_store_after(store, covered, lengthof(chosen), chosen);
 	for (uint32 i = 0; i < nchosen; i++)
 	{
@@ -103,7 +104,7 @@ create_entry(CkpxEntry *entry)
 							  &ninputs))
 			break;
 	}
-	return entry->end_lsn > covered &&
+	return entry->range.end_lsn > covered &&
 		ckpx_entry_transition(entry, CKPX_EVENT_CREATE) &&
 		ckpx_entry_store_insert(store, entry) == CKPX_STORE_OK;
 }

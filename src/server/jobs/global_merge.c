@@ -40,10 +40,12 @@ choose_inputs(CkpxGlobalMerge *global, int64 *begun_at)
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	previous = ckpx_entry_store_previous_global(store);
-	position = previous != NULL ? previous->end_lsn : global->entry.start_lsn;
+	position = previous != NULL ? previous->range.end_lsn :
+		global	  ->entry.range.start_lsn;
 
-	for (uint32 i = ckpx_entry_store_ending_after(store, global->entry.epoch,
-												  global->entry.end_lsn);
+	for (uint32 i = ckpx_entry_store_ending_after(store,
+												  global->entry.range.epoch,
+												  global->entry.range.end_lsn);
 		 i-- > 0;)
 	{
 		const CkpxEntry *entry;
@@ -53,7 +55,7 @@ choose_inputs(CkpxGlobalMerge *global, int64 *begun_at)
 		entry = ckpx_entry_store_at(store, i);
 		if (entry->state != CKPX_ENTRY_FINISHED)
 			continue;
-		if (entry->end_lsn <= position || n > CKPX_GLOBAL_MAX_INPUTS)
+		if (entry->range.end_lsn <= position || n > CKPX_GLOBAL_MAX_INPUTS)
 			break;
 		global	  ->inputs[n++].entry = *entry;
 	}
@@ -62,7 +64,7 @@ choose_inputs(CkpxGlobalMerge *global, int64 *begun_at)
 
 	for (uint32 i = 0; i < store->ngaps; i++)
 	{
-		if (store->gaps[i].epoch == global->entry.epoch &&
+		if (store->gaps[i].epoch == global->entry.range.epoch &&
 			!store->gaps[i].damaged)
 			*begun_at = store->gaps[i].detected_at;
 	}
@@ -73,19 +75,20 @@ choose_inputs(CkpxGlobalMerge *global, int64 *begun_at)
 
 	for (uint32 i = 0; i < n; i++)
 	{
-		XLogRecPtr	begin = global->inputs[i].entry.start_lsn;
-		XLogRecPtr	expected = global->entry.start_lsn;
+		XLogRecPtr	begin = global->inputs[i].entry.range.start_lsn;
+		XLogRecPtr	expected = global->entry.range.start_lsn;
 
 		if (i + 1 < n)
-			expected = global->inputs[i + 1].entry.end_lsn;
+			expected = global->inputs[i + 1].entry.range.end_lsn;
 
 		if (begin != expected)
 			elog(ERROR, "inputs of a global do not adjoin at %X/%X",
 				 LSN_FORMAT_ARGS(begin));
 	}
-	if (n == 0 || global->inputs[0].entry.end_lsn != global->entry.end_lsn)
+	if (n == 0 || global->inputs[0].entry.range.end_lsn !=
+		global->entry.range.end_lsn)
 		elog(ERROR, "inputs of a global do not reach %X/%X",
-			 LSN_FORMAT_ARGS(global->entry.end_lsn));
+			 LSN_FORMAT_ARGS(global->entry.range.end_lsn));
 }
 
 static void
@@ -119,7 +122,8 @@ learn_undurable(CkpxGlobalMerge *global)
 	global	  ->undurable = palloc(sizeof(CkpxRelKey) * CKPX_JOB_LIST);
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	global	  ->undurable_known = CkpxShared->undurable_upto >= global->entry.end_lsn &&
+	global	  ->undurable_known = CkpxShared->undurable_upto >=
+		global->entry.range.end_lsn &&
 		CkpxShared->nundurable <= CKPX_JOB_LIST;
 
 	if (global->undurable_known)
@@ -185,8 +189,8 @@ ckpx_global_merge_begin(CkpxGlobalMerge *global)
 		}
 		else
 		{
-			sources[nsources].end_lsn = input->entry.end_lsn;
-			sources[nsources].end_time = input->entry.created_at;
+			sources[nsources].end_lsn = input->entry.range.end_lsn;
+			sources[nsources].end_time = input->entry.range.created_at;
 			nsources++;
 		}
 		advance_input(input);

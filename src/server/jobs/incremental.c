@@ -136,13 +136,14 @@ write_incremental(IncrementalJob *job)
 		   sizeof(CkpxRelKey) * Min(nundurable, CKPX_JOB_LIST));
 	LWLockRelease(CkpxShared->lock);
 
-	ckpx_job_gather(tree, entry->start_lsn, entry->end_lsn, entry->epoch);
+	ckpx_job_gather(tree, entry->range.start_lsn, entry->range.end_lsn,
+					entry->range.epoch);
 	mark_undurable(tree, undurable, Min(nundurable, CKPX_JOB_LIST),
 				   nundurable > CKPX_JOB_LIST);
 	note_lengths(tree);
 
 	job->phase = CKPX_PHASE_WRITE;
-	entry->truncate_lsn = entry->last_record.start;
+	entry->truncate_lsn = entry->range.last_record.start;
 	ckpx_job_write(entry, tree, open_xacts, nopen, "object");
 }
 
@@ -163,8 +164,8 @@ forget_segments(const CkpxEntry *incremental)
 		CkpxEntrySpan span = ckpx_entry_store_span(store, i);
 
 		if (span.kind == CKPX_KIND_SEGMENT &&
-			span.epoch == incremental->epoch &&
-			span.end_lsn <= incremental->end_lsn &&
+			span.epoch == incremental->range.epoch &&
+			span.end_lsn <= incremental->range.end_lsn &&
 			ckpx_entry_store_remove(store, CKPX_KIND_SEGMENT, span.epoch,
 									span.start_lsn, span.end_lsn))
 			any = true;
@@ -201,7 +202,7 @@ run_incremental(void *arg)
 
 	job->phase = CKPX_PHASE_PUBLISH;
 	ckpx_job_publish(entry, started_ms,
-					 ckpx_age_ms(entry->clock_ms, started_ms));
+					 ckpx_age_ms(entry->range.clock_ms, started_ms));
 	CKPX_FAULT("job-published");
 	ckpx_job_finish(entry);
 	had_segments = forget_segments(entry);

@@ -178,13 +178,14 @@ ckpx_job_gather(CkpxDirtyTree *tree, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 			const char *problem;
 
 			CHECK_FOR_INTERRUPTS();
-			if (info->epoch != epoch || info->start_lsn != position ||
-				info->end_lsn > end_lsn)
+			if (info->range.epoch != epoch ||
+				info->range.start_lsn != position ||
+				info->range.end_lsn > end_lsn)
 				elog(ERROR, "logtail segment %X/%X-%X/%X of epoch %u does not continue at %X/%X",
-					 LSN_FORMAT_ARGS(info->start_lsn),
-					 LSN_FORMAT_ARGS(info->end_lsn), info->epoch,
+					 LSN_FORMAT_ARGS(info->range.start_lsn),
+					 LSN_FORMAT_ARGS(info->range.end_lsn), info->range.epoch,
 					 LSN_FORMAT_ARGS(position));
-			position = info->end_lsn;
+			position = info->range.end_lsn;
 
 			if (info->spilled)
 			{
@@ -315,7 +316,7 @@ log_finished(const CkpxEntry *entry)
 	ereport(ckpx_log_checkpoints ? LOG : DEBUG1,
 			(errmsg("ckpx checkpoint complete: %s; %u relations, " UINT64_FORMAT " blocks, " UINT64_FORMAT " transactions; wrote " UINT64_FORMAT " bytes; pending=%.3f s, write=%.3f s; open transactions=%u, not durable=%u",
 					ckpx_entry_text(entry, text), entry->nrelations,
-					entry->nblocks, entry->nxacts, entry->size_bytes,
+					entry->nblocks, entry->range.nxacts, entry->size_bytes,
 					entry->pending_ms / 1000.0, entry->write_ms / 1000.0,
 					entry->open_xacts, entry->undurable),
 			 errhidestmt(true), errhidecontext(true)));

@@ -42,7 +42,7 @@ static void
 begin_entry(CkpxEntry *entry, const CkpxSegmentInfo *info)
 {
 	ckpx_segment_entry(entry, info);
-	entry->truncate_lsn = info->last_record.start;
+	entry->truncate_lsn = info->range.last_record.start;
 }
 
 /*
@@ -70,10 +70,12 @@ spill_segment(const CkpxSegmentInfo *info)
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("no room for a logtail segment among \"ckpx.max_entries\" entries")));
 
-	if (!ckpx_logtail_mark_spilling(info->start_lsn, info->end_lsn, true))
+	if (!ckpx_logtail_mark_spilling(info->range.start_lsn, info->range.end_lsn,
+									true))
 		return false;
 	tree = ckpx_dirty_tree_create(CurrentMemoryContext);
-	ckpx_job_gather(tree, info->start_lsn, info->end_lsn, info->epoch);
+	ckpx_job_gather(tree, info->range.start_lsn, info->range.end_lsn,
+					info->range.epoch);
 	begin_entry(&entry, info);
 	ckpx_job_write(&entry, tree, NULL, 0, "segment");
 	ckpx_progress_phase(CKPX_JOB_PHASE_PUBLISH, 1);
@@ -91,15 +93,15 @@ spill_segment(const CkpxSegmentInfo *info)
 	release.release_lsn = CkpxShared->manifest_release[1];
 	LWLockRelease(CkpxShared->lock);
 
-	(void) ckpx_logtail_mark_spilled(info->start_lsn, info->end_lsn,
-									 entry.nparts);
+	(void) ckpx_logtail_mark_spilled(info->range.start_lsn,
+									 info->range.end_lsn, entry.nparts);
 	ConditionVariableBroadcast(&CkpxShared->progress);
 
 	(void) ckpx_enqueue(CKPX_QUEUE_WAIT, &release);
 	ereport(DEBUG1,
 			(errmsg_internal("ckpx spilled logtail segment %X/%X-%X/%X",
-							 LSN_FORMAT_ARGS(info->start_lsn),
-							 LSN_FORMAT_ARGS(info->end_lsn))));
+							 LSN_FORMAT_ARGS(info->range.start_lsn),
+							 LSN_FORMAT_ARGS(info->range.end_lsn))));
 	return true;
 }
 
@@ -120,7 +122,7 @@ spill_segments(void *arg)
 	{
 		if (infos[i].spilled)
 			continue;
-		if (infos[i].end_lsn > upto || !spill_segment(&infos[i]))
+		if (infos[i].range.end_lsn > upto || !spill_segment(&infos[i]))
 			break;
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -139,8 +141,8 @@ ckpx_spill_forget(void)
 	for (uint32 i = 0; i < ninfos; i++)
 	{
 		if (infos[i].spilling)
-			(void) ckpx_logtail_mark_spilling(infos[i].start_lsn,
-											  infos[i].end_lsn, false);
+			(void) ckpx_logtail_mark_spilling(infos[i].range.start_lsn,
+											  infos[i].range.end_lsn, false);
 	}
 	pfree(infos);
 }
@@ -223,7 +225,7 @@ ckpx_spill_cut(const CkpxSegmentInfo *given, const CkpxDirtyTree *tree)
 	CkpxEntry	entry;
 	volatile bool added = false;
 
-	if (!set_cut_in_work(info.end_lsn))
+	if (!set_cut_in_work(info.range.end_lsn))
 		return false;
 	PG_TRY();
 	{

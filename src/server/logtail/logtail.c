@@ -64,7 +64,8 @@ list_find(CkpxLogtail *logtail, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 	{
 		CkpxSegmentInfo *info = &logtail->slots[logtail->order[i]].info;
 
-		if (info->start_lsn == start_lsn && info->end_lsn == end_lsn)
+		if (info->range.start_lsn == start_lsn &&
+			info->range.end_lsn == end_lsn)
 			break;
 	}
 	return i;
@@ -78,8 +79,8 @@ static bool
 list_append(const CkpxSegmentInfo *info, dsa_pointer data)
 {
 	CkpxLogtail *logtail = CkpxShared->logtail;
-	XLogRecPtr	previous_end = info->start_lsn;
-	uint32		previous_epoch = info->epoch;
+	XLogRecPtr	previous_end = info->range.start_lsn;
+	uint32		previous_epoch = info->range.epoch;
 	bool		done = false;
 
 	LWLockAcquire(CkpxShared->logtail_lock, LW_EXCLUSIVE);
@@ -87,11 +88,11 @@ list_append(const CkpxSegmentInfo *info, dsa_pointer data)
 	{
 		uint16		last = logtail->order[logtail->nsegments - 1];
 
-		previous_end = logtail->slots[last].info.end_lsn;
-		previous_epoch = logtail->slots[last].info.epoch;
+		previous_end = logtail->slots[last].info.range.end_lsn;
+		previous_epoch = logtail->slots[last].info.range.epoch;
 	}
-	if (logtail->nfree > 0 && previous_end == info->start_lsn &&
-		previous_epoch == info->epoch)
+	if (logtail->nfree > 0 && previous_end == info->range.start_lsn &&
+		previous_epoch == info->range.epoch)
 	{
 		uint32		number = logtail->free[--logtail->nfree];
 		CkpxSlot   *slot = &logtail->slots[number];
@@ -107,12 +108,13 @@ list_append(const CkpxSegmentInfo *info, dsa_pointer data)
 	}
 	LWLockRelease(CkpxShared->logtail_lock);
 
-	if (previous_end != info->start_lsn || previous_epoch != info->epoch)
+	if (previous_end != info->range.start_lsn ||
+		previous_epoch != info->range.epoch)
 	{
 		if (DsaPointerIsValid(data))
 			dsa_free(ckpx_logtail_area, data);
 		elog(ERROR, "segment %u at %X/%X does not follow the last one, %u up to %X/%X",
-			 info->epoch, LSN_FORMAT_ARGS(info->start_lsn),
+			 info->range.epoch, LSN_FORMAT_ARGS(info->range.start_lsn),
 			 previous_epoch, LSN_FORMAT_ARGS(previous_end));
 	}
 	return done;
@@ -121,9 +123,10 @@ list_append(const CkpxSegmentInfo *info, dsa_pointer data)
 static void
 check_range(const CkpxSegmentInfo *info)
 {
-	if (info->start_lsn >= info->end_lsn)
+	if (info->range.start_lsn >= info->range.end_lsn)
 		elog(ERROR, "segment with the range %X/%X-%X/%X",
-			 LSN_FORMAT_ARGS(info->start_lsn), LSN_FORMAT_ARGS(info->end_lsn));
+			 LSN_FORMAT_ARGS(info->range.start_lsn),
+			 LSN_FORMAT_ARGS(info->range.end_lsn));
 }
 
 /* Is it time to merge, before 'size' more bytes are taken? */
@@ -252,7 +255,7 @@ ckpx_logtail_trim(XLogRecPtr lsn)
 	logtail = CkpxShared->logtail;
 	LWLockAcquire(CkpxShared->logtail_lock, LW_EXCLUSIVE);
 	while (count < logtail->nsegments &&
-		   logtail->slots[logtail->order[count]].info.end_lsn <= lsn)
+		   logtail->slots[logtail->order[count]].info.range.end_lsn <= lsn)
 		count++;
 	list_remove(logtail, 0, count);
 	LWLockRelease(CkpxShared->logtail_lock);
@@ -282,7 +285,7 @@ ckpx_logtail_mark_redo(XLogRecPtr lsn, uint64 redo_ms)
 	{
 		uint16		last = logtail->order[logtail->nsegments - 1];
 
-		if (logtail->slots[last].info.end_lsn == lsn)
+		if (logtail->slots[last].info.range.end_lsn == lsn)
 			logtail->slots[last].info.redo_ms = redo_ms;
 	}
 	LWLockRelease(CkpxShared->logtail_lock);
@@ -366,7 +369,7 @@ ckpx_logtail_pin_into(CkpxSegmentRef *refs, XLogRecPtr start_lsn,
 		uint32		number = logtail->order[i];
 		CkpxSegmentInfo *info = &logtail->slots[number].info;
 
-		if (info->start_lsn < end_lsn && info->end_lsn > start_lsn)
+		if (info->range.start_lsn < end_lsn && info->range.end_lsn > start_lsn)
 			ckpx_logtail_pin_slot(logtail, number, &refs[npinned++]);
 	}
 	LWLockRelease(CkpxShared->logtail_lock);
@@ -468,19 +471,20 @@ ckpx_segment_entry(CkpxEntry *entry, const CkpxSegmentInfo *info)
 	memset(entry, 0, sizeof(*entry));
 	entry->kind = CKPX_KIND_SEGMENT;
 	entry->state = CKPX_ENTRY_FINISHED;
-	entry->epoch = info->epoch;
-	entry->timeline = info->timeline;
-	entry->start_lsn = info->start_lsn;
-	entry->end_lsn = info->end_lsn;
-	entry->last_record = info->last_record;
-	entry->last_change_lsn = info->last_change_lsn;
+	entry->range.epoch = info->range.epoch;
+	entry->range.timeline = info->range.timeline;
+	entry->range.start_lsn = info->range.start_lsn;
+	entry->range.end_lsn = info->range.end_lsn;
+	entry->range.last_record = info->range.last_record;
+	entry->range.last_change_lsn = info->range.last_change_lsn;
 	entry->nrelations = info->nrelations;
 	entry->nblocks = info->nblocks;
-	entry->nxacts = info->nxacts;
-	entry->wal_bytes = info->wal_bytes;
-	memcpy(entry->custom_rmgrs, info->custom_rmgrs, CKPX_RMGR_BITMAP_BYTES);
-	entry->next_xid = info->next_xid;
-	entry->created_at = info->created_at;
+	entry->range.nxacts = info->range.nxacts;
+	entry->range.wal_bytes = info->range.wal_bytes;
+	memcpy(entry->range.custom_rmgrs, info->range.custom_rmgrs,
+		   CKPX_RMGR_BITMAP_BYTES);
+	entry->range.next_xid = info->range.next_xid;
+	entry->range.created_at = info->range.created_at;
 	entry->version = CKPX_OBJECT_VERSION;
 	entry->nparts = info->nparts;
 }

@@ -38,20 +38,9 @@
 /* Everything about a segment but its bytes. */
 typedef struct CkpxSegmentInfo
 {
-	uint32		epoch;
-	TimeLineID	timeline;
-	XLogRecPtr	start_lsn;
-	XLogRecPtr	end_lsn;
-	CkpxRecordMark last_record;
-	XLogRecPtr	last_change_lsn;
+	CkpxRange	range;
 	uint32		nrelations;
 	uint64		nblocks;
-	uint64		nxacts;
-	uint64		wal_bytes;
-	uint8		custom_rmgrs[CKPX_RMGR_BITMAP_BYTES];
-	TransactionId next_xid;		/* nextXid after the cut */
-	int64		created_at;		/* TimestampTz of the cut */
-	uint64		clock_ms;		/* monotonic */
 	Size		bytes;			/* length of its byte form */
 	Size		thinned_bytes;	/* length of what is behind that */
 	uint64		redo_ms;		/* end_lsn is a redo point of PostgreSQL,

@@ -73,17 +73,17 @@ static void
 combine_info(CkpxSegmentInfo *info, const CkpxSegmentRef *refs, uint32 count)
 {
 	*info = refs[count - 1].info;
-	info->start_lsn = refs[0].info.start_lsn;
+	info->range.start_lsn = refs[0].info.range.start_lsn;
 	for (uint32 i = 0; i < count - 1; i++)
 	{
 		const CkpxSegmentInfo *part = &refs[i].info;
 
-		info->last_change_lsn = Max(info->last_change_lsn,
-									part->last_change_lsn);
-		info->nxacts += part->nxacts;
-		info->wal_bytes += part->wal_bytes;
+		info->range.last_change_lsn = Max(info->range.last_change_lsn,
+										  part->range.last_change_lsn);
+		info->range.nxacts += part->range.nxacts;
+		info->range.wal_bytes += part->range.wal_bytes;
 		for (int b = 0; b < CKPX_RMGR_BITMAP_BYTES; b++)
-			info->custom_rmgrs[b] |= part->custom_rmgrs[b];
+			info->range.custom_rmgrs[b] |= part->range.custom_rmgrs[b];
 	}
 }
 
@@ -176,8 +176,8 @@ merge_pinned(const uint16 *members, const CkpxSegmentRef *refs, uint32 count)
 		if (!ckpx_dirty_tree_merge_bytes(tree, refs[i].bytes,
 										 refs[i].info.bytes, &problem))
 			elog(ERROR, "segment %X/%X-%X/%X in shared memory is damaged: %s",
-				 LSN_FORMAT_ARGS(refs[i].info.start_lsn),
-				 LSN_FORMAT_ARGS(refs[i].info.end_lsn),
+				 LSN_FORMAT_ARGS(refs[i].info.range.start_lsn),
+				 LSN_FORMAT_ARGS(refs[i].info.range.end_lsn),
 				 problem ? problem : "unknown problem");
 	}
 	combine_info(&info, refs, count);
@@ -277,9 +277,9 @@ merge_group_or_halves(const uint16 *members, uint32 count)
 static int
 side_of(const CkpxSegmentInfo *info, XLogRecPtr boundary)
 {
-	if (boundary == InvalidXLogRecPtr || info->end_lsn <= boundary)
+	if (boundary == InvalidXLogRecPtr || info->range.end_lsn <= boundary)
 		return 0;
-	return info->start_lsn >= boundary ? 2 : 1;
+	return info->range.start_lsn >= boundary ? 2 : 1;
 }
 
 /* May these two neighbours become one? */
@@ -288,8 +288,9 @@ may_join(const CkpxSegmentInfo *a, const CkpxSegmentInfo *b,
 		 XLogRecPtr boundary)
 {
 	return is_mergeable(a) && is_mergeable(b) &&
-		a->epoch == b->epoch && a->timeline == b->timeline &&
-		a->end_lsn == b->start_lsn &&
+		a->range.epoch == b->range.epoch &&
+		a->range.timeline == b->range.timeline &&
+		a->range.end_lsn == b->range.start_lsn &&
 		side_of(a, boundary) == side_of(b, boundary) &&
 		side_of(a, boundary) != 1;
 }

@@ -59,8 +59,8 @@ next_view(const CkpxSegmentRef *ref, const char *bytes, Size length,
 		return true;
 	if (problem != NULL)
 		elog(ERROR, "segment %X/%X-%X/%X in shared memory is damaged: %s",
-			 LSN_FORMAT_ARGS(ref->info.start_lsn),
-			 LSN_FORMAT_ARGS(ref->info.end_lsn), problem);
+			 LSN_FORMAT_ARGS(ref->info.range.start_lsn),
+			 LSN_FORMAT_ARGS(ref->info.range.end_lsn), problem);
 	return false;
 }
 
@@ -80,7 +80,7 @@ static bool
 is_wanted(const CkpxSegmentRef *ref, const CkpxRelKey *key,
 		  CkpxSinceCallback since, void *arg)
 {
-	return since == NULL || ref->info.end_lsn > since(arg, key);
+	return since == NULL || ref->info.range.end_lsn > since(arg, key);
 }
 
 /* Add what one segment thinned. */

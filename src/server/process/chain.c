@@ -278,13 +278,14 @@ proven_before_switch(CkpxRunner *runner, const CkpxBoot *boot,
 		const CkpxEntry *entry = ckpx_entry_store_at(store, i - 1);
 
 		CHECK_FOR_INTERRUPTS();
-		if (entry->epoch != store->epoch ||
+		if (entry->range.epoch != store->epoch ||
 			entry->kind != CKPX_KIND_INCREMENTAL ||
-			entry->end_lsn > switch_lsn)
+			entry->range.end_lsn > switch_lsn)
 			continue;
-		if (ckpx_wal_source_resume(runner->source, entry->end_lsn,
-								   entry->timeline, &entry->last_record))
-			return entry->end_lsn;
+		if (ckpx_wal_source_resume(runner->source, entry->range.end_lsn,
+								   entry->range.timeline,
+								   &entry->range.last_record))
+			return entry->range.end_lsn;
 		if (ckpx_wal_source_problem(runner->source)->kind == CKPX_BREAK_GONE)
 			break;				/* so is all that is older */
 	}
@@ -305,7 +306,7 @@ proven_end(CkpxRunner *runner, const CkpxBoot *boot)
 	if (!boot->have_entry)
 		return boot->inside ? boot->known_end : InvalidXLogRecPtr;
 	if (ckpx_wal_source_resume(runner->source, boot->known_end,
-							   boot->timeline, &boot->last.last_record))
+							   boot->timeline, &boot->last.range.last_record))
 		return boot->known_end;
 
 	problem = ckpx_wal_source_problem(runner->source);
@@ -333,7 +334,7 @@ resume_entry(CkpxRunner *runner)
 	bool		in_recovery = RecoveryInProgress();
 
 	if (ckpx_wal_source_resume(runner->source, boot->known_end,
-							   boot->timeline, &boot->last.last_record))
+							   boot->timeline, &boot->last.range.last_record))
 	{
 		restore_state(runner, &boot->last);
 		set_booted(runner, boot->known_end);
@@ -369,7 +370,7 @@ resume_chain(CkpxRunner *runner, CkpxSlotState slot, XLogRecPtr restart_lsn)
 {
 	const CkpxBoot *boot = &runner->boot;
 	XLogRecPtr	needed = boot->have_entry ?
-		boot->last.last_record.start : boot->known_end;
+		boot->last.range.last_record.start : boot->known_end;
 	XLogRecPtr	min_lsn = InvalidXLogRecPtr;
 	const char *reason = NULL;
 	char		stuck_reason[sizeof(runner->reason)];

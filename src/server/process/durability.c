@@ -83,7 +83,7 @@ last_change(void)
 
 	infos = ckpx_logtail_copy(&ninfos);
 	for (uint32 i = 0; i < ninfos; i++)
-		last = Max(last, infos[i].last_change_lsn);
+		last = Max(last, infos[i].range.last_change_lsn);
 	pfree(infos);
 	return last;
 }

@@ -132,11 +132,11 @@ build_command(const char *format, const CkpxEntry *entry, const char *path,
 				break;
 			case 's':
 				appendStringInfo(&command, "%X/%X",
-								 LSN_FORMAT_ARGS(entry->start_lsn));
+								 LSN_FORMAT_ARGS(entry->range.start_lsn));
 				break;
 			case 'e':
 				appendStringInfo(&command, "%X/%X",
-								 LSN_FORMAT_ARGS(entry->end_lsn));
+								 LSN_FORMAT_ARGS(entry->range.end_lsn));
 				break;
 			case '%':
 				appendStringInfoChar(&command, '%');
@@ -296,8 +296,8 @@ note_result(const CkpxEntry *entry, const char *problem)
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	found = ckpx_entry_store_find(CkpxShared->store, entry->kind,
-								  entry->epoch, entry->start_lsn,
-								  entry->end_lsn);
+								  entry->range.epoch, entry->range.start_lsn,
+								  entry->range.end_lsn);
 	if (problem == NULL)
 		CkpxShared->stat.commands_done++;
 	else
@@ -354,8 +354,9 @@ run_for_entry(const CkpxEntry *entry, const char *command)
 		char		file[CKPX_NAME_MAX];
 		char	   *path;
 
-		ckpx_object_name(file, entry->kind, entry->epoch, entry->timeline,
-						 entry->start_lsn, entry->end_lsn, part);
+		ckpx_object_name(file, entry->kind, entry->range.epoch,
+						 entry->range.timeline, entry->range.start_lsn,
+						 entry->range.end_lsn, part);
 		path = is_absolute_path(folder) ?
 			psprintf("%s/%s", folder, file) :
 			psprintf("%s/%s/%s", DataDir, folder, file);

@@ -96,12 +96,12 @@ ckpx_replay_compare_entries(const void *a, const void *b)
 	const CkpxEntry *left = a;
 	const CkpxEntry *right = b;
 
-	if (left->epoch != right->epoch)
-		return left->epoch < right->epoch ? -1 : 1;
-	if (left->start_lsn != right->start_lsn)
-		return left->start_lsn < right->start_lsn ? -1 : 1;
-	if (left->end_lsn != right->end_lsn)
-		return left->end_lsn < right->end_lsn ? -1 : 1;
+	if (left->range.epoch != right->range.epoch)
+		return left->range.epoch < right->range.epoch ? -1 : 1;
+	if (left->range.start_lsn != right->range.start_lsn)
+		return left->range.start_lsn < right->range.start_lsn ? -1 : 1;
+	if (left->range.end_lsn != right->range.end_lsn)
+		return left->range.end_lsn < right->range.end_lsn ? -1 : 1;
 	return (int) left->kind - (int) right->kind;
 }
 
@@ -366,20 +366,22 @@ static void
 segment_info_of_entry(CkpxSegmentInfo *info, const CkpxEntry *entry)
 {
 	memset(info, 0, sizeof(*info));
-	info->epoch = entry->epoch;
-	info->timeline = entry->timeline;
-	info->start_lsn = entry->start_lsn;
-	info->end_lsn = entry->end_lsn;
-	info->last_record = entry->last_record;
-	info->last_change_lsn = entry->last_change_lsn;
+	info->range.epoch = entry->range.epoch;
+	info->range.timeline = entry->range.timeline;
+	info->range.start_lsn = entry->range.start_lsn;
+	info->range.end_lsn = entry->range.end_lsn;
+	info->range.last_record = entry->range.last_record;
+	info->range.last_change_lsn = entry->range.last_change_lsn;
 	info->nrelations = entry->nrelations;
 	info->nblocks = entry->nblocks;
-	info->nxacts = entry->nxacts;
-	info->wal_bytes = entry->wal_bytes;
-	memcpy(info->custom_rmgrs, entry->custom_rmgrs, CKPX_RMGR_BITMAP_BYTES);
-	info->next_xid = XidFromFullTransactionId(ReadNextFullTransactionId());
-	info->created_at = entry->created_at;
-	info->clock_ms = ckpx_clock_ms();
+	info->range.nxacts = entry->range.nxacts;
+	info->range.wal_bytes = entry->range.wal_bytes;
+	memcpy(info->range.custom_rmgrs, entry->range.custom_rmgrs,
+		   CKPX_RMGR_BITMAP_BYTES);
+	info->range.next_xid =
+		XidFromFullTransactionId(ReadNextFullTransactionId());
+	info->range.created_at = entry->range.created_at;
+	info->range.clock_ms = ckpx_clock_ms();
 	info->spilled = true;
 	info->nparts = entry->nparts;
 }
@@ -400,11 +402,12 @@ load_backup(CkpxBoot *boot, XLogRecPtr chain_end)
 	{
 		CkpxEntry  *entry = ckpx_entry_store_at(store, i);
 
-		if (entry->kind != CKPX_KIND_BACKUP || entry->start_lsn != chain_end)
+		if (entry->kind != CKPX_KIND_BACKUP ||
+			entry->range.start_lsn != chain_end)
 			continue;
-		memset(&entry->last_record, 0, sizeof(entry->last_record));
+		memset(&entry->range.last_record, 0, sizeof(entry->range.last_record));
 		entry->truncate_lsn = InvalidXLogRecPtr;
-		boot->known_end = Max(boot->known_end, entry->end_lsn);
+		boot->known_end = Max(boot->known_end, entry->range.end_lsn);
 		boot->have_entry = false;
 		found = true;
 	}
@@ -427,12 +430,13 @@ lose(CkpxBoot *boot, const CkpxEntry *entry)
 	char		reason[CKPX_GAP_REASON_MAX];
 
 	ckpx_object_file_keep(entry);
-	if (lost.epoch == store->epoch)
+	if (lost.range.epoch == store->epoch)
 	{
 		boot->lost_end = boot->lost_end ||
-			(lost.kind != CKPX_KIND_BACKUP && lost.end_lsn > boot->known_end);
-		lost.end_lsn = Min(lost.end_lsn, boot->known_end);
-		if (lost.start_lsn >= lost.end_lsn)
+			(lost.kind != CKPX_KIND_BACKUP &&
+			 lost.range.end_lsn > boot->known_end);
+		lost.range.end_lsn = Min(lost.range.end_lsn, boot->known_end);
+		if (lost.range.start_lsn >= lost.range.end_lsn)
 			return;
 	}
 	ckpx_object_file_loss(reason, entry);
@@ -458,14 +462,14 @@ note_holes(CkpxBoot *boot)
 		return;
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	all.kind = CKPX_KIND_GLOBAL;
-	all.epoch = store->epoch;
-	all.timeline = store->timeline;
-	all.start_lsn = store->epoch_start;
-	all.end_lsn = boot->known_end;
+	all.range.epoch = store->epoch;
+	all.range.timeline = store->timeline;
+	all.range.start_lsn = store->epoch_start;
+	all.range.end_lsn = boot->known_end;
 
 	/* A global of just that range leaves no hole. */
-	if (ckpx_entry_store_find(store, all.kind, all.epoch, all.start_lsn,
-							  all.end_lsn) == NULL)
+	if (ckpx_entry_store_find(store, all.kind, all.range.epoch,
+							  all.range.start_lsn, all.range.end_lsn) == NULL)
 		(void) ckpx_entry_store_lose(store, &all, GetCurrentTimestamp(),
 									 CKPX_REASON_NO_MANIFEST ", and no object has this range");
 	LWLockRelease(CkpxShared->lock);
@@ -501,7 +505,7 @@ find_end(CkpxBoot *boot, const CkpxManifest *manifest, bool *damaged)
 		boot->known_end = ckpx_entry_store_checkpointed(store);
 		boot->timeline = store->timeline;
 		entry = ckpx_entry_store_newest(store, CKPX_KIND_INCREMENTAL, true);
-		if (entry == NULL || entry->end_lsn != boot->known_end)
+		if (entry == NULL || entry->range.end_lsn != boot->known_end)
 			entry = ckpx_entry_store_newest(store, CKPX_KIND_GLOBAL, true);
 		if (entry != NULL)
 			boot->last = *entry;
@@ -514,14 +518,15 @@ find_end(CkpxBoot *boot, const CkpxManifest *manifest, bool *damaged)
 		ckpx_replay_await(state, problem);
 		if (state == CKPX_OBJECT_GOOD)
 		{
-			boot->timeline = boot->last.timeline;
+			boot->timeline = boot->last.range.timeline;
 			return;
 		}
 		warn_damaged(problem);
 		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 		(void) ckpx_entry_store_remove(store, boot->last.kind,
-									   boot->last.epoch, boot->last.start_lsn,
-									   boot->last.end_lsn);
+									   boot->last.range.epoch,
+									   boot->last.range.start_lsn,
+									   boot->last.range.end_lsn);
 		LWLockRelease(CkpxShared->lock);
 		for (uint32 i = 0; i < manifest->nentries; i++)
 		{
@@ -550,8 +555,8 @@ load_segments(CkpxBoot *boot, const CkpxManifest *manifest,
 		char	   *problem;
 
 		if (entry->kind != CKPX_KIND_SEGMENT || damaged[i] ||
-			entry->epoch != manifest->epoch ||
-			entry->start_lsn != boot->known_end)
+			entry->range.epoch != manifest->epoch ||
+			entry->range.start_lsn != boot->known_end)
 			continue;
 		state = ckpx_object_file_verify(entry, &problem);
 		ckpx_replay_await(state, problem);
@@ -568,8 +573,8 @@ load_segments(CkpxBoot *boot, const CkpxManifest *manifest,
 		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 		(void) ckpx_entry_store_load(CkpxShared->store, entry);
 		LWLockRelease(CkpxShared->lock);
-		boot->known_end = entry->end_lsn;
-		boot->timeline = entry->timeline;
+		boot->known_end = entry->range.end_lsn;
+		boot->timeline = entry->range.timeline;
 		boot->last = *entry;
 		boot->have_entry = true;
 		nsegments++;
@@ -604,8 +609,8 @@ static void
 date_manifest(CkpxManifest *manifest, const CkpxNow *now)
 {
 	for (uint32 i = 0; i < manifest->nentries; i++)
-		manifest->entries[i].clock_ms =
-			ckpx_age_begin(now, manifest->entries[i].created_at);
+		manifest->entries[i].range.clock_ms =
+			ckpx_age_begin(now, manifest->entries[i].range.created_at);
 	for (uint32 i = 0; i < manifest->ngaps; i++)
 		manifest->gaps[i].clock_ms =
 			ckpx_age_begin(now, manifest->gaps[i].detected_at);
@@ -632,11 +637,12 @@ keep_what_memory_knows(CkpxManifest *manifest)
 		CHECK_FOR_INTERRUPTS();
 		LWLockAcquire(CkpxShared->lock, LW_SHARED);
 		known = ckpx_entry_store_find(CkpxShared->store, entry->kind,
-									  entry->epoch, entry->start_lsn,
-									  entry->end_lsn);
+									  entry->range.epoch,
+									  entry->range.start_lsn,
+									  entry->range.end_lsn);
 		if (known != NULL && known->state == CKPX_ENTRY_FINISHED)
 		{
-			entry->clock_ms = known->clock_ms;
+			entry->range.clock_ms = known->range.clock_ms;
 			entry->post_pending = entry->post_pending && known->post_pending;
 		}
 		LWLockRelease(CkpxShared->lock);

@@ -29,9 +29,10 @@ entry_is_listed(const CkpxEntry *entries, uint32 n, const CkpxName *name)
 {
 	for (uint32 i = 0; i < n; i++)
 	{
-		if (entries[i].kind == name->kind && entries[i].epoch == name->epoch &&
-			entries[i].start_lsn == name->start_lsn &&
-			entries[i].end_lsn == name->end_lsn)
+		if (entries[i].kind == name->kind &&
+			entries[i].range.epoch == name->epoch &&
+			entries[i].range.start_lsn == name->start_lsn &&
+			entries[i].range.end_lsn == name->end_lsn)
 			return true;
 	}
 	return false;
@@ -116,47 +117,47 @@ continue_chain(CkpxManifest *manifest, CkpxFound *found, uint32 nfound)
 	{
 		const CkpxEntry *entry = &manifest->entries[i];
 
-		if (entry->epoch != manifest->epoch)
+		if (entry->range.epoch != manifest->epoch)
 			continue;
 		if (entry->kind == CKPX_KIND_INCREMENTAL ||
 			entry->kind == CKPX_KIND_GLOBAL)
-			end_lsn = Max(end_lsn, entry->end_lsn);
+			end_lsn = Max(end_lsn, entry->range.end_lsn);
 		if (entry->kind == CKPX_KIND_GLOBAL)
-			global_end = Max(global_end, entry->end_lsn);
+			global_end = Max(global_end, entry->range.end_lsn);
 	}
 	for (uint32 i = 0; i < nfound; i++)
 	{
-		if (found[i].entry.epoch != manifest->epoch ||
+		if (found[i].entry.range.epoch != manifest->epoch ||
 			found[i].entry.kind != CKPX_KIND_INCREMENTAL ||
-			found[i].entry.start_lsn != end_lsn)
+			found[i].entry.range.start_lsn != end_lsn)
 			continue;
 		found[i].adopted = true;
-		end_lsn = found[i].entry.end_lsn;
+		end_lsn = found[i].entry.range.end_lsn;
 	}
 
 	segment_end = end_lsn;
 	for (uint32 i = 0; i < manifest->nentries; i++)
 	{
-		if (manifest->entries[i].epoch == manifest->epoch &&
+		if (manifest->entries[i].range.epoch == manifest->epoch &&
 			manifest->entries[i].kind == CKPX_KIND_SEGMENT)
-			segment_end = Max(segment_end, manifest->entries[i].end_lsn);
+			segment_end = Max(segment_end, manifest->entries[i].range.end_lsn);
 	}
 	for (uint32 i = 0; i < nfound; i++)
 	{
 		CkpxFound  *object = &found[i];
 
-		if (object->entry.epoch != manifest->epoch)
+		if (object->entry.range.epoch != manifest->epoch)
 			continue;
 		if (object->entry.kind == CKPX_KIND_SEGMENT &&
-			object->entry.start_lsn == segment_end)
+			object->entry.range.start_lsn == segment_end)
 		{
 			object->adopted = true;
-			segment_end = object->entry.end_lsn;
+			segment_end = object->entry.range.end_lsn;
 		}
 		if (object->entry.kind == CKPX_KIND_GLOBAL &&
-			object->entry.start_lsn >= manifest->epoch_start &&
-			object->entry.end_lsn > global_end &&
-			object->entry.end_lsn <= end_lsn)
+			object->entry.range.start_lsn >= manifest->epoch_start &&
+			object->entry.range.end_lsn > global_end &&
+			object->entry.range.end_lsn <= end_lsn)
 			object->adopted = true;
 	}
 }
@@ -168,10 +169,10 @@ compare_ends(const void *a, const void *b)
 	const CkpxEntry *left = &(*(CkpxFound *const *) a)->entry;
 	const CkpxEntry *right = &(*(CkpxFound *const *) b)->entry;
 
-	if (left->end_lsn != right->end_lsn)
-		return left->end_lsn > right->end_lsn ? -1 : 1;
-	if (left->start_lsn != right->start_lsn)
-		return left->start_lsn > right->start_lsn ? -1 : 1;
+	if (left->range.end_lsn != right->range.end_lsn)
+		return left->range.end_lsn > right->range.end_lsn ? -1 : 1;
+	if (left->range.start_lsn != right->range.start_lsn)
+		return left->range.start_lsn > right->range.start_lsn ? -1 : 1;
 	return 0;
 }
 
@@ -183,9 +184,10 @@ is_cut_by_global(CkpxFound **objects, uint32 n, const CkpxEntry *entry)
 	{
 		const CkpxEntry *other = &objects[i]->entry;
 
-		if (other->end_lsn <= entry->start_lsn)
+		if (other->range.end_lsn <= entry->range.start_lsn)
 			break;
-		if (other->kind == CKPX_KIND_GLOBAL && other->end_lsn < entry->end_lsn)
+		if (other->kind == CKPX_KIND_GLOBAL &&
+			other->range.end_lsn < entry->range.end_lsn)
 			return true;
 	}
 	return false;
@@ -211,7 +213,7 @@ rebuild_chain(CkpxManifest *manifest, CkpxFound *found, uint32 nfound,
 									 sizeof(CkpxFound *) * ((Size) nfound + 1));
 	for (uint32 i = 0; i < nfound; i++)
 	{
-		if (found[i].entry.epoch == epoch)
+		if (found[i].entry.range.epoch == epoch)
 			objects[n++] = &found[i];
 	}
 	qsort(objects, n, sizeof(CkpxFound *), compare_ends);
@@ -224,18 +226,20 @@ rebuild_chain(CkpxManifest *manifest, CkpxFound *found, uint32 nfound,
 		CHECK_FOR_INTERRUPTS();
 		if (entry->kind == CKPX_KIND_INCREMENTAL)
 		{
-			if (entry->end_lsn > limit || is_cut_by_global(objects, n, entry))
+			if (entry->range.end_lsn > limit ||
+				is_cut_by_global(objects, n, entry))
 				continue;
-			limit = entry->start_lsn;
+			limit = entry->range.start_lsn;
 		}
 		object->adopted = true;
 		if (manifest->epoch_start == InvalidXLogRecPtr)
 		{
-			manifest->timeline = entry->timeline;
+			manifest->timeline = entry->range.timeline;
 			manifest->identity = object->identity;
-			manifest->epoch_start = entry->start_lsn;
+			manifest->epoch_start = entry->range.start_lsn;
 		}
-		manifest->epoch_start = Min(manifest->epoch_start, entry->start_lsn);
+		manifest->epoch_start = Min(manifest->epoch_start,
+									entry->range.start_lsn);
 	}
 	pfree(objects);
 	if (manifest->epoch_start == InvalidXLogRecPtr)
@@ -280,7 +284,7 @@ ckpx_replay_adopt(CkpxManifest *manifest, bool from_nothing)
 			continue;
 		entries[manifest->nentries++] = found[i].entry;
 		if (!from_nothing && found[i].entry.kind != CKPX_KIND_GLOBAL)
-			manifest->timeline = found[i].entry.timeline;
+			manifest->timeline = found[i].entry.range.timeline;
 		nadopted++;
 	}
 	pfree(found);

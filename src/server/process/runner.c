@@ -271,15 +271,15 @@ publish_cut(void)
 
 	CKPX_FAULT("cut-added");
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	CkpxShared->store->timeline = cut->timeline;
-	CkpxShared->stat.wal_bytes_read += cut->wal_bytes;
+	CkpxShared->store->timeline = cut->range.timeline;
+	CkpxShared->stat.wal_bytes_read += cut->range.wal_bytes;
 	CkpxShared->stat.records_read += cut->nrecords;
 	for (int i = 0; i < CKPX_RMGR_BITMAP_BYTES; i++)
-		CkpxShared->custom_rmgrs[i] |= cut->custom_rmgrs[i];
+		CkpxShared->custom_rmgrs[i] |= cut->range.custom_rmgrs[i];
 	for (uint32 i = 0; i < cut->ncheckpoints; i++)
 		ckpx_history_add(&CkpxShared->history, &cut->checkpoints[i]);
 	LWLockRelease(CkpxShared->lock);
-	ckpx_chain_set_collected(runner, cut->end_lsn);
+	ckpx_chain_set_collected(runner, cut->range.end_lsn);
 	ConditionVariableBroadcast(&CkpxShared->progress);
 
 	MemoryContextDelete(cut->context);
@@ -312,18 +312,20 @@ take_cut(uint64 redo_ms)
 	ckpx_wal_source_cut(runner->source, cut);
 	runner->held = true;
 	memset(info, 0, sizeof(*info));
-	info->epoch = CkpxShared->store->epoch;
-	info->timeline = cut->timeline;
-	info->start_lsn = cut->start_lsn;
-	info->end_lsn = cut->end_lsn;
-	info->last_record = cut->last_record;
-	info->last_change_lsn = cut->last_change_lsn;
-	info->nxacts = cut->nxacts;
-	info->wal_bytes = cut->wal_bytes;
-	memcpy(info->custom_rmgrs, cut->custom_rmgrs, CKPX_RMGR_BITMAP_BYTES);
-	info->next_xid = XidFromFullTransactionId(ReadNextFullTransactionId());
-	info->created_at = GetCurrentTimestamp();
-	info->clock_ms = runner->last_cut_ms;
+	info->range.epoch = CkpxShared->store->epoch;
+	info->range.timeline = cut->range.timeline;
+	info->range.start_lsn = cut->range.start_lsn;
+	info->range.end_lsn = cut->range.end_lsn;
+	info->range.last_record = cut->range.last_record;
+	info->range.last_change_lsn = cut->range.last_change_lsn;
+	info->range.nxacts = cut->range.nxacts;
+	info->range.wal_bytes = cut->range.wal_bytes;
+	memcpy(info->range.custom_rmgrs, cut->range.custom_rmgrs,
+		   CKPX_RMGR_BITMAP_BYTES);
+	info->range.next_xid =
+		XidFromFullTransactionId(ReadNextFullTransactionId());
+	info->range.created_at = GetCurrentTimestamp();
+	info->range.clock_ms = runner->last_cut_ms;
 	info->redo_ms = redo_ms;
 	return publish_cut();
 }

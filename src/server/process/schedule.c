@@ -58,44 +58,44 @@ gather_range(CkpxEntry *entry, XLogRecPtr upto, XLogRecPtr *redo)
 	*redo = InvalidXLogRecPtr;
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	entry->epoch = CkpxShared->store->epoch;
-	entry->start_lsn = ckpx_entry_store_checkpointed(CkpxShared->store);
+	entry->range.epoch = CkpxShared->store->epoch;
+	entry->range.start_lsn = ckpx_entry_store_checkpointed(CkpxShared->store);
 	LWLockRelease(CkpxShared->lock);
-	entry->end_lsn = entry->start_lsn;
+	entry->range.end_lsn = entry->range.start_lsn;
 
 	infos = ckpx_logtail_copy(&ninfos);
 	for (uint32 i = 0; i < ninfos; i++)
 	{
 		const CkpxSegmentInfo *info = &infos[i];
 
-		if (info->end_lsn <= entry->start_lsn)
+		if (info->range.end_lsn <= entry->range.start_lsn)
 			continue;
-		if (info->end_lsn > upto)
+		if (info->range.end_lsn > upto)
 			break;
-		entry->end_lsn = info->end_lsn;
-		entry->timeline = info->timeline;
-		entry->last_record = info->last_record;
-		entry->last_change_lsn = Max(entry->last_change_lsn,
-									 info->last_change_lsn);
-		entry->nxacts += info->nxacts;
-		entry->wal_bytes += info->wal_bytes;
-		entry->next_xid = info->next_xid;
-		entry->clock_ms = info->clock_ms;
-		entry->created_at = info->created_at;
+		entry->range.end_lsn = info->range.end_lsn;
+		entry->range.timeline = info->range.timeline;
+		entry->range.last_record = info->range.last_record;
+		entry->range.last_change_lsn = Max(entry->range.last_change_lsn,
+										   info->range.last_change_lsn);
+		entry->range.nxacts += info->range.nxacts;
+		entry->range.wal_bytes += info->range.wal_bytes;
+		entry->range.next_xid = info->range.next_xid;
+		entry->range.clock_ms = info->range.clock_ms;
+		entry->range.created_at = info->range.created_at;
 		for (int b = 0; b < CKPX_RMGR_BITMAP_BYTES; b++)
-			entry->custom_rmgrs[b] |= info->custom_rmgrs[b];
+			entry->range.custom_rmgrs[b] |= info->range.custom_rmgrs[b];
 		if (info->redo_ms != 0 &&
-			entry->last_change_lsn != InvalidXLogRecPtr &&
+			entry->range.last_change_lsn != InvalidXLogRecPtr &&
 			(*redo == InvalidXLogRecPtr || info->redo_ms - redo_ms <
 			 (uint64) ckpx_min_incremental_interval))
 		{
-			*redo = info->end_lsn;
+			*redo = info->range.end_lsn;
 			redo_ms = info->redo_ms;
 		}
 		first = false;
 	}
 	if (first)
-		entry->end_lsn = entry->start_lsn;
+		entry->range.end_lsn = entry->range.start_lsn;
 }
 
 /*
@@ -106,8 +106,8 @@ gather_range(CkpxEntry *entry, XLogRecPtr upto, XLogRecPtr *redo)
 static int64
 age_of_newest(const CkpxEntry *newest)
 {
-	return newest->clock_ms == 0 ? PG_INT64_MAX :
-		ckpx_age_ms(newest->clock_ms, ckpx_clock_ms());
+	return newest->range.clock_ms == 0 ? PG_INT64_MAX :
+		ckpx_age_ms(newest->range.clock_ms, ckpx_clock_ms());
 }
 
 static bool
@@ -131,10 +131,11 @@ reason_to_create(const CkpxEntry *entry, CkpxCheckpointInput *input)
 	policy.max_incremental_wal = (uint64) ckpx_max_incremental_wal * 1024;
 	policy.max_retained_wal = ckpx_slot_cap();
 
-	input->anything_changed = entry->last_change_lsn != InvalidXLogRecPtr;
-	input->nxacts = entry->nxacts;
-	input->wal_bytes = entry->wal_bytes;
-	input->retained_wal = ckpx_slot_retained(entry->end_lsn);
+	input->anything_changed = entry->range.last_change_lsn !=
+		InvalidXLogRecPtr;
+	input->nxacts = entry->range.nxacts;
+	input->wal_bytes = entry->range.wal_bytes;
+	input->retained_wal = ckpx_slot_retained(entry->range.end_lsn);
 	return ckpx_policy_incremental(&policy, input);
 }
 
@@ -181,11 +182,12 @@ maybe_create(CkpxRunner *runner)
 	request = CkpxShared->checkpoint_request;
 	LWLockRelease(CkpxShared->lock);
 
-	if (entry.end_lsn <= entry.start_lsn)
+	if (entry.range.end_lsn <= entry.range.start_lsn)
 		return;
 
 	/* A request is served once the cut has reached it. */
-	input.forced = request > entry.start_lsn && entry.end_lsn >= request;
+	input.forced = request > entry.range.start_lsn &&
+		entry.range.end_lsn >= request;
 	reason = reason_to_create(&entry, &input);
 	if (reason == CKPX_REASON_NONE)
 		return;
@@ -279,17 +281,17 @@ is_committed(CkpxRunner *runner, const CkpxEntry *entry, char *waiting,
 {
 	TransactionId oldest = InvalidTransactionId;
 
-	if (!TransactionIdIsNormal(entry->next_xid))
+	if (!TransactionIdIsNormal(entry->range.next_xid))
 		return true;
 
 	if (!RecoveryInProgress())
 	{
 		/* The first is cheap, and most of the time the answer. */
 		if (!TransactionIdPrecedes(GetOldestActiveTransactionId(),
-								   entry->next_xid))
+								   entry->range.next_xid))
 			return true;
 		oldest = oldest_not_waiting();
-		if (!TransactionIdPrecedes(oldest, entry->next_xid))
+		if (!TransactionIdPrecedes(oldest, entry->range.next_xid))
 			return true;
 	}
 	else
@@ -307,7 +309,7 @@ is_committed(CkpxRunner *runner, const CkpxEntry *entry, char *waiting,
 		}
 		for (uint32 i = 0; i < n; i++)
 		{
-			if (TransactionIdPrecedes(xacts[i].xid, entry->next_xid) &&
+			if (TransactionIdPrecedes(xacts[i].xid, entry->range.next_xid) &&
 				(!TransactionIdIsValid(oldest) ||
 				 TransactionIdPrecedes(xacts[i].xid, oldest)))
 				oldest = xacts[i].xid;
@@ -348,10 +350,10 @@ hand_over(CkpxRunner *runner, const CkpxEntry *entry,
 
 	for (uint32 i = 0; i < nxacts; i++)
 	{
-		if (TransactionIdIsNormal(entry->next_xid) &&
-			!TransactionIdPrecedes(xacts[i].xid, entry->next_xid))
+		if (TransactionIdIsNormal(entry->range.next_xid) &&
+			!TransactionIdPrecedes(xacts[i].xid, entry->range.next_xid))
 			continue;
-		if (xacts[i].first_lsn >= entry->end_lsn)
+		if (xacts[i].first_lsn >= entry->range.end_lsn)
 			continue;
 		if (n < CKPX_JOB_LIST)
 			CkpxShared->open_xacts[n] = xacts[i];
@@ -367,7 +369,7 @@ hand_over(CkpxRunner *runner, const CkpxEntry *entry,
 	}
 	CkpxShared->nopen_xacts = n;
 	CkpxShared->nundurable = nkeys;
-	CkpxShared->undurable_upto = entry->end_lsn;
+	CkpxShared->undurable_upto = entry->range.end_lsn;
 	memcpy(CkpxShared->undurable, keys,
 		   sizeof(CkpxRelKey) * Min(nkeys, CKPX_JOB_LIST));
 }
@@ -380,14 +382,14 @@ log_long_wait(CkpxRunner *runner, const CkpxEntry *entry, const char *waiting)
 
 	if (runner->waiting_log_after_ms == 0)
 		runner->waiting_log_after_ms = CKPX_WAIT_LOG_MS;
-	if (entry->clock_ms == 0 || now < entry->clock_ms ||
-		now - entry->clock_ms < runner->waiting_log_after_ms)
+	if (entry->range.clock_ms == 0 || now < entry->range.clock_ms ||
+		now - entry->range.clock_ms < runner->waiting_log_after_ms)
 		return;
 	runner->waiting_log_after_ms *= 2;
 	ereport(ckpx_log_checkpoints ? LOG : DEBUG1,
 			(errmsg("ckpx checkpoint %s has been waiting for %s for %.0f s",
 					ckpx_entry_text(entry, text), waiting,
-					(now - entry->clock_ms) / 1000.0)));
+					(now - entry->range.clock_ms) / 1000.0)));
 }
 
 /*
@@ -406,17 +408,17 @@ is_durable(CkpxRunner *runner, const CkpxEntry *entry, char *waiting,
 	XLogRecPtr	durable_lsn;
 	char		error[CKPX_ERROR_TEXT_MAX];
 
-	if (entry->last_change_lsn == InvalidXLogRecPtr)
+	if (entry->range.last_change_lsn == InvalidXLogRecPtr)
 		return true;
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	durable_lsn = CkpxShared->durable_lsn;
 	usable = ckpx_flush_usable() && !flush->too_many_builds;
-	asked_for = CkpxShared->checkpoint_request > entry->start_lsn;
+	asked_for = CkpxShared->checkpoint_request > entry->range.start_lsn;
 	strlcpy(error, flush->range_error, sizeof(error));
 	LWLockRelease(CkpxShared->lock);
 
-	if (durable_lsn > entry->last_change_lsn)
+	if (durable_lsn > entry->range.last_change_lsn)
 		return true;
 	if (error[0] != '\0' && ckpx_flush_mode != CKPX_FLUSH_MODE_OFF)
 		snprintf(waiting, size, "a flush: %s", error);
@@ -425,12 +427,12 @@ is_durable(CkpxRunner *runner, const CkpxEntry *entry, char *waiting,
 	else
 		snprintf(waiting, size,
 				 "a checkpoint of PostgreSQL that begins after %X/%X",
-				 LSN_FORMAT_ARGS(entry->last_change_lsn));
+				 LSN_FORMAT_ARGS(entry->range.last_change_lsn));
 
 	if (ckpx_flush_mode != CKPX_FLUSH_MODE_OFF &&
-		(asked_for || entry->clock_ms == 0 ||
-		 now - entry->clock_ms >= stalled_ms))
-		ckpx_durability_request(runner, entry->end_lsn);
+		(asked_for || entry->range.clock_ms == 0 ||
+		 now - entry->range.clock_ms >= stalled_ms))
+		ckpx_durability_request(runner, entry->range.end_lsn);
 	return false;
 }
 
@@ -456,8 +458,8 @@ maybe_start(CkpxRunner *runner, const CkpxEntry *pending)
 	/* Blocks can be written while transactions go on. */
 	durable = is_durable(runner, pending, waiting, sizeof(waiting));
 	committed = is_committed(runner, pending, waiting, sizeof(waiting));
-	if (!committed && ckpx_commit_wait > 0 && pending->clock_ms != 0 &&
-		ckpx_clock_ms() - pending->clock_ms < (uint64) ckpx_commit_wait)
+	if (!committed && ckpx_commit_wait > 0 && pending->range.clock_ms != 0 &&
+		ckpx_clock_ms() - pending->range.clock_ms < (uint64) ckpx_commit_wait)
 		goto wait;
 	if (!durable)
 		goto wait;
@@ -472,8 +474,9 @@ maybe_start(CkpxRunner *runner, const CkpxEntry *pending)
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	entry = ckpx_entry_store_find(CkpxShared->store, pending->kind,
-								  pending->epoch, pending->start_lsn,
-								  pending->end_lsn);
+								  pending->range.epoch,
+								  pending->range.start_lsn,
+								  pending->range.end_lsn);
 	if (entry != NULL && is_enabled() &&
 		ckpx_entry_transition(entry, CKPX_EVENT_START))
 	{
@@ -481,9 +484,9 @@ maybe_start(CkpxRunner *runner, const CkpxEntry *pending)
 		hand_over(runner, entry, xacts, nxacts, !committed && !complete,
 				  keys, nkeys);
 		ticket.kind = entry->kind;
-		ticket.epoch = entry->epoch;
-		ticket.start_lsn = entry->start_lsn;
-		ticket.end_lsn = entry->end_lsn;
+		ticket.epoch = entry->range.epoch;
+		ticket.start_lsn = entry->range.start_lsn;
+		ticket.end_lsn = entry->range.end_lsn;
 		started = true;
 	}
 	LWLockRelease(CkpxShared->lock);
@@ -502,8 +505,9 @@ maybe_start(CkpxRunner *runner, const CkpxEntry *pending)
 wait:
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	entry = ckpx_entry_store_find(CkpxShared->store, pending->kind,
-								  pending->epoch, pending->start_lsn,
-								  pending->end_lsn);
+								  pending->range.epoch,
+								  pending->range.start_lsn,
+								  pending->range.end_lsn);
 	if (entry != NULL)
 		strlcpy(entry->waiting_for, waiting, sizeof(entry->waiting_for));
 	LWLockRelease(CkpxShared->lock);
@@ -520,7 +524,7 @@ ckpx_schedule_boundary(void)
 	newest = ckpx_entry_store_newest(CkpxShared->store,
 									 CKPX_KIND_INCREMENTAL, false);
 	if (newest != NULL && newest->state != CKPX_ENTRY_FINISHED)
-		boundary = newest->end_lsn;
+		boundary = newest->range.end_lsn;
 	else
 		boundary = ckpx_entry_store_checkpointed(CkpxShared->store);
 	LWLockRelease(CkpxShared->lock);

@@ -240,12 +240,12 @@ header_problem(const CkpxObjectHeader *header, const CkpxEntry *entry,
 {
 	if (header->kind != entry->kind)
 		return "it is an object of another kind";
-	if (header->epoch != entry->epoch)
+	if (header->range.epoch != entry->range.epoch)
 		return "it is of another epoch";
-	if (header->timeline != entry->timeline)
+	if (header->range.timeline != entry->range.timeline)
 		return "it is of another timeline";
-	if (header->start_lsn != entry->start_lsn ||
-		header->end_lsn != entry->end_lsn)
+	if (header->range.start_lsn != entry->range.start_lsn ||
+		header->range.end_lsn != entry->range.end_lsn)
 		return "it is of another range";
 	if (header->part != part)
 		return "it is another part";
@@ -261,11 +261,12 @@ header_problem(const CkpxObjectHeader *header, const CkpxEntry *entry,
 static const char *
 siblings_problem(const CkpxObjectHeader *a, const CkpxObjectHeader *b)
 {
-	if (a->written_at != b->written_at || a->created_at != b->created_at ||
+	if (a->written_at != b->written_at ||
+		a->range.created_at != b->range.created_at ||
 		a->identity.node_id != b->identity.node_id ||
-		a->last_record.start != b->last_record.start ||
-		a->last_record.crc != b->last_record.crc ||
-		a->last_change_lsn != b->last_change_lsn)
+		a->range.last_record.start != b->range.last_record.start ||
+		a->range.last_record.crc != b->range.last_record.crc ||
+		a->range.last_change_lsn != b->range.last_change_lsn)
 		return "it was not written together with the first part";
 	return NULL;
 }
@@ -678,19 +679,20 @@ describe(CkpxObjectFile *file, CkpxEntry *entry)
 	memset(entry, 0, sizeof(CkpxEntry));
 	entry->kind = header->kind;
 	entry->state = CKPX_ENTRY_FINISHED;
-	entry->epoch = header->epoch;
-	entry->timeline = header->timeline;
-	entry->start_lsn = header->start_lsn;
-	entry->end_lsn = header->end_lsn;
-	entry->last_record = header->last_record;
-	entry->last_change_lsn = header->last_change_lsn;
+	entry->range.epoch = header->range.epoch;
+	entry->range.timeline = header->range.timeline;
+	entry->range.start_lsn = header->range.start_lsn;
+	entry->range.end_lsn = header->range.end_lsn;
+	entry->range.last_record = header->range.last_record;
+	entry->range.last_change_lsn = header->range.last_change_lsn;
 	entry->truncate_lsn = header->truncate_lsn;
-	entry->nxacts = header->nxacts;
-	entry->wal_bytes = header->wal_bytes;
-	memcpy(entry->custom_rmgrs, header->custom_rmgrs, CKPX_RMGR_BITMAP_BYTES);
+	entry->range.nxacts = header->range.nxacts;
+	entry->range.wal_bytes = header->range.wal_bytes;
+	memcpy(entry->range.custom_rmgrs, header->range.custom_rmgrs,
+		   CKPX_RMGR_BITMAP_BYTES);
 	entry->version = header->version;
 	entry->open_xacts = header->nopen_xacts;
-	entry->created_at = header->created_at;
+	entry->range.created_at = header->range.created_at;
 	entry->finished_at = header->written_at;
 	entry->nparts = file->nparts;
 	for (uint32 i = 0; i < file->nparts; i++)
@@ -796,9 +798,9 @@ ckpx_object_file_probe(const char *name, CkpxEntry *entry,
 	}
 	memset(&expected, 0, sizeof(expected));
 	expected.kind = parsed.kind;
-	expected.epoch = parsed.epoch;
-	expected.timeline = parsed.timeline;
-	expected.start_lsn = parsed.start_lsn;
-	expected.end_lsn = parsed.end_lsn;
+	expected.range.epoch = parsed.epoch;
+	expected.range.timeline = parsed.timeline;
+	expected.range.start_lsn = parsed.start_lsn;
+	expected.range.end_lsn = parsed.end_lsn;
 	return examine(&expected, false, entry, identity, problem);
 }

@@ -103,17 +103,17 @@ gather_manifest(CkpxManifest *manifest, const CkpxEntry *added,
 			/* Both lists are in the same order. */
 			if (next_removed < nremoved &&
 				entry->kind == removed[next_removed].kind &&
-				entry->epoch == removed[next_removed].epoch &&
-				entry->start_lsn == removed[next_removed].start_lsn &&
-				entry->end_lsn == removed[next_removed].end_lsn)
+				entry->range.epoch == removed[next_removed].epoch &&
+				entry->range.start_lsn == removed[next_removed].start_lsn &&
+				entry->range.end_lsn == removed[next_removed].end_lsn)
 			{
 				next_removed++;
 				continue;
 			}
 			if (added != NULL && added->kind == CKPX_KIND_INCREMENTAL &&
 				entry->kind == CKPX_KIND_SEGMENT &&
-				entry->epoch == added->epoch &&
-				entry->end_lsn <= added->end_lsn)
+				entry->range.epoch == added->range.epoch &&
+				entry->range.end_lsn <= added->range.end_lsn)
 				continue;
 			manifest->entries[n++] = *entry;
 		}
@@ -141,21 +141,22 @@ ckpx_release_point(const CkpxManifest *manifest)
 		{
 			const CkpxEntry *entry = &manifest->entries[i];
 
-			if (entry->epoch != manifest->epoch || entry->end_lsn <= end_lsn)
+			if (entry->range.epoch != manifest->epoch ||
+				entry->range.end_lsn <= end_lsn)
 				continue;
 			if (entry->kind != CKPX_KIND_INCREMENTAL &&
 				entry->kind != CKPX_KIND_GLOBAL &&
 				entry->kind != CKPX_KIND_SEGMENT)
 				continue;
-			if (entry->last_record.start == InvalidXLogRecPtr)
+			if (entry->range.last_record.start == InvalidXLogRecPtr)
 				continue;
 
 			/* Where a segment is missing a boot goes on before the next. */
 			if (entry->kind == CKPX_KIND_SEGMENT &&
-				entry->start_lsn > end_lsn)
+				entry->range.start_lsn > end_lsn)
 				continue;
-			end_lsn = entry->end_lsn;
-			release_lsn = entry->last_record.start;
+			end_lsn = entry->range.end_lsn;
+			release_lsn = entry->range.last_record.start;
 			moved = true;
 		}
 	} while (moved);
@@ -431,8 +432,8 @@ publish(const CkpxEntry *added, const CkpxEntrySpan *removed,
 	end_lsn = manifest.epoch_start;
 	for (uint32 i = 0; i < manifest.nentries; i++)
 	{
-		if (manifest.entries[i].epoch == manifest.epoch)
-			end_lsn = Max(end_lsn, manifest.entries[i].end_lsn);
+		if (manifest.entries[i].range.epoch == manifest.epoch)
+			end_lsn = Max(end_lsn, manifest.entries[i].range.end_lsn);
 	}
 	ckpx_manifest_name(name, manifest.sequence, manifest.epoch_start,
 					   end_lsn);

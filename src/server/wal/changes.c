@@ -92,20 +92,20 @@ ckpx_wal_changes_take(CkpxWalChanges *changes, MemoryContext parent,
 
 		relation = ckpx_dirty_tree_mark(changes->tree, &sequence->key, 0);
 		relation->flags |= CKPX_REL_SEQUENCE;
-		changes->unlogged_upto = cut->end_lsn;
+		changes->unlogged_upto = cut->range.end_lsn;
 	}
-	if (changes->unlogged_upto > cut->start_lsn)
+	if (changes->unlogged_upto > cut->range.start_lsn)
 		changes->last_change_lsn = Max(changes->last_change_lsn,
 									   changes->unlogged_upto - 1);
 
 	cut->tree = changes->tree;
 	cut->appended = changes->appended;
 	cut->context = changes->tree_context;
-	cut->nxacts = changes->nxacts;
+	cut->range.nxacts = changes->nxacts;
 	cut->nrecords = changes->nrecords;
-	cut->last_change_lsn = changes->last_change_lsn;
-	memcpy(cut->custom_rmgrs, changes->custom_rmgrs,
-		   sizeof(cut->custom_rmgrs));
+	cut->range.last_change_lsn = changes->last_change_lsn;
+	memcpy(cut->range.custom_rmgrs, changes->custom_rmgrs,
+		   sizeof(cut->range.custom_rmgrs));
 	cut->ncheckpoints = changes->ncheckpoints;
 	cut->checkpoints = changes->checkpoints;
 

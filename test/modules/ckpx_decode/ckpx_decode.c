@@ -106,11 +106,11 @@ ckpx_decode(PG_FUNCTION_ARGS)
 
 	/* An end within a record would make the map one of another range. */
 	ckpx_wal_source_cut(source, &cut);
-	if (cut.start_lsn != start || cut.end_lsn != end)
+	if (cut.range.start_lsn != start || cut.range.end_lsn != end)
 		ereport(ERROR,
 				(errmsg("decoded [%X/%X, %X/%X) instead",
-						LSN_FORMAT_ARGS(cut.start_lsn),
-						LSN_FORMAT_ARGS(cut.end_lsn))));
+						LSN_FORMAT_ARGS(cut.range.start_lsn),
+						LSN_FORMAT_ARGS(cut.range.end_lsn))));
 
 	relations = ckpx_dirty_tree_sorted(cut.tree, &nrelations);
 	for (uint32 i = 0; i < nrelations; i++)
