@@ -339,17 +339,6 @@ is_directory_full(void)
 		ckpx_directory_bytes() > (uint64) ckpx_max_directory_size * 1024;
 }
 
-/* ckpx_list_files() callback: files kept of lost objects, since when. */
-static void
-list_damaged(const char *file, void *arg)
-{
-	CkpxName	name;
-
-	ckpx_parse_name(file, &name);
-	if (name.type == CKPX_NAME_DAMAGED)
-		*(List **) arg = lappend(*(List **) arg, pstrdup(file));
-}
-
 /*
  * Remove the files that are kept of lost objects: those whose time is over,
  * and the others as long as the folder is too large.  A file's last change of
@@ -359,24 +348,24 @@ static void
 remove_damaged(void)
 {
 	CkpxNow		now = ckpx_now();
-	List	   *files = NIL;
+	List	   *files = ckpx_list_files(CKPX_NAME_DAMAGED);
 	ListCell   *cell;
 
-	ckpx_list_files(list_damaged, &files);
 	foreach(cell, files)
 	{
+		const CkpxStoreFile *file = lfirst(cell);
 		struct stat st;
 		char		path[MAXPGPATH];
 		uint64		since;
 
 		CHECK_FOR_INTERRUPTS();
-		ckpx_store_path(path, lfirst(cell));
+		ckpx_store_path(path, file->file);
 		if (stat(path, &st) != 0)
 			continue;
 		since = ckpx_age_begin(&now, time_t_to_timestamptz(st.st_ctime));
 		if ((since != 0 && ckpx_age_ms(since, now.clock_ms) >= keep_ms()) ||
 			is_directory_full())
-			ckpx_remove_file(lfirst(cell));
+			ckpx_remove_file(file->file);
 	}
 }
 

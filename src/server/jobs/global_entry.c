@@ -16,6 +16,7 @@
 
 #include "server/base/options.h"
 #include "server/jobs/global_entry.h"
+#include "server/jobs/job.h"
 #include "storage/fd.h"
 #include "utils/timestamp.h"
 
@@ -117,7 +118,6 @@ ckpx_global_start_entry(CkpxEntryTicket *ticket, long *wait_ms)
 {
 	CkpxEntry  *entry;
 	CkpxEntry	created;
-	uint64		now = ckpx_clock_ms();
 	bool		due = false;
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
@@ -130,14 +130,7 @@ ckpx_global_start_entry(CkpxEntryTicket *ticket, long *wait_ms)
 			entry = ckpx_shared_entry(&created);
 		if (entry != NULL && entry->state == CKPX_ENTRY_PENDING)
 			(void) ckpx_entry_transition(entry, CKPX_EVENT_START);
-		if (entry != NULL && entry->state == CKPX_ENTRY_RUNNING)
-		{
-			due = entry->retry_clock_ms <= now;
-			if (!due)
-				*wait_ms = Min(*wait_ms,
-							   (long) (entry->retry_clock_ms - now));
-			*ticket = ckpx_entry_ticket(entry);
-		}
+		due = ckpx_job_is_due(entry, ticket, wait_ms);
 	}
 	LWLockRelease(CkpxShared->lock);
 	return due;

@@ -233,38 +233,21 @@ job_incremental(const CkpxEntryTicket *ticket)
 }
 
 /*
- * Find an incremental whose time to be tried has come; else say when the next
- * one's comes.
+ * Find the unfinished incremental, if it is time to try it.
  */
 static bool
 due_entry(CkpxEntryTicket *ticket, long *wait_ms)
 {
-	const CkpxEntryStore *store = CkpxShared->store;
-	uint64		now = ckpx_clock_ms();
-	bool		enabled;
-	bool		found = false;
+	const CkpxEntry *entry;
+	bool		due;
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	enabled = ckpx_enabled && !CkpxShared->disabled;
-	for (uint32 i = ckpx_entry_store_next_open(store, 0);
-		 enabled && i < store->nentries && !found;
-		 i = ckpx_entry_store_next_open(store, i + 1))
-	{
-		const CkpxEntry *entry = ckpx_entry_store_at(store, i);
-
-		if (entry->kind != CKPX_KIND_INCREMENTAL ||
-			entry->state != CKPX_ENTRY_RUNNING)
-			continue;
-		if (entry->retry_clock_ms > now)
-		{
-			*wait_ms = Min(*wait_ms, (long) (entry->retry_clock_ms - now));
-			continue;
-		}
-		*ticket = ckpx_entry_ticket(entry);
-		found = true;
-	}
+	entry = ckpx_entry_store_newest(CkpxShared->store, CKPX_KIND_INCREMENTAL,
+									false);
+	due = ckpx_enabled && !CkpxShared->disabled &&
+		ckpx_job_is_due(entry, ticket, wait_ms);
 	LWLockRelease(CkpxShared->lock);
-	return found;
+	return due;
 }
 
 void

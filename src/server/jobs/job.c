@@ -268,6 +268,27 @@ ckpx_job_copy_running(const CkpxEntryTicket *ticket, CkpxEntry *entry)
 }
 
 /*
+ * Is 'entry' running, and has the time come to try it?  Then *ticket is its
+ * own; else *wait_ms is lowered to that time.  Caller holds the lock.
+ */
+bool
+ckpx_job_is_due(const CkpxEntry *entry, CkpxEntryTicket *ticket,
+				long *wait_ms)
+{
+	uint64		now = ckpx_clock_ms();
+
+	if (entry == NULL || entry->state != CKPX_ENTRY_RUNNING)
+		return false;
+	if (entry->retry_clock_ms > now)
+	{
+		*wait_ms = Min(*wait_ms, (long) (entry->retry_clock_ms - now));
+		return false;
+	}
+	*ticket = ckpx_entry_ticket(entry);
+	return true;
+}
+
+/*
  * Complete the copy of a running entry and publish it.
  */
 void

@@ -59,6 +59,14 @@ extern void ckpx_job_count_failure(void);
  */
 extern void ckpx_job_check(const CkpxEntry *entry);
 
+/*
+ * Is 'entry' (NULL: no) RUNNING, and has the time come to try it?  Then its
+ * ticket is filled in, else *wait_ms is lowered to that time.  Caller holds
+ * the lock.
+ */
+extern bool ckpx_job_is_due(const CkpxEntry *entry, CkpxEntryTicket *ticket,
+							long *wait_ms);
+
 /* Copy the entry that a ticket names, if it is there and RUNNING. */
 extern bool ckpx_job_copy_running(const CkpxEntryTicket *ticket,
 								  CkpxEntry *entry);

@@ -50,46 +50,6 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-static void
-collect_name(const char *file, void *arg)
-{
-	CkpxNameList *list = arg;
-	CkpxName	name;
-
-	ckpx_parse_name(file, &name);
-	if (name.type != list->type)
-		return;
-	if (list->n == list->max)
-	{
-		list->max *= 2;
-		list->names = repalloc_huge(list->names,
-									sizeof(CkpxName) * (Size) list->max);
-	}
-	list->names[list->n++] = name;
-}
-
-void
-ckpx_replay_list_names(CkpxNameList *list, CkpxNameType type)
-{
-	list->type = type;
-	list->n = 0;
-	list->max = 64;
-	list->names = palloc(sizeof(CkpxName) * list->max);
-	ckpx_list_files(collect_name, list);
-}
-
-static int
-compare_manifests(const void *a, const void *b)
-{
-	const CkpxName *left = a;
-	const CkpxName *right = b;
-
-	/* newest first */
-	if (left->sequence != right->sequence)
-		return left->sequence > right->sequence ? -1 : 1;
-	return 0;
-}
-
 int
 ckpx_replay_compare_entries(const void *a, const void *b)
 {
@@ -231,30 +191,27 @@ ckpx_replay_identify(CkpxBoot *boot)
  * Read one manifest; false with a WARNING when it cannot be used.
  */
 static bool
-read_manifest(const CkpxName *manifest_name, CkpxManifest *manifest)
+read_manifest(const CkpxStoreFile *file, CkpxManifest *manifest)
 {
-	char		name[CKPX_NAME_MAX];
 	char	   *text;
 	Size		length;
 	const char *problem = "file is missing";
 
-	ckpx_manifest_name(name, manifest_name->sequence,
-					   manifest_name->start_lsn, manifest_name->end_lsn);
-	text = ckpx_read_file(name, CKPX_MANIFEST_MAX_BYTES, &length);
+	text = ckpx_read_file(file->file, CKPX_MANIFEST_MAX_BYTES, &length);
 	if (text != NULL &&
 		ckpx_manifest_decode(manifest, text, length, &problem))
 	{
 		pfree(text);
 		if (manifest->identity.system_identifier ==
 			CkpxShared->identity.system_identifier &&
-			manifest->sequence == manifest_name->sequence)
+			manifest->sequence == file->name.sequence)
 			return true;
 		problem = "it belongs to another cluster";
 	}
 	ereport(WARNING,
 			(errcode(ERRCODE_DATA_CORRUPTED),
 			 errmsg("ckpx manifest \"%s/%s\" cannot be used: %s",
-					CkpxShared->folder, name, problem),
+					CkpxShared->folder, file->file, problem),
 			 errhint("The manifest before it and the objects themselves are used instead.")));
 	return false;
 }
@@ -267,7 +224,8 @@ read_manifest(const CkpxName *manifest_name, CkpxManifest *manifest)
 static bool
 find_manifest(CkpxManifest *manifest, bool *from_nothing)
 {
-	CkpxNameList list;
+	List	   *manifests = ckpx_list_files(CKPX_NAME_MANIFEST);
+	int			nmanifests = list_length(manifests);
 	bool		found = false;
 	uint64		newest_sequence = 0;
 	XLogRecPtr	release;
@@ -275,18 +233,18 @@ find_manifest(CkpxManifest *manifest, bool *from_nothing)
 
 	memset(manifest, 0, sizeof(*manifest));
 	*from_nothing = false;
-	ckpx_replay_list_names(&list, CKPX_NAME_MANIFEST);
-	qsort(list.names, list.n, sizeof(CkpxName), compare_manifests);
-	if (list.n > 0)
-		newest_sequence = list.names[0].sequence;
+	if (nmanifests > 0)
+		newest_sequence = ((CkpxStoreFile *) llast(manifests))->name.sequence;
 
 	CkpxShared->keep_files = false;
-	for (uint32 i = 0; i < list.n; i++)
+	for (int i = nmanifests; i-- > 0;)
 	{
+		const CkpxStoreFile *file = list_nth(manifests, i);
+
 		if (!found)
 		{
-			found = read_manifest(&list.names[i], manifest);
-			if (found && i > 0)
+			found = read_manifest(file, manifest);
+			if (found && i < nmanifests - 1)
 				CkpxShared->keep_files = true;
 		}
 		else
@@ -294,7 +252,7 @@ find_manifest(CkpxManifest *manifest, bool *from_nothing)
 			CkpxManifest older;
 
 			/* Only to learn up to where WAL may be released. */
-			if (read_manifest(&list.names[i], &older))
+			if (read_manifest(file, &older))
 			{
 				older_release = older.epoch == manifest->epoch ?
 					ckpx_release_point(&older) : InvalidXLogRecPtr;
@@ -306,10 +264,7 @@ find_manifest(CkpxManifest *manifest, bool *from_nothing)
 
 	if (!found)
 	{
-		CkpxNameList objects;
-
-		ckpx_replay_list_names(&objects, CKPX_NAME_OBJECT);
-		if (list.n == 0 && objects.n == 0)
+		if (nmanifests == 0 && ckpx_list_files(CKPX_NAME_OBJECT) == NIL)
 			return false;
 		CkpxShared->keep_files = true;
 		memset(manifest, 0, sizeof(*manifest));

@@ -61,32 +61,28 @@ compare_found(const void *a, const void *b)
 static uint32
 find_objects(const CkpxManifest *manifest, CkpxFound **objects, uint32 *epoch)
 {
-	CkpxNameList list;
+	List	   *files = ckpx_list_files(CKPX_NAME_OBJECT);
+	ListCell   *cell;
 	CkpxFound  *found;
 	uint32		nfound = 0;
 
-	ckpx_replay_list_names(&list, CKPX_NAME_OBJECT);
 	found = MemoryContextAllocHuge(CurrentMemoryContext,
-								   sizeof(CkpxFound) * ((Size) list.n + 1));
-	for (uint32 i = 0; i < list.n; i++)
+								   sizeof(CkpxFound) * ((Size) list_length(files) + 1));
+	foreach(cell, files)
 	{
-		char		name[CKPX_NAME_MAX];
+		const CkpxStoreFile *file = lfirst(cell);
 		CkpxObjectState state;
 		char	   *problem;
 
 		CHECK_FOR_INTERRUPTS();
-		if (list.names[i].epoch < PG_INT32_MAX)
-			*epoch = Max(*epoch, list.names[i].epoch);
-		if (list.names[i].part != 0 ||
-			list.names[i].kind == CKPX_KIND_BACKUP ||
+		if (file->name.epoch < PG_INT32_MAX)
+			*epoch = Max(*epoch, file->name.epoch);
+		if (file->name.part != 0 || file->name.kind == CKPX_KIND_BACKUP ||
 			entry_is_listed(manifest->entries, manifest->nentries,
-							&list.names[i]))
+							&file->name))
 			continue;
-		ckpx_object_name(name, list.names[i].kind, list.names[i].epoch,
-						 list.names[i].timeline, list.names[i].start_lsn,
-						 list.names[i].end_lsn, 0);
 		memset(&found[nfound], 0, sizeof(CkpxFound));
-		state = ckpx_object_file_probe(name, &found[nfound].entry,
+		state = ckpx_object_file_probe(&file->name, &found[nfound].entry,
 									   &found[nfound].identity, &problem);
 		ckpx_replay_await(state, problem);
 		if (state == CKPX_OBJECT_GOOD)

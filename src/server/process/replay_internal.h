@@ -15,17 +15,6 @@
 
 #define CKPX_REASON_NO_MANIFEST	"no manifest could be read"
 
-/* All names of one kind that the folder holds. */
-typedef struct CkpxNameList
-{
-	CkpxNameType type;
-	uint32		n;
-	uint32		max;
-	CkpxName   *names;
-} CkpxNameList;
-
-extern void ckpx_replay_list_names(CkpxNameList *list, CkpxNameType type);
-
 /*
  * An object is absent: raise an error, so that the boot is tried again, until
  * the patience for that is over.  Nothing is done in other states.

@@ -54,19 +54,6 @@ remove_slot(void)
 	ckpx_slot_drop();
 }
 
-/* ckpx_list_files() callback. */
-static void
-remove_ours(const char *file, void *arg)
-{
-	CkpxName	name;
-
-	ckpx_parse_name(file, &name);
-	if (name.type == CKPX_NAME_UNKNOWN)
-		return;
-	CHECK_FOR_INTERRUPTS();
-	ckpx_remove_file(file);
-}
-
 /*
  * Learn our folder where the boot has not come so far.
  */
@@ -92,6 +79,7 @@ remove_folder(void)
 {
 	struct stat st;
 	char		path[MAXPGPATH];
+	ListCell   *cell;
 
 	find_folder();
 	if (stat(CkpxShared->folder, &st) != 0)
@@ -102,7 +90,11 @@ remove_folder(void)
 				 errmsg("directory \"%s\" is in use by another server",
 						CkpxShared->folder)));
 
-	ckpx_list_files(remove_ours, NULL);
+	foreach(cell, ckpx_list_files(CKPX_NAME_UNKNOWN))
+	{
+		CHECK_FOR_INTERRUPTS();
+		ckpx_remove_file(((CkpxStoreFile *) lfirst(cell))->file);
+	}
 	snprintf(path, sizeof(path), "%s/%s", CkpxShared->folder, CKPX_LOCK_FILE);
 	if (unlink(path) != 0 && errno != ENOENT)
 		ereport(ERROR,

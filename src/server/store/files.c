@@ -26,7 +26,6 @@
 #include <unistd.h>
 
 #include "miscadmin.h"
-#include "nodes/pg_list.h"
 #include "server/base/fault.h"
 #include "server/base/shared_state.h"
 #include "server/store/files.h"
@@ -386,17 +385,22 @@ ckpx_remove_file_quietly(const char *name)
 	remove_file(name, WARNING);
 }
 
-/* The names in the folder, in ascending order. */
 static int
-compare_names(const ListCell *a, const ListCell *b)
+compare_files(const ListCell *a, const ListCell *b)
 {
-	return strcmp(lfirst(a), lfirst(b));
+	const CkpxStoreFile *left = lfirst(a);
+	const CkpxStoreFile *right = lfirst(b);
+
+	return strcmp(left->file, right->file);
 }
 
-static List *
-list_names(void)
+/*
+ * List the files of ours of a type, or of all types.
+ */
+List *
+ckpx_list_files(CkpxNameType type)
 {
-	List	   *names = NIL;
+	List	   *files = NIL;
 	DIR		   *dir;
 	struct dirent *de;
 
@@ -407,44 +411,42 @@ list_names(void)
 	dir = AllocateDir(CkpxShared->folder);
 	while ((de = ReadDir(dir, CkpxShared->folder)) != NULL)
 	{
+		CkpxName	name;
+		CkpxStoreFile *file;
+
 		CHECK_FOR_INTERRUPTS();
-		if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
-			names = lappend(names, pstrdup(de->d_name));
+		ckpx_parse_name(de->d_name, &name);
+		if (name.type == CKPX_NAME_UNKNOWN ||
+			(type != CKPX_NAME_UNKNOWN && name.type != type))
+			continue;
+		file = palloc(sizeof(CkpxStoreFile));
+		file->name = name;
+		strlcpy(file->file, de->d_name, CKPX_NAME_MAX);
+		files = lappend(files, file);
 	}
 	FreeDir(dir);
-	list_sort(names, compare_names);
-	return names;
+	list_sort(files, compare_files);
+	return files;
 }
 
-void
-ckpx_list_files(void (*visit) (const char *name, void *arg), void *arg)
-{
-	List	   *names = list_names();
-	ListCell   *cell;
-
-	foreach(cell, names)
-		visit(lfirst(cell), arg);
-	list_free_deep(names);
-}
-
+/*
+ * Add up the sizes of the files of ours.
+ */
 uint64
 ckpx_directory_bytes(void)
 {
-	List	   *names = list_names();
+	List	   *files = ckpx_list_files(CKPX_NAME_UNKNOWN);
 	ListCell   *cell;
 	uint64		bytes = 0;
 
-	foreach(cell, names)
+	foreach(cell, files)
 	{
-		CkpxName	parsed;
+		const CkpxStoreFile *file = lfirst(cell);
 		char		path[MAXPGPATH];
 		struct stat st;
 
 		CHECK_FOR_INTERRUPTS();
-		ckpx_parse_name(lfirst(cell), &parsed);
-		if (parsed.type == CKPX_NAME_UNKNOWN)
-			continue;
-		ckpx_store_path(path, lfirst(cell));
+		ckpx_store_path(path, file->file);
 		if (stat(path, &st) == 0)
 			bytes += st.st_size;
 		else if (errno != ENOENT)
@@ -452,6 +454,6 @@ ckpx_directory_bytes(void)
 					(errcode_for_file_access(),
 					 errmsg("could not stat file \"%s\": %m", path)));
 	}
-	list_free_deep(names);
+	list_free_deep(files);
 	return bytes;
 }

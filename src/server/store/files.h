@@ -23,6 +23,7 @@
 #include "postgres.h"
 
 #include "core/format/names.h"
+#include "nodes/pg_list.h"
 
 typedef struct CkpxOutput CkpxOutput;
 
@@ -65,9 +66,19 @@ extern char *ckpx_read_file_at(const char *path, Size max, Size *length);
 extern void ckpx_remove_file(const char *name);
 extern void ckpx_remove_file_quietly(const char *name);
 
-/* Call 'visit' with each name in the folder, in ascending order. */
-extern void ckpx_list_files(void (*visit) (const char *name, void *arg),
-							void *arg);
+/* A file of ours in the folder. */
+typedef struct CkpxStoreFile
+{
+	CkpxName	name;			/* parsed from: */
+	char		file[CKPX_NAME_MAX];
+} CkpxStoreFile;
+
+/*
+ * List the files of a type, CKPX_NAME_UNKNOWN: of all types of ours, as
+ * CkpxStoreFile, in ascending order of their names; so manifests are in that
+ * of their sequences.  Empty before the first start.
+ */
+extern List *ckpx_list_files(CkpxNameType type);
 
 /* Sum of the sizes of the store's files, in bytes; 0 before the first start. */
 extern uint64 ckpx_directory_bytes(void);

@@ -783,24 +783,16 @@ ckpx_object_file_verify(const CkpxEntry *entry, char **problem)
 }
 
 CkpxObjectState
-ckpx_object_file_probe(const char *name, CkpxEntry *entry,
+ckpx_object_file_probe(const CkpxName *name, CkpxEntry *entry,
 					   CkpxIdentity *identity, char **problem)
 {
 	CkpxEntry	expected;
-	CkpxName	parsed;
 
-	ckpx_parse_name(name, &parsed);
-	if (parsed.type != CKPX_NAME_OBJECT || parsed.part != 0)
-	{
-		*problem = psprintf("\"%s\" is not the name of a checkpoint object.",
-							name);
-		return CKPX_OBJECT_DAMAGED;
-	}
 	memset(&expected, 0, sizeof(expected));
-	expected.kind = parsed.kind;
-	expected.range.epoch = parsed.epoch;
-	expected.range.timeline = parsed.timeline;
-	expected.range.start_lsn = parsed.start_lsn;
-	expected.range.end_lsn = parsed.end_lsn;
+	expected.kind = name->kind;
+	expected.range.epoch = name->epoch;
+	expected.range.timeline = name->timeline;
+	expected.range.start_lsn = name->start_lsn;
+	expected.range.end_lsn = name->end_lsn;
 	return examine(&expected, false, entry, identity, problem);
 }

@@ -15,6 +15,7 @@
 
 #include "postgres.h"
 
+#include "core/format/names.h"
 #include "core/format/object_format.h"
 #include "core/history/entry_store.h"
 
@@ -100,10 +101,10 @@ extern CkpxObjectState ckpx_object_file_verify(const CkpxEntry *entry,
 											   char **problem);
 
 /*
- * The same as _check for one named file of which only the name is known;
- * fills entry and *identity.
+ * The same as _check for an object of which only the name of its first file is
+ * known; fills entry and *identity.
  */
-extern CkpxObjectState ckpx_object_file_probe(const char *name,
+extern CkpxObjectState ckpx_object_file_probe(const CkpxName *name,
 											  CkpxEntry *entry,
 											  CkpxIdentity *identity,
 											  char **problem);

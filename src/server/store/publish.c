@@ -163,15 +163,7 @@ ckpx_release_point(const CkpxManifest *manifest)
 	return release_lsn;
 }
 
-/* What ckpx_list_files() callbacks work on. */
-typedef struct CkpxSweep
-{
-	uint64		oldest_manifest;	/* older ones go */
-	HTAB	   *kept;			/* names of the objects' files that stay;
-								 * NULL: all of them */
-	List	   *victims;
-} CkpxSweep;
-
+/* Note the names of the files that a manifest keeps. */
 static void
 keep_objects(HTAB *kept, const CkpxManifest *manifest)
 {
@@ -214,36 +206,6 @@ is_in_work(const CkpxName *name)
 }
 
 static void
-sweep_file(const char *file, void *arg)
-{
-	CkpxSweep  *sweep = arg;
-	CkpxName	name;
-	bool		keep = true;
-
-	ckpx_parse_name(file, &name);
-	switch (name.type)
-	{
-		case CKPX_NAME_UNKNOWN:
-		case CKPX_NAME_DAMAGED:
-			break;
-		case CKPX_NAME_TEMPORARY:
-			keep = sweep->kept == NULL || is_in_work(&name);
-			break;
-		case CKPX_NAME_MANIFEST:
-			keep = name.sequence >= sweep->oldest_manifest ||
-				name.sequence <= CkpxShared->keep_sequence;
-			break;
-		case CKPX_NAME_OBJECT:
-			keep = sweep->kept == NULL ||
-				hash_search(sweep->kept, file, HASH_FIND, NULL) != NULL ||
-				is_in_work(&name);
-			break;
-	}
-	if (!keep)
-		sweep->victims = lappend(sweep->victims, pstrdup(file));
-}
-
-static void
 remove_one(const char *name)
 {
 	CKPX_FAULT("remove-file");
@@ -251,87 +213,93 @@ remove_one(const char *name)
 	CHECK_FOR_INTERRUPTS();
 }
 
+/* Remove the manifests but the two newest and those up to keep_sequence. */
 static void
-remove_victims(CkpxSweep *sweep)
+remove_old_manifests(void)
 {
-	ListCell   *cell;
+	List	   *manifests = ckpx_list_files(CKPX_NAME_MANIFEST);
 
-	foreach(cell, sweep->victims)
+	for (int i = 0; i < list_length(manifests) - 2; i++)
 	{
-		remove_one(lfirst(cell));
-		if (sweep->kept != NULL)
-			ckpx_progress_done(foreach_current_index(cell) + 1);
+		const CkpxStoreFile *manifest = list_nth(manifests, i);
+
+		if (manifest->name.sequence > CkpxShared->keep_sequence)
+			remove_one(manifest->file);
 	}
-}
-
-/* The two newest manifests on disk, the newest first. */
-typedef struct CkpxNewest
-{
-	uint32		n;
-	CkpxName	names[2];
-} CkpxNewest;
-
-/* ckpx_list_files() callback; names of manifests ascend by sequence. */
-static void
-note_manifest(const char *file, void *arg)
-{
-	CkpxNewest *newest = arg;
-	CkpxName	name;
-
-	ckpx_parse_name(file, &name);
-	if (name.type != CKPX_NAME_MANIFEST)
-		return;
-	newest->names[1] = newest->names[0];
-	newest->names[0] = name;
-	newest->n = Min(newest->n + 1, 2);
+	list_free_deep(manifests);
 }
 
 /*
- * Remove files of ours that neither of the two newest manifests names, unless
- * one of them cannot be read.
+ * List the files that neither of the two newest manifests names and that are
+ * not in work; false where there is no manifest, or one that cannot be read.
  */
-void
-ckpx_sweep(void)
+static bool
+list_orphans(List **orphans)
 {
-	CkpxNewest	newest = {0};
-	CkpxSweep	sweep = {0};
+	List	   *manifests = ckpx_list_files(CKPX_NAME_MANIFEST);
 	HASHCTL		control;
+	HTAB	   *kept;
+	ListCell   *cell;
 
-	if (CkpxShared->keep_files)
-		return;
-
-	ckpx_list_files(note_manifest, &newest);
-	if (newest.n == 0)
-		return;
+	if (manifests == NIL)
+		return false;
 
 	control.keysize = CKPX_NAME_MAX;
 	control.entrysize = CKPX_NAME_MAX;
 	control.hcxt = CurrentMemoryContext;
-	sweep.kept = hash_create("ckpx kept objects", 1024, &control,
-							 HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-	for (uint32 i = 0; i < newest.n; i++)
+	kept = hash_create("ckpx kept objects", 1024, &control,
+					   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	for (int i = Max(list_length(manifests) - 2, 0);
+		 i < list_length(manifests); i++)
 	{
-		char		name[CKPX_NAME_MAX];
+		const CkpxStoreFile *file = list_nth(manifests, i);
 		CkpxManifest manifest;
 		char	   *text;
 		Size		length;
 		const char *problem;
 
-		ckpx_manifest_name(name, newest.names[i].sequence,
-						   newest.names[i].start_lsn,
-						   newest.names[i].end_lsn);
-		text = ckpx_read_file(name, CKPX_MANIFEST_MAX_BYTES, &length);
+		text = ckpx_read_file(file->file, CKPX_MANIFEST_MAX_BYTES, &length);
 		if (text == NULL ||
 			!ckpx_manifest_decode(&manifest, text, length, &problem))
-			return;
+			return false;
 		pfree(text);
-		keep_objects(sweep.kept, &manifest);
+		keep_objects(kept, &manifest);
 		ckpx_manifest_free(&manifest);
 	}
-	sweep.oldest_manifest = newest.names[newest.n - 1].sequence;
-	ckpx_list_files(sweep_file, &sweep);
-	ckpx_progress_phase(CKPX_JOB_PHASE_REMOVE, list_length(sweep.victims));
-	remove_victims(&sweep);
+
+	*orphans = NIL;
+	foreach(cell, ckpx_list_files(CKPX_NAME_UNKNOWN))
+	{
+		CkpxStoreFile *file = lfirst(cell);
+
+		if ((file->name.type == CKPX_NAME_OBJECT ||
+			 file->name.type == CKPX_NAME_TEMPORARY) &&
+			hash_search(kept, file->file, HASH_FIND, NULL) == NULL &&
+			!is_in_work(&file->name))
+			*orphans = lappend(*orphans, file);
+	}
+	hash_destroy(kept);
+	return true;
+}
+
+/*
+ * Remove the files that neither of the two newest manifests names.
+ */
+void
+ckpx_sweep(void)
+{
+	List	   *orphans;
+	ListCell   *cell;
+
+	if (CkpxShared->keep_files || !list_orphans(&orphans))
+		return;
+	remove_old_manifests();
+	ckpx_progress_phase(CKPX_JOB_PHASE_REMOVE, list_length(orphans));
+	foreach(cell, orphans)
+	{
+		remove_one(((CkpxStoreFile *) lfirst(cell))->file);
+		ckpx_progress_done(foreach_current_index(cell) + 1);
+	}
 }
 
 /*
@@ -388,21 +356,6 @@ ckpx_remove_object(const CkpxEntrySpan *span, uint32 nparts)
 						 span->timeline, span->start_lsn, span->end_lsn, part);
 		remove_one(name);
 	}
-}
-
-/* Remove the manifests older than the two newest: they have no use any more. */
-static void
-remove_old_manifests(void)
-{
-	CkpxNewest	newest = {0};
-	CkpxSweep	sweep = {0};
-
-	ckpx_list_files(note_manifest, &newest);
-	if (newest.n < 2)
-		return;
-	sweep.oldest_manifest = newest.names[1].sequence;
-	ckpx_list_files(sweep_file, &sweep);
-	remove_victims(&sweep);
 }
 
 /*
