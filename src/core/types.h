@@ -41,6 +41,14 @@ typedef MemoryContext CkpxMemory;
 	memset(MemoryContextAllocHuge(mem, size), 0, size)
 #endif
 
+/* For functions that judge input: say what is wrong with it. */
+static inline bool
+ckpx_damaged(const char **problem, const char *text)
+{
+	*problem = text;
+	return false;
+}
+
 /*
  * One fork of one relation, by physical identity.
  *

@@ -48,10 +48,7 @@ read_bytes(CkpxObjectReader *reader, uint64 offset, char *bytes, Size length,
 		   const char **problem)
 {
 	if (length > 0 && !reader->read(reader->arg, offset, bytes, length))
-	{
-		*problem = "file is too short";
-		return false;
-	}
+		return ckpx_damaged(problem, "file is too short");
 	return true;
 }
 
@@ -158,25 +155,16 @@ read_header(CkpxObjectReader *reader, const char **problem)
 	char	   *bytes;
 
 	if (reader->size < HEADER_FIXED_BYTES + CRC_BYTES + FOOTER_BYTES)
-	{
-		*problem = "file is too short";
-		return false;
-	}
+		return ckpx_damaged(problem, "file is too short");
 	if (!read_bytes(reader, 0, start, sizeof(start), problem))
 		return false;
 	if (memcmp(start, header_magic, sizeof(header_magic)) != 0)
-	{
-		*problem = "file is not a checkpoint object";
-		return false;
-	}
+		return ckpx_damaged(problem, "file is not a checkpoint object");
 	reader->header.version = take_u32(&at);
 	length = take_u32(&at);
 	if (length < HEADER_FIXED_BYTES + CRC_BYTES || length > MAX_HEADER_BYTES ||
 		length > reader->size - FOOTER_BYTES)
-	{
-		*problem = "object header has an impossible length";
-		return false;
-	}
+		return ckpx_damaged(problem, "object header has an impossible length");
 	reader->header_length = length;
 
 	bytes = ckpx_alloc(reader->mem, length);

@@ -7,7 +7,7 @@
  * It changes nothing else, except for the count of failed attempts, so that
  * the diagram in the header can be checked against one switch.  What belongs
  * to a transition (times, the error's text, the object's size) is filled in
- * by the caller, who knows the clock.
+ * by the caller, which knows the clock.
  *
  *-------------------------------------------------------------------------
  */

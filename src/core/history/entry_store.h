@@ -22,8 +22,8 @@
  * epoch does not answer.
  *
  * Backups and spilled segments lie in the store so that the manifest lists
- * them.  They belong to nobody's chain, and no answer is made of them, but for
- * one case: when an epoch ended behind a backup that continues its last
+ * them.  They belong to no chain, and no answer is made of them, but for one
+ * case: when an epoch ended behind a backup that continues its last
  * incremental, as in a copy of the data directory, the backup is its end.
  *
  * The store is a flat struct in memory that the caller gives (in the server:

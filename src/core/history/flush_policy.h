@@ -9,7 +9,7 @@
  * only lost rows or changed them: deletes, old versions, locks, pruning).  The
  * first rule that holds is the relation's reason:
  *
- *		FORCED		somebody asked for it
+ *		FORCED		it was asked for
  *		DEADLINE	it has been dirty for five flush intervals, give or take
  *					a tenth, so that relations do not come due together
  *		CAPACITY	append + delete bytes are more than one relation may have

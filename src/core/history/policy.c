@@ -4,7 +4,7 @@
  *		Pure decisions.
  *
  * The reasons are tried in the order in which they tell a person most: what
- * somebody asked for, the ordinary rhythm, then the safety nets.  The order
+ * was asked for, the ordinary rhythm, then the safety nets.  The order
  * does not change whether a checkpoint is made, only what it is called.
  *
  *-------------------------------------------------------------------------

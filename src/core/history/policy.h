@@ -25,7 +25,7 @@ typedef struct CkpxCheckpointPolicy
 typedef struct CkpxCheckpointInput
 {
 	bool		first;			/* no incremental in this epoch yet */
-	bool		forced;			/* somebody asked for it */
+	bool		forced;			/* it was asked for */
 	int64		since_last_cut_ms;	/* age of the newest incremental's cut; of
 									 * the epoch's begin where it is the first */
 	uint64		nxacts;			/* transactions ended since */

@@ -13,7 +13,7 @@
  *
  * They also hold if an allocation raises an error in the server: memory is
  * allocated first, and a chunk is entered into the list together with its
- * first block.  What was being added may then be missing, so whoever catches
+ * first block.  What was being added may then be missing, so code that catches
  * such an error must not use the set.
  *
  *-------------------------------------------------------------------------

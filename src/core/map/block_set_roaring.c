@@ -242,13 +242,6 @@ typedef struct RoaringHeader
 } RoaringHeader;
 
 static bool
-damaged(const char **problem, const char *text)
-{
-	*problem = text;
-	return false;
-}
-
-static bool
 read_header(const char *bytes, Size length, RoaringHeader *header,
 			const char **problem)
 {
@@ -257,14 +250,14 @@ read_header(const char *bytes, Size length, RoaringHeader *header,
 
 	memset(header, 0, sizeof(RoaringHeader));
 	if (length < 8)
-		return damaged(problem, "block set is too short");
+		return ckpx_damaged(problem, "block set is too short");
 
 	cookie = ckpx_get_u32(bytes);
 	if (cookie == COOKIE_NO_RUNS)
 	{
 		header->n = ckpx_get_u32(bytes + 4);
 		if (header->n > MAX_CHUNKS)
-			return damaged(problem, "block set has too many containers");
+			return ckpx_damaged(problem, "block set has too many containers");
 	}
 	else if ((cookie & 0xffff) == COOKIE_RUNS)
 	{
@@ -272,11 +265,11 @@ read_header(const char *bytes, Size length, RoaringHeader *header,
 		header->flags = bytes + 4;
 	}
 	else
-		return damaged(problem, "block set has no valid cookie");
+		return ckpx_damaged(problem, "block set has no valid cookie");
 
 	header->size = header_size(header->n, header->flags != NULL);
 	if (header->size > length)
-		return damaged(problem, "block set header is truncated");
+		return ckpx_damaged(problem, "block set header is truncated");
 
 	if (header->flags != NULL)
 	{
@@ -284,7 +277,7 @@ read_header(const char *bytes, Size length, RoaringHeader *header,
 		header->keys = header->flags + flag_bytes;
 		if (header->n % 8 != 0 &&
 			((uint8) header->flags[flag_bytes - 1] >> (header->n % 8)) != 0)
-			return damaged(problem, "block set has flags of no container");
+			return ckpx_damaged(problem, "block set has flags of no container");
 	}
 	else
 		header->keys = bytes + 8;
@@ -304,11 +297,25 @@ read_array(CkpxBlockSet *set, uint32 key, const char *body, uint32 count,
 	{
 		values[i] = ckpx_get_u16(body + i * 2);
 		if (i > 0 && values[i] <= values[i - 1])
-			return damaged(problem, "block set has values out of order");
+			return ckpx_damaged(problem, "block set has values out of order");
 	}
 	if (key == 0xffff && values[count - 1] == 0xffff)
-		return damaged(problem, "block set holds an invalid block number");
+		return ckpx_damaged(problem, "block set holds an invalid block number");
 	ckpx_chunk_add_values(set, key, values, count);
+	return true;
+}
+
+/* Add a bitmap of 'found' values where 'count' were announced. */
+static bool
+add_words(CkpxBlockSet *set, uint32 key, const uint64 *words, uint32 found,
+		  uint32 count, const char **problem)
+{
+	if (found != count)
+		return ckpx_damaged(problem, "block set has a wrong number of values");
+	if (key == 0xffff && bit_is_set(words, 0xffff))
+		return ckpx_damaged(problem,
+							"block set holds an invalid block number");
+	ckpx_chunk_add_words(set, key, words, count);
 	return true;
 }
 
@@ -321,12 +328,7 @@ read_bitmap(CkpxBlockSet *set, uint32 key, const char *body, uint32 count,
 
 	for (i = 0; i < BITMAP_WORDS; i++)
 		words[i] = ckpx_get_u64(body + i * 8);
-	if (ckpx_bits_count(words) != count)
-		return damaged(problem, "block set has a wrong number of values");
-	if (key == 0xffff && bit_is_set(words, 0xffff))
-		return damaged(problem, "block set holds an invalid block number");
-	ckpx_chunk_add_words(set, key, words, count);
-	return true;
+	return add_words(set, key, words, ckpx_bits_count(words), count, problem);
 }
 
 static bool
@@ -345,18 +347,13 @@ read_runs(CkpxBlockSet *set, uint32 key, const char *body, uint32 nruns,
 		uint32		to = from + ckpx_get_u16(body + i * 4 + 2) + 1;
 
 		if (from < next)
-			return damaged(problem, "block set has runs out of order");
+			return ckpx_damaged(problem, "block set has runs out of order");
 		if (to > CKPX_CHUNK_BLOCKS)
-			return damaged(problem, "block set has a run that is too long");
+			return ckpx_damaged(problem, "block set has a run that is too long");
 		total += ckpx_bits_set(words, from, to);
 		next = to;
 	}
-	if (total != count)
-		return damaged(problem, "block set has a wrong number of values");
-	if (key == 0xffff && bit_is_set(words, 0xffff))
-		return damaged(problem, "block set holds an invalid block number");
-	ckpx_chunk_add_words(set, key, words, count);
-	return true;
+	return add_words(set, key, words, total, count, problem);
 }
 
 bool
@@ -379,10 +376,10 @@ ckpx_block_set_deserialize(CkpxBlockSet *set, const char *bytes, Size length,
 		Size		left = length - at;
 
 		if (i > 0 && key <= ckpx_get_u16(header.keys + (Size) (i - 1) * 4))
-			return damaged(problem, "block set has containers out of order");
+			return ckpx_damaged(problem, "block set has containers out of order");
 		if (header.offsets != NULL &&
 			ckpx_get_u32(header.offsets + (Size) i * 4) != at)
-			return damaged(problem, "block set has a wrong container offset");
+			return ckpx_damaged(problem, "block set has a wrong container offset");
 
 		if (header.flags != NULL &&
 			((uint8) header.flags[i / 8] >> (i % 8)) & 1)
@@ -390,10 +387,10 @@ ckpx_block_set_deserialize(CkpxBlockSet *set, const char *bytes, Size length,
 			uint32		nruns;
 
 			if (left < 2)
-				return damaged(problem, "block set is truncated");
+				return ckpx_damaged(problem, "block set is truncated");
 			nruns = ckpx_get_u16(bytes + at);
 			if ((left - 2) / 4 < nruns)
-				return damaged(problem, "block set is truncated");
+				return ckpx_damaged(problem, "block set is truncated");
 			if (!read_runs(set, key, bytes + at + 2, nruns, count, problem))
 				return false;
 			at += 2 + (Size) nruns * 4;
@@ -401,7 +398,7 @@ ckpx_block_set_deserialize(CkpxBlockSet *set, const char *bytes, Size length,
 		else if (count <= ARRAY_CONTAINER_MAX)
 		{
 			if (left / 2 < count)
-				return damaged(problem, "block set is truncated");
+				return ckpx_damaged(problem, "block set is truncated");
 			if (!read_array(set, key, bytes + at, count, problem))
 				return false;
 			at += (Size) count * 2;
@@ -409,7 +406,7 @@ ckpx_block_set_deserialize(CkpxBlockSet *set, const char *bytes, Size length,
 		else
 		{
 			if (left < BITMAP_BYTES)
-				return damaged(problem, "block set is truncated");
+				return ckpx_damaged(problem, "block set is truncated");
 			if (!read_bitmap(set, key, bytes + at, count, problem))
 				return false;
 			at += BITMAP_BYTES;
@@ -417,6 +414,6 @@ ckpx_block_set_deserialize(CkpxBlockSet *set, const char *bytes, Size length,
 	}
 
 	if (at != length)
-		return damaged(problem, "block set is followed by other bytes");
+		return ckpx_damaged(problem, "block set is followed by other bytes");
 	return true;
 }

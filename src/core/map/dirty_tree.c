@@ -503,23 +503,14 @@ ckpx_relation_view_next(const char *bytes, Size length, Size *offset,
 	if (*offset == length)
 		return false;
 	if (*offset > length || length - *offset < CKPX_RELATION_HEADER_BYTES)
-	{
-		*problem = "relation record is truncated";
-		return false;
-	}
+		return ckpx_damaged(problem, "relation record is truncated");
 
 	record = bytes + *offset;
 	size = ckpx_get_u32(record + OFF_LENGTH);
 	if (size < CKPX_RELATION_HEADER_BYTES + SMALLEST_ROARING)
-	{
-		*problem = "relation record is too short";
-		return false;
-	}
+		return ckpx_damaged(problem, "relation record is too short");
 	if (size > length - *offset)
-	{
-		*problem = "relation record is truncated";
-		return false;
-	}
+		return ckpx_damaged(problem, "relation record is truncated");
 
 	view->key.tablespace = ckpx_get_u32(record + OFF_TABLESPACE);
 	view->key.database = ckpx_get_u32(record + OFF_DATABASE);
@@ -539,26 +530,14 @@ ckpx_relation_view_next(const char *bytes, Size length, Size *offset,
 	view->roaring_length = size - CKPX_RELATION_HEADER_BYTES;
 
 	if (view->key.fork > (uint32) INIT_FORKNUM)
-	{
-		*problem = "relation record has an unknown fork";
-		return false;
-	}
+		return ckpx_damaged(problem, "relation record has an unknown fork");
 	if (view->key.relation == CKPX_DATABASE_WIDE &&
 		view->key.fork != (uint32) MAIN_FORKNUM)
-	{
-		*problem = "database-wide record has a fork";
-		return false;
-	}
+		return ckpx_damaged(problem, "database-wide record has a fork");
 	if (view->flags & ~(uint32) CKPX_REL_FLAGS_KNOWN)
-	{
-		*problem = "relation record has unknown flags";
-		return false;
-	}
+		return ckpx_damaged(problem, "relation record has unknown flags");
 	if (view->nblocks > CKPX_MAX_BLOCKS)
-	{
-		*problem = "relation record has too many blocks";
-		return false;
-	}
+		return ckpx_damaged(problem, "relation record has too many blocks");
 
 	*offset += size;
 	return true;

@@ -14,9 +14,9 @@
  * tombstone: limit 0 and the DROPPED flag; creating it again clears the flag
  * (relfilenode numbers are reused) and sets limit 0 as well.
  *
- * A relation that lists blocks is not dropped: whoever adds blocks through the
- * block set of a relation needs not care for the flag, it is cleared where the
- * relation is encoded or merged.
+ * A relation that lists blocks is not dropped.  Code that adds blocks through
+ * a relation's block set may leave the flag alone: encoding and merging clear
+ * it.
  *
  * In the server, running out of memory raises an error.  What was being added
  * may be missing then, so the range must be read again into a new tree.
@@ -32,8 +32,8 @@
  *		counters		sums, which stop at the largest number
  *
  * A database-wide row (relation 0, CKPX_DATABASE_WIDE) covers every relation
- * of that database in that tablespace.  Whoever reads one relation must look
- * at that row too.
+ * of that database in that tablespace.  A reader of one relation must look at
+ * that row too.
  *
  * All memory comes from the tree's CkpxMemory and goes with
  * ckpx_dirty_tree_free() or a reset of the context.

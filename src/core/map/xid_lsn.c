@@ -99,7 +99,7 @@ ckpx_xid_lsn_note(CkpxXidLsn *map, uint64 xid, XLogRecPtr lsn)
 
 	Assert(lsn != InvalidXLogRecPtr);
 
-	/* Nobody will get an answer that this xid could take part in. */
+	/* No answer that is given from now on could depend on this xid. */
 	if (xid < map->known_from)
 		return;
 

@@ -95,6 +95,10 @@ mark_vm(CkpxWalChanges *changes, CkpxRelation *heap, BlockNumber vm_block)
  * return whether they are known.
  */
 
+/*
+ * The info XLOG_CHECKPOINT_REDO, and the level in the records of checkpoints,
+ * came with PostgreSQL 17.
+ */
 int
 ckpx_wal_record_level(XLogReaderState *reader)
 {

@@ -142,7 +142,7 @@ ckpx_slot_restart_lsn(void)
 
 /*
  * restart_lsn of our slot where we do not hold it, as before a boot that
- * cannot succeed: Invalid where there is none, or somebody else has it.
+ * cannot succeed: Invalid where there is none, or another process holds it.
  */
 static XLogRecPtr
 idle_restart_lsn(void)

@@ -27,13 +27,13 @@ typedef enum CkpxSlotState
 	CKPX_SLOT_MISSING = 0,
 	CKPX_SLOT_OK,				/* acquired, restart_lsn is set */
 	CKPX_SLOT_LOST,				/* acquired, but its WAL is gone */
-	CKPX_SLOT_FOREIGN			/* logical, or held by somebody else */
+	CKPX_SLOT_FOREIGN			/* logical, or held by another process */
 } CkpxSlotState;
 
 /* Take hold of the slot if it is there. */
 extern CkpxSlotState ckpx_slot_acquire_own(XLogRecPtr *restart_lsn);
 
-/* Drop the slot that this process holds, or that nobody holds. */
+/* Drop the slot; only this process may hold it. */
 extern void ckpx_slot_drop(void);
 
 /*

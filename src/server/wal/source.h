@@ -169,7 +169,7 @@ extern uint32 ckpx_wal_source_open_xacts(const CkpxWalSource *source,
 
 /*
  * Relations made by a transaction that is still open, or that ended after
- * 'redo': their files may hold blocks that nobody has synced yet, because
+ * 'redo': their files may hold blocks that are not synced yet, because
  * bulk builds write and sync outside shared buffers (keys, palloc'd).
  * Entries whose transaction ended before 'redo' are forgotten.
  */
@@ -178,8 +178,8 @@ extern uint32 ckpx_wal_source_undurable(CkpxWalSource *source, XLogRecPtr redo,
 
 /*
  * The same relations from the other side, forgetting none: 'ended' are those
- * whose transaction ended at or after 'durable', so that somebody has to sync
- * their files once more before they can be forgotten (keys, palloc'd).
+ * whose transaction ended at or after 'durable', so that their files have to be
+ * synced once more before they can be forgotten (keys, palloc'd).
  * [*from, *to) holds every change of all of them; *to is PG_UINT64_MAX where
  * a transaction is still open, both are invalid where there is none.
  */

@@ -13,11 +13,11 @@
  *
  * Relation forks are tracked from their creation until they are dropped or
  * the caller finds them durable: a bulk build writes and syncs a new fork
- * outside shared buffers, so that nobody else can vouch for its blocks until
+ * outside shared buffers, so that nothing else vouches for its blocks until
  * its transaction has ended.  A creation record often carries no xid, because
  * the transaction gets one a little later; the first record with an xid that
- * names a block of the fork tells the owner then, for nobody else can see the
- * fork.  A fork without blocks in WAL has nothing that could be lost.
+ * names a block of the fork tells the owner then, as no other transaction can
+ * see the fork.  A fork without blocks in WAL has nothing that could be lost.
  *
  * Used by wal/changes.c, wal/decode.c and wal/source.c only.
  *
