@@ -11,6 +11,7 @@
 #	make play               a throw-away server to try things on, until Ctrl-C
 #	make test               unit, regress, isolation and TAP tests
 #	make unit               only the unit tests of src/core
+#	make check-house        the rules of src/server/README.md
 #	make bench              the benchmarks; the results are in build/bench.txt
 #	make fuzz SECONDS=60    libFuzzer on every decoder of src/core
 #	make test-cassert       the tests on a server with assertions
@@ -114,6 +115,10 @@ test: setup
 
 unit: setup
 	@$(MAKE) --no-print-directory -C test/unit $(if $(filter file,$(origin PG_CONFIG)),PG_CONFIG=$(PG_CONFIG)) check
+
+# Arrows between the rooms of src, and the layout.
+check-house: all
+	@tools/check_house
 
 demo: setup
 	@test/private.sh test/demo.sh
