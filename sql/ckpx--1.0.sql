@@ -450,7 +450,7 @@ COMMENT ON COLUMN ckpx_runner.segments IS
 COMMENT ON COLUMN ckpx_runner.directory_bytes IS
 'size of the files of ckpx';
 COMMENT ON COLUMN ckpx_runner.pressure IS
-'dirty buffers as a part of ckpx.flush_memory_cap, from 0 to 1';
+'dirty buffers as a part of ckpx.flush_memory_cap, from 0 to 1; NULL unless ckpx.flush is on';
 COMMENT ON COLUMN ckpx_runner.custom_rmgrs IS
 'resource managers without a decoder seen in this epoch; their relations may be missing in the map';
 COMMENT ON COLUMN ckpx_runner.next_tick_in IS
@@ -643,7 +643,7 @@ CREATE VIEW ckpx_dirty_tables AS
            last_error
     FROM ckpx_get_dirty_tables();
 COMMENT ON VIEW ckpx_dirty_tables IS
-'relations with dirty buffers when the flusher last looked, and why they would be flushed';
+'relations with dirty buffers, now or, with ckpx.flush on, when the flusher last looked, and why they are to be flushed';
 COMMENT ON COLUMN ckpx_dirty_tables.database IS
 'database of the relation; 0 for shared catalogs';
 COMMENT ON COLUMN ckpx_dirty_tables.tablespace IS
@@ -655,15 +655,15 @@ COMMENT ON COLUMN ckpx_dirty_tables.relation IS
 COMMENT ON COLUMN ckpx_dirty_tables.dirty_blocks IS
 'dirty buffers of all forks';
 COMMENT ON COLUMN ckpx_dirty_tables.append_bytes IS
-'bytes of dirty blocks that got rows, or of which nothing is known';
+'bytes of dirty blocks that got rows, or of which nothing is known; NULL unless ckpx.flush is on';
 COMMENT ON COLUMN ckpx_dirty_tables.delete_bytes IS
-'bytes of dirty blocks that only lost or changed rows';
+'bytes of dirty blocks that only lost or changed rows; NULL unless ckpx.flush is on';
 COMMENT ON COLUMN ckpx_dirty_tables.deadline IS
-'when the relation is to be flushed at the latest; NULL if it is clean';
+'when the relation is to be flushed at the latest; NULL if it is clean, or ckpx.flush is not on';
 COMMENT ON COLUMN ckpx_dirty_tables.flushed_lsn IS
 'changes of the relation before this are on disk';
 COMMENT ON COLUMN ckpx_dirty_tables.ready IS
-'whether the relation is due; it is written if ckpx.flush is on';
+'whether the relation is due; never unless ckpx.flush is on';
 COMMENT ON COLUMN ckpx_dirty_tables.reason IS
 'why it is due: deadline, capacity, deletes or pressure';
 COMMENT ON COLUMN ckpx_dirty_tables.last_error IS

@@ -18,7 +18,7 @@
 #include "miscadmin.h"
 #include "server/base/options.h"
 #include "server/base/shared_state.h"
-#include "server/flush/shared.h"
+#include "server/flush/sheet.h"
 #include "server/logtail/logtail.h"
 #include "server/store/files.h"
 
@@ -111,6 +111,7 @@ typedef struct RunnerCopy
 	XLogRecPtr	durable_lsn;
 	XLogRecPtr	released_lsn;
 	uint8		custom_rmgrs[CKPX_RMGR_BITMAP_BYTES];
+	bool		has_pressure;
 	double		pressure;
 	uint64		next_tick_ms;
 } RunnerCopy;
@@ -130,6 +131,7 @@ copy_runner(RunnerCopy *copy)
 	copy->collected_lsn = shared->collected_lsn;
 	copy->checkpointed_lsn = ckpx_entry_store_checkpointed(shared->store);
 	copy->durable_lsn = shared->durable_lsn;
+	copy->has_pressure = shared->flush->sheet_kept;
 	copy->pressure = shared->flush->pressure;
 	copy->released_lsn = shared->released_lsn;
 	memcpy(copy->custom_rmgrs, shared->custom_rmgrs,
@@ -193,7 +195,10 @@ ckpx_get_runner(PG_FUNCTION_ARGS)
 	ckpx_row_int4(&row, nsegments);
 	/* before the boot there is no directory to look at */
 	ckpx_row_int8_if(&row, copy.booted, ckpx_directory_bytes());
-	ckpx_row_datum(&row, Float8GetDatum(copy.pressure));
+	if (copy.has_pressure)
+		ckpx_row_datum(&row, Float8GetDatum(copy.pressure));
+	else
+		ckpx_row_nulls(&row, 1);
 	ckpx_row_rmgrs(&row, copy.custom_rmgrs);
 	add_next_tick(&row, copy.next_tick_ms);
 	ckpx_put_row(&row);
@@ -266,23 +271,15 @@ ckpx_get_stat(PG_FUNCTION_ARGS)
 Datum
 ckpx_get_dirty_tables(PG_FUNCTION_ARGS)
 {
-	CkpxFlushShared *flush;
 	CkpxFlushRelation *relations;
 	uint32		nrelations;
+	bool		kept;
 	int64		clock = (int64) ckpx_clock_ms();
 	TimestampTz now = GetCurrentTimestamp();
 	CkpxRow		row;
 
 	ckpx_begin_rows(fcinfo, &row);
-	flush = CkpxShared->flush;
-	relations = palloc(sizeof(flush->relations));
-
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	nrelations = flush->nrelations;
-	memcpy(relations, flush->relations,
-		   sizeof(CkpxFlushRelation) * nrelations);
-	LWLockRelease(CkpxShared->lock);
-
+	relations = ckpx_sheet_read(&nrelations, &kept);
 	for (uint32 i = 0; i < nrelations; i++)
 	{
 		const CkpxFlushRelation *relation = &relations[i];
@@ -293,8 +290,8 @@ ckpx_get_dirty_tables(PG_FUNCTION_ARGS)
 		ckpx_row_oid(&row, relation->key.relation);
 		ckpx_row_relation(&row, &relation->key);
 		ckpx_row_int8(&row, relation->dirty_blocks);
-		ckpx_row_int8(&row, relation->append_bytes);
-		ckpx_row_int8(&row, relation->delete_bytes);
+		ckpx_row_int8_if(&row, kept, relation->append_bytes);
+		ckpx_row_int8_if(&row, kept, relation->delete_bytes);
 		ckpx_row_time(&row, relation->deadline_ms == 0 ? 0 :
 					  now + (relation->deadline_ms - clock) * 1000);
 		ckpx_row_lsn(&row, relation->flushed_lsn);

@@ -1,10 +1,12 @@
 # Which dirty blocks count as appended and which as deleted from: told by what
-# WAL did to each block, against ctid and pg_buffercache.
+# WAL did to each block, against ctid and pg_buffercache.  Only with ckpx.flush
+# on is that known.
 use strict;
 use warnings;
 
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
+use CkpxHistory;
 use CkpxTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -18,6 +20,8 @@ autovacuum = off
 bgwriter_lru_maxpages = 0
 ckpx.collect_interval = '100ms'
 ckpx.logtail_memory = '1MB'
+ckpx.flush = on
+ckpx.max_flush_interval = '1h'
 ckpx.min_count = 1000000
 ckpx.max_incremental_interval = 0
 EOC
@@ -134,6 +138,56 @@ sql(q{DO $$
 @thinned = grep { !$grown{$_} } 0 .. 24;
 are_told_apart('often', scalar keys %grown, scalar @thinned, 'the same over 550 cuts');
 cmp_ok(sql('SELECT segments FROM ckpx_runner'), '<', 25 * 11, 'which were merged');
+
+# ---- with ckpx.flush = demand, and back
+
+sub set_flush
+{
+	my ($mode) = @_;
+	sql("ALTER SYSTEM SET ckpx.flush = $mode");
+	$node->reload;
+	wait_for_sql($node, 'SELECT pressure IS NOT NULL FROM ckpx_runner', $mode eq 'on' ? 't' : 'f');
+	return;
+}
+
+create_table('before');
+create_table('probe');
+set_flush('demand');
+
+# The buffers are counted at once, whatever the flusher does.
+my $of_before = q{FROM ckpx_dirty_tables WHERE relation = 'before'::regclass};
+add_fault($node, 'flush-begin', 'wait');
+my $held = background(q{SELECT flushed FROM ckpx_flush_table('probe')});
+wait_for_sql($node, q{SELECT waiting > 0 FROM ckpx_fault_list() WHERE name = 'flush-begin'});
+sql(q{UPDATE before SET id = -id WHERE ctid < '(10,0)'});
+is(sql("SELECT dirty_blocks $of_before"),
+	sql(q{SELECT count(*) FROM pg_buffercache WHERE isdirty AND relfilenode = pg_relation_filenode('before')}),
+	'with ckpx.flush = demand dirty blocks are counted by the query');
+is(sql("SELECT append_bytes, delete_bytes, deadline, ready, reason $of_before"),
+	'|||f|', 'and nothing else is claimed');
+remove_fault($node, 'flush-begin');
+is($held->(), "t\n", 'the flusher was held');
+wait_collected();
+
+# The setting reaches the runner, and then its next cut.
+set_flush('on');
+my $block = 0;
+comes_true(
+	sub {
+		return 0 if $block == 30;
+		sql("DELETE FROM probe WHERE (ctid::text::point)[0] = $block");
+		$block++;
+		wait_collected();
+		eval {
+			wait_until(sub { sql(q{SELECT delete_bytes > 0 FROM ckpx_dirty_tables
+				WHERE relation = 'probe'::regclass}) eq 't' }, 'some are thinned', 1);
+		};
+	},
+	'with ckpx.flush = on they are told apart again');
+%grown = map { $_ => 1 } blocks('before', 'id < 0');
+sql(q{DELETE FROM before WHERE ctid < '(12,0)' OR id < 0});
+are_told_apart('before', scalar(keys %grown) + 10, 2,
+	'of what changed without it nothing is known but that it changed');
 
 $node->stop;
 done_testing();

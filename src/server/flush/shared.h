@@ -21,8 +21,8 @@
  * the flusher dies: its number of starts then tells the backend to ask again.
  * A slot whose owner has died is free.
  *
- * The list of relations is the flusher's own work sheet, laid open for the
- * view ckpx_dirty_tables and for its next process.
+ * The list of relations is the flusher's own work sheet (flush/sheet.h), laid
+ * open for the view ckpx_dirty_tables and for its next process.
  *
  * CkpxShared->lock guards everything here.
  *
@@ -56,7 +56,7 @@ typedef struct CkpxFlushSlot
 typedef struct CkpxFlushRelation
 {
 	CkpxRelKey	key;			/* fork 0: all forks together */
-	uint64		dirty_blocks;	/* at the last look */
+	uint64		dirty_blocks;	/* at the last look; 0 while nobody looks */
 	uint64		append_bytes;
 	uint64		delete_bytes;
 	int64		deadline_ms;	/* monotonic; 0: none, it is clean */
@@ -121,7 +121,8 @@ typedef struct CkpxFlushShared
 	/* relations */
 	uint64		last_request;
 	CkpxFlushSlot slots[CKPX_FLUSH_SLOTS];
-	double		pressure;
+	bool		sheet_kept;		/* up to date, by the flusher's ticks */
+	double		pressure;		/* while it is kept */
 	uint32		nrelations;		/* in the order of their keys */
 	CkpxFlushRelation relations[CKPX_FLUSH_RELATIONS];
 

@@ -4,12 +4,17 @@
  *		The flusher's work sheet: which relations are dirty, how much, since
  *		when, and whether to flush them.
  *
- * At each tick one walk over the buffer headers gives the dirty blocks of each
- * relation; the logtail knows those of them that were only thinned since the
- * relation was flushed, and all others count as appended.  The sheet lies in
- * shared memory, of fixed size: where more relations are dirty than it has
- * lines, those with the most dirty blocks have one, so the others have no
- * deadline, which PostgreSQL's checkpoint makes good.
+ * At each tick with ckpx.flush on, one walk over the buffer headers gives the
+ * dirty blocks of each relation; the logtail knows those of them that were
+ * only thinned since the relation was flushed, and all others count as
+ * appended.  The sheet lies in shared memory, of fixed size: where more
+ * relations are dirty than it has lines, those with the most dirty blocks have
+ * one, so the others have no deadline, which PostgreSQL's checkpoint makes
+ * good.
+ *
+ * While ckpx.flush is not on, the lines have no dirty blocks and no deadlines,
+ * and a line stays only for as long as it has news: how far the relation was
+ * flushed, or that a flush failed.
  *
  * Only the flusher changes the sheet, so it reads it without the lock.
  *
@@ -25,7 +30,6 @@
 #include "server/base/options.h"
 #include "server/flush/buffers.h"
 #include "server/flush/cycle.h"
-#include "server/flush/shared.h"
 #include "server/flush/sheet.h"
 #include "server/logtail/logtail.h"
 #include "utils/hsearch.h"
@@ -55,15 +59,35 @@ compare_relations(const void *a, const void *b)
 }
 
 static CkpxFlushRelation *
-find_relation(const CkpxRelKey *key)
+find_line(CkpxFlushRelation *lines, uint32 count, const CkpxRelKey *key)
 {
-	CkpxFlushShared *flush = CkpxShared->flush;
 	CkpxFlushRelation relation;
 
 	relation.key = *key;
 	relation.key.fork = MAIN_FORKNUM;
-	return bsearch(&relation, flush->relations, flush->nrelations,
-				   sizeof(CkpxFlushRelation), compare_relations);
+	return bsearch(&relation, lines, count, sizeof(CkpxFlushRelation),
+				   compare_relations);
+}
+
+static CkpxFlushRelation *
+find_relation(const CkpxRelKey *key)
+{
+	return find_line(CkpxShared->flush->relations,
+					 CkpxShared->flush->nrelations, key);
+}
+
+/* Was the relation's last flush in vain? */
+static bool
+has_failed(const CkpxFlushRelation *relation, XLogRecPtr durable)
+{
+	return relation->last_error[0] != '\0' && relation->dirty_from > durable;
+}
+
+/* Does a line tell more than durable_lsn does, its dirty blocks aside? */
+static bool
+has_news(const CkpxFlushRelation *relation, XLogRecPtr durable)
+{
+	return relation->flushed_lsn > durable || has_failed(relation, durable);
 }
 
 /* From where on changes of a relation count, at this tick. */
@@ -157,86 +181,83 @@ compare_weight(const void *a, const void *b)
 }
 
 /*
- * Make the new sheet out of the rows and the old one.
+ * Make new lines, sorted, out of the rows and the old lines.  Those of clean
+ * relations are kept as long as they have news, and with their deadline where
+ * the pass that made them clean has failed.
  */
 static CkpxFlushRelation *
-build_sheet(HTAB *rows, XLogRecPtr durable, uint32 *count)
+make_lines(HTAB *rows, CkpxFlushRelation *old, uint32 nold,
+		   XLogRecPtr durable, uint32 *count)
 {
-	CkpxFlushShared *flush = CkpxShared->flush;
-	CkpxFlushRelation *sheet;
+	CkpxFlushRelation *lines;
+	CkpxFlushRelation *line;
 	HASH_SEQ_STATUS scan;
 	SheetRow   *row;
-	uint64		now = ckpx_clock_ms();
+
+	lines = palloc0(sizeof(CkpxFlushRelation) *
+					(hash_get_num_entries(rows) + nold));
+	line = lines;
+	hash_seq_init(&scan, rows);
+	while ((row = hash_seq_search(&scan)) != NULL)
+	{
+		const CkpxFlushRelation *known = find_line(old, nold, &row->key);
+
+		if (known != NULL)
+			*line = *known;
+		line->key = row->key;
+		line->dirty_blocks = row->dirty_blocks;
+		line->delete_bytes = row->thinned_blocks * BLCKSZ;
+		line->append_bytes = row->dirty_blocks * BLCKSZ - line->delete_bytes;
+		line->flushed_lsn = Max(line->flushed_lsn, durable);
+		line++;
+	}
+
+	for (uint32 i = 0; i < nold; i++)
+	{
+		if (hash_search(rows, &old[i].key, HASH_FIND, NULL) != NULL ||
+			!has_news(&old[i], durable))
+			continue;
+		*line = old[i];
+		line->dirty_blocks = line->append_bytes = line->delete_bytes = 0;
+		if (!has_failed(line, durable))
+			line->deadline_ms = 0;
+		line++;
+	}
+	*count = line - lines;
+	qsort(lines, *count, sizeof(CkpxFlushRelation), compare_relations);
+	return lines;
+}
+
+/*
+ * Set the deadlines of dirty relations.  A pass over everything since a
+ * deadline was set was one over its relation, too.  A deadline that is too far
+ * away is from before the setting changed.
+ */
+static void
+set_deadlines(CkpxFlushRelation *lines, uint32 count, XLogRecPtr durable)
+{
+	int64		now = (int64) ckpx_clock_ms();
+	int64		latest = ckpx_flush_deadline(now, ckpx_max_flush_interval,
+											 CKPX_FLUSH_LATEST);
 	XLogRecPtr	collected;
-	uint32		n = 0;
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	collected = CkpxShared->collected_lsn;
 	LWLockRelease(CkpxShared->lock);
 
-	sheet = palloc0(sizeof(CkpxFlushRelation) *
-					(hash_get_num_entries(rows) + flush->nrelations));
-	hash_seq_init(&scan, rows);
-	while ((row = hash_seq_search(&scan)) != NULL)
+	for (uint32 i = 0; i < count; i++)
 	{
-		CkpxFlushRelation *relation = &sheet[n++];
-		const CkpxFlushRelation *old = find_relation(&row->key);
+		CkpxFlushRelation *line = &lines[i];
 
-		relation->key = row->key;
-		if (old != NULL)
-			*relation = *old;
-		relation->dirty_blocks = row->dirty_blocks;
-		relation->delete_bytes = row->thinned_blocks * BLCKSZ;
-		relation->append_bytes = row->dirty_blocks * BLCKSZ -
-			relation->delete_bytes;
-		relation->flushed_lsn = Max(relation->flushed_lsn, durable);
-
-		/*
-		 * A pass over everything since then was one over this, too.  A
-		 * deadline that is too far away is from before the setting changed.
-		 */
-		if (relation->deadline_ms == 0 || relation->dirty_from <= durable ||
-			relation->deadline_ms >
-			ckpx_flush_deadline((int64) now, ckpx_max_flush_interval,
-								CKPX_FLUSH_LATEST))
-		{
-			relation->deadline_ms =
-				ckpx_flush_deadline((int64) now, ckpx_max_flush_interval,
-									pg_prng_uint32(&pg_global_prng_state));
-			relation->dirty_from = collected;
-		}
-	}
-
-	/*
-	 * Clean ones are kept as long as there is something to tell, and with
-	 * their deadline where the pass that made them clean has failed.
-	 */
-	for (uint32 i = 0; i < flush->nrelations; i++)
-	{
-		const CkpxFlushRelation *old = &flush->relations[i];
-
-		bool		failed = old->last_error[0] != '\0' &&
-			old->dirty_from > durable;
-
-		if (hash_search(rows, &old->key, HASH_FIND, NULL) != NULL ||
-			(old->flushed_lsn <= durable && !failed))
+		if (line->dirty_blocks == 0 ||
+			(line->deadline_ms != 0 && line->deadline_ms <= latest &&
+			 line->dirty_from > durable))
 			continue;
-		sheet[n] = *old;
-		sheet[n].dirty_blocks = 0;
-		sheet[n].append_bytes = sheet[n].delete_bytes = 0;
-		if (!failed)
-			sheet[n].deadline_ms = 0;
-		n++;
+		line->deadline_ms =
+			ckpx_flush_deadline(now, ckpx_max_flush_interval,
+								pg_prng_uint32(&pg_global_prng_state));
+		line->dirty_from = collected;
 	}
-
-	if (n > CKPX_FLUSH_RELATIONS)
-	{
-		qsort(sheet, n, sizeof(CkpxFlushRelation), compare_weight);
-		n = CKPX_FLUSH_RELATIONS;
-	}
-	qsort(sheet, n, sizeof(CkpxFlushRelation), compare_relations);
-	*count = n;
-	return sheet;
 }
 
 /*
@@ -304,44 +325,128 @@ queue_tickets(const CkpxFlushRelation *sheet, uint32 count)
 	}
 }
 
-void
-ckpx_sheet_update(void)
+static XLogRecPtr
+durable_lsn(void)
 {
-	CkpxFlushShared *flush = CkpxShared->flush;
-	HTAB	   *rows;
-	CkpxFlushRelation *sheet;
 	XLogRecPtr	durable;
-	uint32		count;
-	double		pressure;
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	durable = CkpxShared->durable_lsn;
 	LWLockRelease(CkpxShared->lock);
-
-	rows = count_dirty(find_thinned(durable));
-	sheet = build_sheet(rows, durable, &count);
-	pressure = decide(sheet, count);
-
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	memcpy(flush->relations, sheet, sizeof(CkpxFlushRelation) * count);
-	flush->nrelations = count;
-	flush->pressure = pressure;
-	LWLockRelease(CkpxShared->lock);
-
-	if (ckpx_flush_mode == CKPX_FLUSH_MODE_ON)
-		queue_tickets(sheet, count);
+	return durable;
 }
 
 /*
- * A new line in its place, or NULL where the sheet is full.  The lock is held
- * exclusively.
+ * Bring the sheet up to date and put tickets for what is to be done now into
+ * the queue.
  */
-static CkpxFlushRelation *
-add_relation(const CkpxRelKey *key)
+void
+ckpx_sheet_update(void)
 {
 	CkpxFlushShared *flush = CkpxShared->flush;
-	uint32		i = flush->nrelations;
+	CkpxFlushRelation *lines;
+	XLogRecPtr	durable = durable_lsn();
+	uint32		count;
+	double		pressure;
 
+	lines = make_lines(count_dirty(find_thinned(durable)), flush->relations,
+					   flush->nrelations, durable, &count);
+	if (count > CKPX_FLUSH_RELATIONS)
+	{
+		qsort(lines, count, sizeof(CkpxFlushRelation), compare_weight);
+		count = CKPX_FLUSH_RELATIONS;
+		qsort(lines, count, sizeof(CkpxFlushRelation), compare_relations);
+	}
+	set_deadlines(lines, count, durable);
+	pressure = decide(lines, count);
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	memcpy(flush->relations, lines, sizeof(CkpxFlushRelation) * count);
+	flush->nrelations = count;
+	flush->pressure = pressure;
+	flush->sheet_kept = true;
+	LWLockRelease(CkpxShared->lock);
+
+	queue_tickets(lines, count);
+}
+
+/* Drop the lines of clean relations without news.  The lock is held. */
+static void
+drop_old_lines(void)
+{
+	CkpxFlushShared *flush = CkpxShared->flush;
+	uint32		n = 0;
+
+	for (uint32 i = 0; i < flush->nrelations; i++)
+	{
+		if (flush->relations[i].dirty_blocks > 0 ||
+			has_news(&flush->relations[i], CkpxShared->durable_lsn))
+			flush->relations[n++] = flush->relations[i];
+	}
+	flush->nrelations = n;
+}
+
+/*
+ * End what ckpx_sheet_update() began: nothing is known any more of what is
+ * dirty, and nothing has a deadline.
+ */
+void
+ckpx_sheet_close(void)
+{
+	CkpxFlushShared *flush = CkpxShared->flush;
+
+	if (!flush->sheet_kept)
+		return;
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	for (uint32 i = 0; i < flush->nrelations; i++)
+	{
+		flush->relations[i].dirty_blocks = 0;
+		flush->relations[i].deadline_ms = 0;
+		flush->relations[i].reason = CKPX_FLUSH_NONE;
+	}
+	drop_old_lines();
+	flush->sheet_kept = false;
+	LWLockRelease(CkpxShared->lock);
+}
+
+/*
+ * Copy the sheet; where it is not kept, count dirty buffers now.
+ */
+CkpxFlushRelation *
+ckpx_sheet_read(uint32 *count, bool *kept)
+{
+	const CkpxFlushShared *flush = CkpxShared->flush;
+	CkpxFlushRelation *lines = palloc(sizeof(flush->relations));
+	XLogRecPtr	durable;
+
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	*kept = flush->sheet_kept;
+	*count = flush->nrelations;
+	memcpy(lines, flush->relations, sizeof(CkpxFlushRelation) * *count);
+	durable = CkpxShared->durable_lsn;
+	LWLockRelease(CkpxShared->lock);
+
+	if (*kept)
+		return lines;
+	return make_lines(count_dirty(NULL), lines, *count, durable, count);
+}
+
+/*
+ * Find the line of a relation, or put a new one in its place; NULL where the
+ * sheet is full.  The lock is held exclusively.
+ */
+static CkpxFlushRelation *
+get_relation(const CkpxRelKey *key)
+{
+	CkpxFlushShared *flush = CkpxShared->flush;
+	CkpxFlushRelation *relation = find_relation(key);
+	uint32		i;
+
+	if (relation != NULL)
+		return relation;
+	if (flush->nrelations == CKPX_FLUSH_RELATIONS)
+		drop_old_lines();
+	i = flush->nrelations;
 	if (i == CKPX_FLUSH_RELATIONS)
 		return NULL;
 	while (i > 0 && ckpx_rel_key_compare(&flush->relations[i - 1].key, key) > 0)
@@ -354,15 +459,16 @@ add_relation(const CkpxRelKey *key)
 	return &flush->relations[i];
 }
 
+/*
+ * Note that changes of a relation before 'lsn' are on disk.
+ */
 void
 ckpx_sheet_flushed(const CkpxRelKey *key, XLogRecPtr lsn)
 {
 	CkpxFlushRelation *relation;
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	relation = find_relation(key);
-	if (relation == NULL)
-		relation = add_relation(key);
+	relation = get_relation(key);
 	if (relation != NULL)
 	{
 		relation->flushed_lsn = Max(relation->flushed_lsn, lsn);
@@ -372,14 +478,21 @@ ckpx_sheet_flushed(const CkpxRelKey *key, XLogRecPtr lsn)
 	LWLockRelease(CkpxShared->lock);
 }
 
+/*
+ * Note that a pass over a relation failed.  What a durable one was to bring to
+ * disk, changes before 'upto', is dirty from there at the latest.
+ */
 void
-ckpx_sheet_failed(const CkpxRelKey *key, const char *error)
+ckpx_sheet_failed(const CkpxRelKey *key, XLogRecPtr upto, const char *error)
 {
 	CkpxFlushRelation *relation;
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	relation = find_relation(key);
+	relation = get_relation(key);
 	if (relation != NULL)
+	{
+		relation->dirty_from = Max(relation->dirty_from, upto);
 		strlcpy(relation->last_error, error, CKPX_ERROR_TEXT_MAX);
+	}
 	LWLockRelease(CkpxShared->lock);
 }

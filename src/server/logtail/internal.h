@@ -88,8 +88,8 @@ ckpx_segment_size(const CkpxSegmentInfo *info)
 }
 
 /*
- * logtail/thinned.c: the rows of a tree with what was thinned, from the
- * current memory context.
+ * logtail/thinned.c: the rows of a tree, with what was thinned unless
+ * 'appended' is NULL; from the current memory context.
  */
 extern void ckpx_segment_rows(CkpxSegmentRows *rows,
 							  const CkpxDirtyTree *tree,

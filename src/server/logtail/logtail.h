@@ -6,9 +6,10 @@
  *
  * A segment's map is one allocation in a DSA area of fixed size, in the byte
  * form of dirty_tree.h, so any backend reads it in place.  Behind it, in the
- * same form, is what only the flusher asks for: the blocks of heaps that were
- * thinned, that is, changed without getting a row.  Readers pin a segment; a pinned segment that is trimmed or merged away lives on until it
- * is unpinned, which also happens by itself at the end of the process.
+ * same form, is what only the flusher asks for, with ckpx.flush on: the blocks
+ * of heaps that were thinned, that is, changed without getting a row.  Readers
+ * pin a segment; a pinned segment that is trimmed or merged away lives on
+ * until it is unpinned, which also happens by itself at the end of the process.
  *
  * When half of the memory is taken, or the list is full, adjoining segments
  * are merged, never across 'boundary' (a pending entry's end); when that is
@@ -71,7 +72,8 @@ extern void ckpx_logtail_shmem_init(void *place, bool found);
  * Runner: append a cut, taking 'tree' by value; nrelations, nblocks and bytes
  * are taken from it, and whether it is spilled from the function's name.
  * 'appended' has a row for each heap of the tree, with those of its blocks
- * that got rows; where memory is short the segment does without.  False when there is no room even after merging on both sides of 'boundary'
+ * that got rows, or is NULL; where memory is short the segment does without.
+ * False when there is no room even after merging on both sides of 'boundary'
  * (InvalidXLogRecPtr: anywhere); the segment was not added then.  The segment
  * must start where the last one ended, in the same epoch, or the list be
  * empty; anything else is an error.
@@ -137,10 +139,10 @@ typedef XLogRecPtr (*CkpxSinceCallback) (void *arg, const CkpxRelKey *key);
 /*
  * The blocks that all these segments together only thinned, in a tree from the
  * current memory context; a relation of which none is left may have an empty
- * row.  Segments that end at or
- * before what 'since' says of a relation do not count for it ('since' NULL:
- * all count), one that it lies in counts as a whole.  What is spilled is not
- * known and does not count.
+ * row.  Segments that end at or before what 'since' says of a relation do not
+ * count for it ('since' NULL: all count), one that it lies in counts as a
+ * whole.  All blocks of a segment without thinned ones count as having got
+ * rows.  What is spilled is not known and does not count.
  */
 extern CkpxDirtyTree *ckpx_segments_thinned(const CkpxSegmentRef *refs,
 											uint32 count,

@@ -23,6 +23,7 @@
 #include "postgres.h"
 
 #include "server/base/compat.h"
+#include "server/base/options.h"
 #include "server/logtail/internal.h"
 #include "utils/memutils.h"
 
@@ -163,8 +164,7 @@ static bool
 merge_pinned(const uint16 *members, const CkpxSegmentRef *refs, uint32 count)
 {
 	CkpxDirtyTree *tree = ckpx_dirty_tree_create(CurrentMemoryContext);
-	CkpxDirtyTree *thinned;
-	CkpxSegmentRows rows;
+	CkpxSegmentRows rows = {0};
 	CkpxSegmentInfo info;
 	dsa_pointer data;
 	char	   *bytes;
@@ -181,9 +181,12 @@ merge_pinned(const uint16 *members, const CkpxSegmentRef *refs, uint32 count)
 				 problem ? problem : "unknown problem");
 	}
 	combine_info(&info, refs, count);
-	thinned = ckpx_segments_thinned(refs, count, NULL, NULL);
 	rows.relations = ckpx_dirty_tree_sorted(tree, &rows.nrelations);
-	rows.thinned = ckpx_dirty_tree_sorted(thinned, &rows.nthinned);
+	if (ckpx_flush_mode == CKPX_FLUSH_MODE_ON)
+		rows.thinned =
+			ckpx_dirty_tree_sorted(ckpx_segments_thinned(refs, count, NULL,
+														 NULL),
+								   &rows.nthinned);
 	ckpx_segment_measure(&info, &rows);
 
 	if (ckpx_segment_store(&info, &rows, &data))

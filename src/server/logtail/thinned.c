@@ -14,6 +14,10 @@
  * Relations without a row have no such block, so they cost nothing: indexes,
  * and heaps that are only inserted into or updated in place.
  *
+ * Only flush-ahead asks for thinned blocks, so they are kept while ckpx.flush
+ * is on.  A segment that was cut or merged while it was not has no rows: all
+ * of its blocks count as having got rows, which delays a flush at worst.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -30,9 +34,13 @@ ckpx_segment_rows(CkpxSegmentRows *rows, const CkpxDirtyTree *tree,
 	uint32		nheaps;
 
 	rows->relations = ckpx_dirty_tree_sorted(tree, &rows->nrelations);
+	rows->thinned = NULL;
+	rows->nthinned = 0;
+	if (appended == NULL)
+		return;
+
 	heaps = ckpx_dirty_tree_sorted(appended, &nheaps);
 	rows->thinned = palloc(sizeof(CkpxRelation *) * Max(nheaps, 1));
-	rows->nthinned = 0;
 	for (uint32 i = 0; i < nheaps; i++)
 	{
 		const CkpxRelation *all = ckpx_dirty_tree_find(tree, &heaps[i]->key);

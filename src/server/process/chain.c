@@ -236,6 +236,7 @@ set_booted(CkpxRunner *runner, XLogRecPtr collected_lsn)
 	CkpxShared->next_tick_ms = ckpx_clock_ms();
 	LWLockRelease(CkpxShared->lock);
 	ConditionVariableBroadcast(&CkpxShared->progress);
+	ckpx_wake_worker(CKPX_WORKER_FLUSHER);
 	ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
 	ckpx_wake_worker(CKPX_WORKER_OBSERVER);
 

@@ -34,6 +34,7 @@
 #include "utils/timestamp.h"
 
 #define IDLE_WAIT_MS		1000
+#define NOTHING_WAIT_MS		60000	/* whatever comes wakes the flusher */
 #define LATE_TICK_MS		1000
 
 static uint64 last_tick_ms = 0;
@@ -267,7 +268,7 @@ serve_tickets(const CkpxDirtyTicket *tickets, uint32 ntickets,
 				answer(&tickets[i], false, 0, error->message);
 		}
 		for (uint32 i = 0; i < nkeys; i++)
-			ckpx_sheet_failed(&keys[i], error->message);
+			ckpx_sheet_failed(&keys[i], upto, error->message);
 		ConditionVariableBroadcast(&CkpxShared->progress);
 		if (!ckpx_error_is_external(error))
 			ReThrowError(error);
@@ -302,16 +303,45 @@ serve_tickets(const CkpxDirtyTicket *tickets, uint32 ntickets,
 	ConditionVariableBroadcast(&CkpxShared->progress);
 }
 
+/*
+ * Flush-ahead: look at the buffers at each tick, when nothing else is to be
+ * done.  The end of a checkpoint cycle is short: look every second whether it
+ * has come, and do not wait for the tick then.  Returns in how many ms to come
+ * again; 0: something was done.
+ */
+static long
+flush_ahead(bool idle)
+{
+	uint64		now = ckpx_clock_ms();
+	XLogRecPtr	redo;
+	int64		window_ms;
+
+	if (ckpx_flush_mode != CKPX_FLUSH_MODE_ON)
+	{
+		ckpx_sheet_close();
+		return NOTHING_WAIT_MS;
+	}
+	if (ckpx_cycle_is_late(&redo, &window_ms))
+		next_tick_ms = Min(next_tick_ms, last_tick_ms + LATE_TICK_MS);
+	if (idle && now >= next_tick_ms)
+	{
+		last_tick_ms = now;
+		next_tick_ms = now + ckpx_collect_interval;
+		ckpx_sheet_update();
+		return 0;
+	}
+	return (long) Min(next_tick_ms > now ? next_tick_ms - now : 1,
+					  IDLE_WAIT_MS);
+}
+
 long
 ckpx_flusher_step(void)
 {
 	CkpxDirtyTicket tickets[CKPX_QUEUE_BATCH];
 	uint32		ntickets;
-	uint64		now;
+	long		wait_ms;
 	bool		booted;
 	bool		busy;
-	XLogRecPtr	redo;
-	int64		window_ms;
 
 	if (!started)
 	{
@@ -335,24 +365,8 @@ ckpx_flusher_step(void)
 		serve_tickets(tickets, ntickets, (CkpxFlushReason) reason);
 	ckpx_dequeue_done(CKPX_QUEUE_DIRTY, ntickets);
 
-	/*
-	 * The end of a checkpoint cycle is short: look every second whether it
-	 * has come, and do not wait for the tick then.
-	 */
-	now = ckpx_clock_ms();
-	if (ckpx_cycle_is_late(&redo, &window_ms))
-		next_tick_ms = Min(next_tick_ms, last_tick_ms + LATE_TICK_MS);
-	if (booted && ntickets == 0 && now >= next_tick_ms)
-	{
-		last_tick_ms = now;
-		next_tick_ms = now + ckpx_collect_interval;
-		ckpx_sheet_update();
-		busy = true;
-	}
+	wait_ms = flush_ahead(booted && ntickets == 0);
 	ckpx_worker_report(CKPX_WORKER_FLUSHER, CKPX_WORKER_IDLE, "");
 	ckpx_worker_healthy(CKPX_WORKER_FLUSHER);
-	if (busy || ntickets > 0)
-		return 0;
-	return (long) Min(next_tick_ms > now ? next_tick_ms - now : 1,
-					  IDLE_WAIT_MS);
+	return busy || ntickets > 0 ? 0 : wait_ms;
 }

@@ -17,6 +17,7 @@
  */
 #include "postgres.h"
 
+#include "server/base/options.h"
 #include "server/wal/changes.h"
 
 #include "utils/memutils.h"
@@ -42,7 +43,8 @@ begin_tree(CkpxWalChanges *changes)
 												  "ckpx dirty tree",
 												  ALLOCSET_DEFAULT_SIZES);
 	changes->tree = ckpx_dirty_tree_create(changes->tree_context);
-	changes->appended = ckpx_dirty_tree_create(changes->tree_context);
+	changes->appended = ckpx_flush_mode == CKPX_FLUSH_MODE_ON ?
+		ckpx_dirty_tree_create(changes->tree_context) : NULL;
 	memset(changes->cache, 0, sizeof(changes->cache));
 	changes->nxacts = 0;
 	changes->nrecords = 0;

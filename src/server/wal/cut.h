@@ -20,7 +20,8 @@ typedef struct CkpxWalCut
 								 * fill in */
 	CkpxDirtyTree *tree;		/* in a memory context of its own */
 	CkpxDirtyTree *appended;	/* there too: of each heap's main fork, the
-								 * blocks that got rows */
+								 * blocks that got rows; NULL: not known, as
+								 * ckpx.flush was not on when the cut began */
 	MemoryContext context;		/* delete it when done with the trees */
 	uint64		nrecords;
 	uint32		ncheckpoints;	/* of PostgreSQL, for ckpx_history */

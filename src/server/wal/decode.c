@@ -22,8 +22,8 @@
  *
  * Free space maps are not tracked: they are hints and never complete.
  *
- * Which blocks of a heap got rows is noted apart.  It is no part of the map,
- * only the flusher asks for it.
+ * Which blocks of a heap got rows is noted apart, while ckpx.flush is on.  It
+ * is no part of the map, only the flusher asks for it.
  *
  * To support another resource manager:
  *
@@ -447,7 +447,7 @@ count_tuples(CkpxRelation *relation, RmgrId rmid, XLogReaderState *reader)
 	if (inserted == 0)
 		return;
 	relation->counters.tuples_inserted += inserted;
-	if (likely(relation->appended != NULL))
+	if (relation->appended != NULL)
 		(void) ckpx_block_set_add(&relation->appended->blocks,
 								  reader->record->blocks[0].blkno);
 }
@@ -466,6 +466,7 @@ decode_blocks(CkpxWalChanges *changes, XLogReaderState *reader)
 	DecodedXLogRecord *record = reader->record;
 	RmgrId		rmid = record->header.xl_rmid;
 	bool		is_heap = rmid == RM_HEAP_ID || rmid == RM_HEAP2_ID;
+	bool		tells_appended = is_heap && changes->appended != NULL;
 	CkpxRelation *first = NULL;
 	CkpxRelation *previous = NULL;
 
@@ -480,7 +481,7 @@ decode_blocks(CkpxWalChanges *changes, XLogReaderState *reader)
 
 		key = make_key(CKPX_BLOCK_LOCATOR(block), block->forknum);
 		relation = ckpx_wal_changes_get(changes, &key, record->header.xl_xid);
-		if (is_heap && relation->appended == NULL &&
+		if (tells_appended && relation->appended == NULL &&
 			block->forknum == MAIN_FORKNUM)
 			begin_heap(changes, relation);
 		(void) ckpx_block_set_add(&relation->blocks, block->blkno);
