@@ -154,6 +154,13 @@ create_table('before');
 create_table('probe');
 set_flush('demand');
 
+# The cut under way still knows; the next one but one does not.
+foreach (1, 2)
+{
+	sql(q{SELECT pg_logical_emit_message(false, '', '')});
+	wait_collected();
+}
+
 # The buffers are counted at once, whatever the flusher does.
 my $of_before = q{FROM ckpx_dirty_tables WHERE relation = 'before'::regclass};
 add_fault($node, 'flush-begin', 'wait');

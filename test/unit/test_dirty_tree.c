@@ -101,7 +101,6 @@ new_relation_is_blank(void **state)
 
 	assert_true(ckpx_rel_key_equal(&relation->key, &key));
 	assert_int_equal(relation->flags, 0);
-	assert_int_equal(relation->length_hint, InvalidBlockNumber);
 	assert_int_equal(relation->last_vm_block, InvalidBlockNumber);
 	assert_int_equal(relation->counters.records, 0);
 	assert_int_equal(relation->blocks.limit_block, InvalidBlockNumber);
@@ -442,28 +441,6 @@ undurable_is_kept(void **state)
 }
 
 static void
-length_hint_of_later_row_if_known(void **state)
-{
-	Two			t = start_two();
-	CkpxRelation *older = ckpx_dirty_tree_get(t.older, &t.key);
-	CkpxRelation *later = ckpx_dirty_tree_get(t.later, &t.key);
-
-	ckpx_relation_merge(older, later);
-	assert_int_equal(older->length_hint, InvalidBlockNumber);
-	later->length_hint = 7;
-	ckpx_relation_merge(older, later);
-	assert_int_equal(older->length_hint, 7);
-	later->length_hint = InvalidBlockNumber;
-	ckpx_relation_merge(older, later);
-	assert_int_equal(older->length_hint, 7);
-	later->length_hint = 0;
-	ckpx_relation_merge(older, later);
-	assert_int_equal(older->length_hint, 0);
-	ckpx_dirty_tree_free(t.older);
-	ckpx_dirty_tree_free(t.later);
-}
-
-static void
 counters_add_and_saturate(void **state)
 {
 	CkpxRelCounters more = {1, 2, 3, 4, PG_UINT64_MAX};
@@ -554,7 +531,6 @@ typedef struct ModelRow
 	bool		listed[NBLOCKS];
 	uint32		limit;			/* NBLOCKS: none */
 	uint32		flags;
-	uint32		length_hint;	/* NBLOCKS: unknown */
 	uint64		records;
 	int			range;			/* that touched the row last */
 } ModelRow;
@@ -665,11 +641,6 @@ step(History *h)
 	}
 	else if (what == 5)
 	{
-		ckpx_dirty_tree_get(tree, key)->length_hint = n;
-		row->length_hint = n;
-	}
-	else if (what == 6)
-	{
 		relation = ckpx_dirty_tree_get(tree, key);
 		relation->flags |= CKPX_REL_UNDURABLE;
 		row->flags |= CKPX_REL_UNDURABLE;
@@ -699,7 +670,6 @@ make_history(History *h, uint64 seed)
 	for (k = 0; k < NKEYS; k++)
 	{
 		h->rows[k].limit = NBLOCKS;
-		h->rows[k].length_hint = NBLOCKS;
 		h->files[k].exists = test_random_below(&h->r, 2);
 		if (h->files[k].exists)
 			h->files[k].length = test_random_below(&h->r, NBLOCKS);
@@ -747,9 +717,6 @@ assert_matches(const CkpxDirtyTree *tree, const History *h)
 		present++;
 		assert_int_equal(relation->flags, row->flags);
 		assert_int_equal(relation->blocks.limit_block, limit_of(row->limit));
-		assert_int_equal(relation->length_hint,
-						 row->length_hint == NBLOCKS ? InvalidBlockNumber :
-						 row->length_hint);
 		assert_int_equal(relation->counters.records, row->records);
 		for (i = 0; i < NBLOCKS; i++)
 		{
@@ -951,7 +918,6 @@ encoded_bytes_are_fixed(void **state)
 	assert_true(ckpx_rel_key_equal(&view.key, &key));
 	assert_int_equal(view.flags, CKPX_REL_CREATED);
 	assert_int_equal(view.limit_block, 0);
-	assert_int_equal(view.length_hint, InvalidBlockNumber);
 	assert_memory_equal(&view.counters, &counters, sizeof(counters));
 	assert_int_equal(view.nblocks, 2);
 	assert_int_equal(view.roaring_length, 20);
@@ -1222,7 +1188,6 @@ main(void)
 		cmocka_unit_test(created_then_dropped),
 		cmocka_unit_test(sequence_flag_of_later_row_wins),
 		cmocka_unit_test(undurable_is_kept),
-		cmocka_unit_test(length_hint_of_later_row_if_known),
 		cmocka_unit_test(counters_add_and_saturate),
 		cmocka_unit_test(merge_in_wrong_order_loses_a_block),
 		cmocka_unit_test(merge_leaves_later_as_it_is),

@@ -272,7 +272,6 @@ any_tree(uint32 nrelations, uint32 blocks)
 							   (BlockNumber) (next_random() % 1000000));
 		rel->flags = n == 0 && next_random() % 8 == 0 ? CKPX_REL_DROPPED :
 			next_random() % 8 == 0 ? CKPX_REL_UNDURABLE | CKPX_REL_CREATED : 0;
-		rel->length_hint = (BlockNumber) next_random();
 		rel->counters.records = next_random();
 		rel->counters.wal_bytes = next_random();
 		rel->counters.fpi = next_random();
@@ -368,7 +367,6 @@ assert_same_relation(const CkpxRelation *rel, const CkpxRelationView *view)
 	assert_true(ckpx_rel_key_equal(&again.key, &view->key));
 	assert_int_equal(again.flags, view->flags);
 	assert_int_equal(again.limit_block, view->limit_block);
-	assert_int_equal(again.length_hint, view->length_hint);
 	assert_memory_equal(&again.counters, &view->counters,
 						sizeof(again.counters));
 	assert_true(again.nblocks == view->nblocks);

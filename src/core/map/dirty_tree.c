@@ -33,7 +33,7 @@
 #define OFF_LAYER			18
 #define OFF_FLAGS			20
 #define OFF_LIMIT			24
-#define OFF_LENGTH_HINT		28
+#define OFF_RESERVED		28
 #define OFF_RECORDS			32
 #define OFF_WAL_BYTES		40
 #define OFF_FPI				48
@@ -131,7 +131,6 @@ ckpx_relation_init(CkpxRelation *relation, const CkpxRelKey *key,
 {
 	memset(relation, 0, sizeof(CkpxRelation));
 	relation->key = *key;
-	relation->length_hint = InvalidBlockNumber;
 	relation->last_vm_block = InvalidBlockNumber;
 	ckpx_block_set_init(&relation->blocks, mem);
 }
@@ -267,8 +266,7 @@ honest_flags(uint32 flags, bool has_blocks)
  */
 static void
 merge_attributes(CkpxRelation *relation, uint32 later_flags,
-				 bool later_exists, BlockNumber later_length_hint,
-				 const CkpxRelCounters *later)
+				 bool later_exists, const CkpxRelCounters *later)
 {
 	CkpxRelCounters *counters = &relation->counters;
 
@@ -280,9 +278,6 @@ merge_attributes(CkpxRelation *relation, uint32 later_flags,
 	relation->flags &= ~CKPX_REL_SEQUENCE;
 	relation->flags |= later_flags & (CKPX_REL_SEQUENCE | CKPX_REL_CREATED |
 									  CKPX_REL_UNDURABLE);
-
-	if (later_length_hint != InvalidBlockNumber)
-		relation->length_hint = later_length_hint;
 
 	counters->records = add_saturated(counters->records, later->records);
 	counters->wal_bytes = add_saturated(counters->wal_bytes,
@@ -309,8 +304,7 @@ ckpx_relation_merge(CkpxRelation *relation, const CkpxRelation *later)
 	relation->flags = honest_flags(relation->flags,
 								   relation->blocks.nchunks > 0);
 	merge_attributes(relation, honest_flags(later->flags, has_blocks),
-					 has_blocks || has_limit, later->length_hint,
-					 &later->counters);
+					 has_blocks || has_limit, &later->counters);
 	ckpx_block_set_merge(&relation->blocks, &later->blocks);
 }
 
@@ -341,8 +335,7 @@ ckpx_relation_merge_view(CkpxRelation *relation, const CkpxRelationView *view,
 	relation->flags = honest_flags(relation->flags,
 								   relation->blocks.nchunks > 0);
 	merge_attributes(relation, honest_flags(view->flags, has_blocks),
-					 has_blocks || has_limit, view->length_hint,
-					 &view->counters);
+					 has_blocks || has_limit, &view->counters);
 
 	/* The limit first, see ckpx_block_set_merge(). */
 	ckpx_block_set_set_limit(&relation->blocks, view->limit_block);
@@ -395,10 +388,8 @@ ckpx_relation_prepend_view(CkpxRelation *relation,
 
 	if (!ckpx_relation_is_blank(relation))
 		merge_attributes(&earlier, honest_flags(relation->flags, has_blocks),
-						 has_blocks || has_limit, relation->length_hint,
-						 &relation->counters);
+						 has_blocks || has_limit, &relation->counters);
 	relation->flags = earlier.flags;
-	relation->length_hint = earlier.length_hint;
 	relation->counters = earlier.counters;
 	relation->last_vm_block = InvalidBlockNumber;
 
@@ -477,7 +468,7 @@ ckpx_relation_encode(StringInfo buf, const CkpxRelation *relation,
 	ckpx_put_u16(record + OFF_LAYER, (uint16) layer);
 	ckpx_put_u32(record + OFF_FLAGS, flags);
 	ckpx_put_u32(record + OFF_LIMIT, relation->blocks.limit_block);
-	ckpx_put_u32(record + OFF_LENGTH_HINT, relation->length_hint);
+	ckpx_put_u32(record + OFF_RESERVED, PG_UINT32_MAX);
 	ckpx_put_u64(record + OFF_RECORDS, relation->counters.records);
 	ckpx_put_u64(record + OFF_WAL_BYTES, relation->counters.wal_bytes);
 	ckpx_put_u64(record + OFF_FPI, relation->counters.fpi);
@@ -519,7 +510,6 @@ ckpx_relation_view_next(const char *bytes, Size length, Size *offset,
 	view->layer = ckpx_get_u16(record + OFF_LAYER);
 	view->flags = ckpx_get_u32(record + OFF_FLAGS);
 	view->limit_block = ckpx_get_u32(record + OFF_LIMIT);
-	view->length_hint = ckpx_get_u32(record + OFF_LENGTH_HINT);
 	view->counters.records = ckpx_get_u64(record + OFF_RECORDS);
 	view->counters.wal_bytes = ckpx_get_u64(record + OFF_WAL_BYTES);
 	view->counters.fpi = ckpx_get_u64(record + OFF_FPI);

@@ -21,14 +21,13 @@
  * In the server, running out of memory raises an error.  What was being added
  * may be missing then, so the range must be read again into a new tree.
  *
- * Flags, hints and counters of a later range 'L' are appended to 'E' so:
+ * Flags and counters of a later range 'L' are appended to 'E' so:
  *		DROPPED			set if L has it; cleared if L does not have it and
  *						shows that the fork exists (by a limit, blocks or
  *						CREATED); else kept, for L only has counters then
  *		CREATED			E or L
  *		UNDURABLE		E or L
  *		SEQUENCE		L (a range with a row for the sequence knows best)
- *		length_hint		L if known, else E; so it may be older than blocks
  *		counters		sums, which stop at the largest number
  *
  * A database-wide row (relation 0, CKPX_DATABASE_WIDE) covers every relation
@@ -71,8 +70,6 @@ typedef struct CkpxRelation
 {
 	CkpxRelKey	key;
 	uint32		flags;			/* CKPX_REL_... */
-	BlockNumber length_hint;	/* fork length when an object was written, or
-								 * InvalidBlockNumber: unknown */
 	CkpxRelCounters counters;
 	CkpxBlockSet blocks;		/* with the limit block */
 	BlockNumber last_vm_block;	/* decoder's shortcut: the VM block marked for
@@ -155,7 +152,6 @@ typedef struct CkpxRelationView
 	uint32		layer;
 	uint32		flags;
 	BlockNumber limit_block;
-	BlockNumber length_hint;
 	CkpxRelCounters counters;
 	uint64		nblocks;		/* listed blocks */
 	const char *roaring;

@@ -116,8 +116,6 @@ ckpx_job_phase_name(CkpxJobPhase phase)
 			return "opening objects";
 		case CKPX_JOB_PHASE_MERGE:
 			return "merging relations";
-		case CKPX_JOB_PHASE_LENGTHS:
-			return "looking up lengths";
 		case CKPX_JOB_PHASE_WRITE:
 			return "writing relations";
 		case CKPX_JOB_PHASE_PUBLISH:

@@ -14,8 +14,6 @@
  */
 #include "server/base/compat.h"
 
-#include <sys/stat.h>
-
 #include "common/relpath.h"
 #include "miscadmin.h"
 #include "server/base/fault.h"
@@ -30,42 +28,6 @@ typedef struct IncrementalJob
 	CkpxEntry	entry;			/* a copy of the one in the store */
 	CkpxPhase	phase;			/* where it stands */
 } IncrementalJob;
-
-/*
- * Length of a relation fork in blocks, from the sizes of its files;
- * InvalidBlockNumber when it is not there.  Only a hint: the relation may
- * change at any moment.
- */
-static BlockNumber
-fork_length(const CkpxRelKey *key)
-{
-	char	   *base = ckpx_relation_path(key->tablespace, key->database,
-										  key->relation,
-										  (ForkNumber) key->fork);
-	uint64		blocks = 0;
-	bool		any = false;
-
-	for (uint32 segment = 0;; segment++)
-	{
-		char		path[MAXPGPATH + 16];
-		struct stat st;
-
-		if (segment == 0)
-			strlcpy(path, base, sizeof(path));
-		else
-			snprintf(path, sizeof(path), "%s.%u", base, segment);
-		if (stat(path, &st) != 0)
-			break;
-		any = true;
-		blocks += st.st_size / BLCKSZ;
-		if (st.st_size < (off_t) RELSEG_SIZE * BLCKSZ)
-			break;
-	}
-	pfree(base);
-	if (!any || blocks >= InvalidBlockNumber)
-		return InvalidBlockNumber;
-	return (BlockNumber) blocks;
-}
 
 /*
  * Mark the relations whose files may hold blocks that nobody has synced.
@@ -96,24 +58,6 @@ mark_undurable(CkpxDirtyTree *tree, const CkpxRelKey *keys, uint32 nkeys,
 	}
 }
 
-static void
-note_lengths(CkpxDirtyTree *tree)
-{
-	uint32		nrelations;
-	CkpxRelation **relations = ckpx_dirty_tree_sorted(tree, &nrelations);
-
-	ckpx_progress_phase(CKPX_JOB_PHASE_LENGTHS, nrelations);
-	for (uint32 i = 0; i < nrelations; i++)
-	{
-		ckpx_progress_done(i);
-		if (relations[i]->key.relation != CKPX_DATABASE_WIDE &&
-			(relations[i]->flags & CKPX_REL_DROPPED) == 0)
-			relations[i]->length_hint = fork_length(&relations[i]->key);
-		CHECK_FOR_INTERRUPTS();
-	}
-	pfree(relations);
-}
-
 /*
  * Gather the map of the entry's range and write its object.
  */
@@ -140,7 +84,6 @@ write_incremental(IncrementalJob *job)
 					entry->range.epoch);
 	mark_undurable(tree, undurable, Min(nundurable, CKPX_JOB_LIST),
 				   nundurable > CKPX_JOB_LIST);
-	note_lengths(tree);
 
 	job->phase = CKPX_PHASE_WRITE;
 	entry->truncate_lsn = entry->range.last_record.start;
