@@ -246,7 +246,9 @@ ckpx_register_decoder(CkpxDecoder *decoder)
 static inline const CkpxApi *
 ckpx_get_api(void)
 {
-	const CkpxApi *api = *(const CkpxApi **) find_rendezvous_variable(CKPX_API_VARIABLE);
+	const CkpxApi **variable = (const CkpxApi **)
+		find_rendezvous_variable(CKPX_API_VARIABLE);
+	const CkpxApi *api = *variable;
 
 	return api != NULL && api->api_version >= CKPX_API_VERSION ? api : NULL;
 }

@@ -10,7 +10,8 @@
 #include "server/base/announce.h"
 #include "server/base/shared_state.h"
 
-StaticAssertDecl((int) CKPX_CHECKPOINT_INCREMENTAL == (int) CKPX_KIND_INCREMENTAL &&
+StaticAssertDecl((int) CKPX_CHECKPOINT_INCREMENTAL ==
+				 (int) CKPX_KIND_INCREMENTAL &&
 				 (int) CKPX_CHECKPOINT_GLOBAL == (int) CKPX_KIND_GLOBAL &&
 				 (int) CKPX_CHECKPOINT_BACKUP == (int) CKPX_KIND_BACKUP,
 				 "kinds of ckpx.h are those of the entries");

@@ -229,12 +229,14 @@ ckpx_range_serialize(TypeCacheEntry *typcache, RangeBound *lower,
 /* The list of registered background workers became a dlist in 18. */
 #if PG_VERSION_NUM >= 180000
 #define CKPX_REGISTERED_ITER			dlist_iter
-#define CKPX_FOREACH_REGISTERED(iter)	dlist_foreach(iter, &BackgroundWorkerList)
+#define CKPX_FOREACH_REGISTERED(iter) \
+	dlist_foreach(iter, &BackgroundWorkerList)
 #define CKPX_REGISTERED_WORKER(iter) \
 	(&dlist_container(RegisteredBgWorker, rw_lnode, (iter).cur)->rw_worker)
 #else
 #define CKPX_REGISTERED_ITER			slist_iter
-#define CKPX_FOREACH_REGISTERED(iter)	slist_foreach(iter, &BackgroundWorkerList)
+#define CKPX_FOREACH_REGISTERED(iter) \
+	slist_foreach(iter, &BackgroundWorkerList)
 #define CKPX_REGISTERED_WORKER(iter) \
 	(&slist_container(RegisteredBgWorker, rw_lnode, (iter).cur)->rw_worker)
 #endif

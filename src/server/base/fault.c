@@ -237,7 +237,8 @@ act_sleep(const CkpxFault *fault)
 		CHECK_FOR_INTERRUPTS();
 		if (now >= end)
 			break;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 (long) (end - now), PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}

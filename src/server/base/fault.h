@@ -6,9 +6,9 @@
  * CKPX_FAULT("object-fsync") costs one read of shared memory while no fault
  * is set.  With one set on that name it does the fault's action:
  *
- *	error	ereport(ERROR), SQLSTATE XX000, or what the argument says: a SQLSTATE
- *			of five characters, or "enospc" or "eio", which behave like a write
- *			that met a full or a broken disk
+ *	error	ereport(ERROR), SQLSTATE XX000, or what the argument says: a
+ *			SQLSTATE of five characters, or "enospc" or "eio", which behave
+ *			like a write that met a full or a broken disk
  *	value	where the place asks for a number, it gets 'argument'
  *	sleep	waits 'argument' milliseconds, interruptible
  *	wait	waits until ckpx_fault_wakeup() or until the fault is removed

@@ -411,7 +411,8 @@ define_checkpoints(void)
 							"Sets how long a checkpoint waits for the transactions of its range to end.",
 							"Zero does not wait. Transactions still open are listed in "
 							"the checkpoint.",
-							&ckpx_commit_wait, 10 * SECOND_MS, 0, MAX_COMMIT_WAIT,
+							&ckpx_commit_wait, 10 * SECOND_MS,
+							0, MAX_COMMIT_WAIT,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomBoolVariable("ckpx.log_checkpoints",
 							 "Logs each finished checkpoint.",

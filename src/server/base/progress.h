@@ -39,7 +39,7 @@ typedef enum CkpxJobPhase
 	CKPX_JOB_PHASE_OPEN,		/* objects to be merged */
 	CKPX_JOB_PHASE_MERGE,		/* relation forks of all of these */
 	CKPX_JOB_PHASE_WRITE,		/* relation forks */
-	CKPX_JOB_PHASE_PUBLISH,		/* entries to be added or removed, all at once */
+	CKPX_JOB_PHASE_PUBLISH,		/* entries to be added or removed at once */
 	CKPX_JOB_PHASE_REMOVE		/* files */
 } CkpxJobPhase;
 

@@ -109,7 +109,7 @@ typedef struct CkpxDirtyTicket
 	Oid			relation;
 	uint32		reason;			/* a CkpxFlushReason */
 	XLogRecPtr	upto;			/* durable pass up to here; Invalid: policy */
-	uint64		request;		/* who waits for it, see flush/shared.h; or 0 */
+	uint64		request;		/* of a backend, see flush/shared.h; or 0 */
 } CkpxDirtyTicket;
 
 typedef struct CkpxWaitTicket

@@ -55,7 +55,7 @@ ckpx_flush_urgent(void)
 {
 	bool		urgent;
 
-	/* Policy's own tickets are in no hurry, but these are taken all at once. */
+	/* Policy's own tickets are in no hurry, but all are taken at once. */
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	urgent = CkpxShared->flush->range_request != InvalidXLogRecPtr ||
 		CkpxShared->queues[CKPX_QUEUE_DIRTY]->depth > 0;
@@ -75,7 +75,8 @@ ckpx_flush_usable(void)
 CkpxFlushSlot *
 ckpx_flush_slot(uint64 request)
 {
-	CkpxFlushSlot *slot = &CkpxShared->flush->slots[request % CKPX_FLUSH_SLOTS];
+	CkpxFlushShared *flush = CkpxShared->flush;
+	CkpxFlushSlot *slot = &flush->slots[request % CKPX_FLUSH_SLOTS];
 
 	Assert(LWLockHeldByMe(CkpxShared->lock));
 	return request != 0 && slot->request == request ? slot : NULL;

@@ -103,7 +103,7 @@ typedef struct CkpxFlushShared
 	uint32		nbuilds;		/* files to be synced although no block of
 								 * theirs may be in the range */
 	CkpxRelKey	builds[CKPX_JOB_LIST];
-	bool		too_many_builds;	/* for the flusher: a checkpoint is needed */
+	bool		too_many_builds;	/* a checkpoint is needed instead */
 	uint32		range_failures; /* in a row */
 	uint64		range_failed;	/* ever */
 	uint64		range_retry_ms; /* not before this, monotonic */

@@ -449,7 +449,8 @@ get_relation(const CkpxRelKey *key)
 	i = flush->nrelations;
 	if (i == CKPX_FLUSH_RELATIONS)
 		return NULL;
-	while (i > 0 && ckpx_rel_key_compare(&flush->relations[i - 1].key, key) > 0)
+	while (i > 0 &&
+		   ckpx_rel_key_compare(&flush->relations[i - 1].key, key) > 0)
 		i--;
 	memmove(&flush->relations[i + 1], &flush->relations[i],
 			(flush->nrelations - i) * sizeof(CkpxFlushRelation));

@@ -3,22 +3,22 @@
  * writeback.c
  *		Have the kernel write changed files back before they are synced.
  *
- * On a busy server most pages are written by backends that need their buffers,
- * and stay in the kernel's cache until PostgreSQL's checkpoint syncs the
- * files, which it does when it has written its own pages.  In the last SWEEP_MS
- * before that all files with changes that are not durable are swept: the
- * kernel is asked once for each part of them to begin writing what is dirty
- * there, whoever wrote it.  What is left to the sync is then a few seconds'
- * work, not the cycle's.
+ * On a busy server backends that need buffers write most pages.  These stay in
+ * the kernel's cache until PostgreSQL's checkpoint syncs the files, after it
+ * has written its own pages.  In the last SWEEP_MS before that the flusher
+ * sweeps all files with changes that are not durable: it asks the kernel, once
+ * for each part of them, to begin writing what is dirty there, from any
+ * process.  The sync is then left with the work of a few seconds, not of the
+ * cycle.
  *
  * A sweep is spread evenly, because it shares the disk with WAL; all files at
- * once costs throughput.  One in a cycle is enough: sweeping all the time makes
- * the kernel write the same pages again, and in smaller pieces.
+ * once costs throughput.  One in a cycle is enough: sweeping all the time
+ * makes the kernel write the same pages again, and in smaller pieces.
  *
  * This is a hint.  Nothing is proven by it, so a file that is gone, or cannot
- * be opened, is left out.  Nor does it take the news of a failed write from
- * whoever syncs the file: that is told to those who wait for it, not to those
- * who ask for it to begin.
+ * be opened, is left out.  Nor does it hide a failed write from the process
+ * that syncs the file: the kernel tells that to a process that waits for the
+ * write, not to one that asks for it to begin.
  *
  *-------------------------------------------------------------------------
  */
@@ -240,7 +240,7 @@ ckpx_writeback_step(void)
 	while (next_file < nfiles &&
 		   (done_bytes < due || files[next_file].length == 0))
 	{
-		/* Whoever waits for all descriptors to be closed waits for one file. */
+		/* A barrier that closes all descriptors waits for one file only. */
 		ckpx_worker_interrupts();
 		CKPX_FAULT("flush-writeback");
 		sweep_file(due);

@@ -9,7 +9,7 @@
  * same form, is what only the flusher asks for, with ckpx.flush on: the blocks
  * of heaps that were thinned, that is, changed without getting a row.  Readers
  * pin a segment; a pinned segment that is trimmed or merged away lives on
- * until it is unpinned, which also happens by itself at the end of the process.
+ * until it is unpinned, which also happens at the end of the process.
  *
  * When half of the memory is taken, or the list is full, adjoining segments
  * are merged, never across 'boundary' (a pending entry's end); when that is
@@ -44,8 +44,9 @@ typedef struct CkpxSegmentInfo
 	uint64		nblocks;
 	Size		bytes;			/* length of its byte form */
 	Size		thinned_bytes;	/* length of what is behind that */
-	uint64		redo_ms;		/* end_lsn is a redo point of PostgreSQL,
-								 * known since then (monotonic); 0: it is none */
+	uint64		redo_ms;		/* end_lsn is a redo point of PostgreSQL that
+								 * is known since then (monotonic); 0: it is
+								 * not one */
 	bool		spilled;		/* in an object file, not in memory */
 	bool		spilling;		/* its object is being written */
 	uint32		nparts;			/* spilled: files of its object */

@@ -43,6 +43,7 @@
 #define CKPX_CLOSING_MS			60000
 #define CKPX_REDO_WAIT_MS		200
 #define CKPX_REPLAY_WAIT_MS		200
+#define CKPX_JOB_WAIT_MS		50
 #define CKPX_ASK_AGAIN_MS		30000
 
 /*
@@ -96,6 +97,35 @@ ckpx_chain_stuck_reason(char *reason, Size size)
 	LWLockRelease(CkpxShared->lock);
 }
 
+/*
+ * Every transaction from 'known_from' on will be known by its first record.
+ */
+static void
+reset_xids(uint64 known_from)
+{
+	LWLockAcquire(CkpxShared->xid_lock, LW_EXCLUSIVE);
+	ckpx_xid_lsn_reset(CkpxShared->xid_lsn, known_from);
+	LWLockRelease(CkpxShared->xid_lock);
+}
+
+/*
+ * The same, unless a runner of this server has said it before.
+ */
+static void
+reset_unknown_xids(uint64 known_from)
+{
+	LWLockAcquire(CkpxShared->xid_lock, LW_EXCLUSIVE);
+	if (CkpxShared->xid_lsn->known_from == PG_UINT64_MAX)
+		ckpx_xid_lsn_reset(CkpxShared->xid_lsn, known_from);
+	LWLockRelease(CkpxShared->xid_lock);
+}
+
+static uint64
+next_full_xid(void)
+{
+	return U64FromFullTransactionId(ReadNextFullTransactionId());
+}
+
 static void
 renew_source(CkpxRunner *runner)
 {
@@ -136,7 +166,7 @@ restore_state(CkpxRunner *runner, const CkpxEntry *last)
 	const CkpxObjectHeader *header;
 	XLogRecPtr	epoch_start;
 	uint64		known_xid;
-	uint64		next_xid = U64FromFullTransactionId(ReadNextFullTransactionId());
+	uint64		next_xid = next_full_xid();
 	bool		listed;
 	bool		complete;
 
@@ -172,11 +202,7 @@ restore_state(CkpxRunner *runner, const CkpxEntry *last)
 	epoch_start = CkpxShared->store->epoch_start;
 	LWLockRelease(CkpxShared->lock);
 
-	/* Where the server has started anew. */
-	LWLockAcquire(CkpxShared->xid_lock, LW_EXCLUSIVE);
-	if (CkpxShared->xid_lsn->known_from == PG_UINT64_MAX)
-		ckpx_xid_lsn_reset(CkpxShared->xid_lsn, known_xid);
-	LWLockRelease(CkpxShared->xid_lock);
+	reset_unknown_xids(known_xid);
 
 	/* Where the first record is not known, it is one of this epoch. */
 	for (uint32 i = 0; i < header->nopen_xacts; i++)
@@ -427,13 +453,27 @@ resume_chain(CkpxRunner *runner, CkpxSlotState slot, XLogRecPtr restart_lsn)
 		timeline = tliOfPointInHistory(boot->known_end,
 									   readTimeLineHistory(timeline));
 		ckpx_wal_source_begin(runner->source, boot->known_end, timeline);
-		LWLockAcquire(CkpxShared->xid_lock, LW_EXCLUSIVE);
-		if (CkpxShared->xid_lsn->known_from == PG_UINT64_MAX)
-			ckpx_xid_lsn_reset(CkpxShared->xid_lsn,
-							   U64FromFullTransactionId(ReadNextFullTransactionId()));
-		LWLockRelease(CkpxShared->xid_lock);
+		reset_unknown_xids(next_full_xid());
 		set_booted(runner, boot->known_end);
 	}
+}
+
+/*
+ * Have all that read the history wait until it is loaded again.  True: a job
+ * still runs, which may read the logtail; then call this again until it has
+ * ended.
+ */
+bool
+ckpx_chain_unload(void)
+{
+	bool		job_running;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	CkpxShared->booted = false;
+	job_running = CkpxShared->job_running &&
+		CkpxShared->workers[CKPX_WORKER_CHECKPOINTER].pid != 0;
+	LWLockRelease(CkpxShared->lock);
+	return job_running;
 }
 
 /*
@@ -447,13 +487,10 @@ boot_step(CkpxRunner *runner)
 	const char *problem = check_server();
 	bool		job_running;
 
-	/* Who reads the history waits from here on until it is loaded again. */
+	job_running = ckpx_chain_unload();
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	CkpxShared->booted = false;
 	CkpxShared->collected_lsn = InvalidXLogRecPtr;
 	CkpxShared->cut_in_work_end = InvalidXLogRecPtr;
-	job_running = CkpxShared->job_running &&
-		CkpxShared->workers[CKPX_WORKER_CHECKPOINTER].pid != 0;
 	LWLockRelease(CkpxShared->lock);
 
 	if (problem != NULL)
@@ -462,7 +499,7 @@ boot_step(CkpxRunner *runner)
 		return CKPX_RETRY_MS;
 	}
 	if (job_running)
-		return 50;
+		return CKPX_JOB_WAIT_MS;
 
 	ckpx_worker_report(CKPX_WORKER_RUNNER, CKPX_WORKER_BUSY, "boot");
 	PG_TRY();
@@ -510,69 +547,40 @@ boot_step(CkpxRunner *runner)
 }
 
 /*
- * Begin a new epoch at PostgreSQL's present redo point, once that is not
- * before what broke the old one.
+ * May a new epoch begin?  Not before PostgreSQL's redo point has passed what
+ * broke the old one; ask for a checkpoint then.
  */
-static long
-epoch_step(CkpxRunner *runner)
+static bool
+may_begin_epoch(CkpxRunner *runner)
 {
-	XLogRecPtr	start_lsn;
-	TimeLineID	timeline;
-	char	   *problem;
-	uint64		next_xid;
-	uint32		epoch;
-	bool		job_running;
-	uint64		clock;
-	TimestampTz now = GetCurrentTimestamp();
+	uint64		clock = ckpx_clock_ms();
 
-	clock = ckpx_clock_ms();
 	if (runner->epoch_begun_ms != 0 &&
 		clock - runner->epoch_begun_ms < CKPX_EPOCH_MIN_MS)
-		return CKPX_REDO_WAIT_MS;
+		return false;
 
-	if (runner->min_lsn != InvalidXLogRecPtr &&
-		GetRedoRecPtr() < runner->min_lsn)
+	if (runner->min_lsn == InvalidXLogRecPtr ||
+		GetRedoRecPtr() >= runner->min_lsn)
+		return true;
+	if (!RecoveryInProgress() &&
+		(runner->checkpoint_asked_ms == 0 ||
+		 clock - runner->checkpoint_asked_ms > CKPX_ASK_AGAIN_MS))
 	{
-		if (!RecoveryInProgress() &&
-			(runner->checkpoint_asked_ms == 0 ||
-			 clock - runner->checkpoint_asked_ms > CKPX_ASK_AGAIN_MS))
-		{
-			runner->checkpoint_asked_ms = clock;
-			RequestCheckpoint(CHECKPOINT_IMMEDIATE | CHECKPOINT_FORCE);
-		}
-		return CKPX_REDO_WAIT_MS;
+		runner->checkpoint_asked_ms = clock;
+		RequestCheckpoint(CHECKPOINT_IMMEDIATE | CHECKPOINT_FORCE);
 	}
+	return false;
+}
 
-	/* A job may still read the old epoch's segments: let it end. */
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	CkpxShared->booted = false;
-	job_running = CkpxShared->job_running &&
-		CkpxShared->workers[CKPX_WORKER_CHECKPOINTER].pid != 0;
-	LWLockRelease(CkpxShared->lock);
-	if (job_running)
-		return 50;
-
-	CKPX_FAULT("epoch-begin");
-	ckpx_slot_drop();
-	start_lsn = ckpx_slot_create_own(&problem);
-	if (start_lsn == InvalidXLogRecPtr)
-	{
-		ckpx_set_problem(problem);
-		return CKPX_RETRY_MS;
-	}
-	next_xid = U64FromFullTransactionId(ReadNextFullTransactionId());
-
-	(void) ckpx_wal_read_limit(&timeline);
-	timeline = tliOfPointInHistory(start_lsn, readTimeLineHistory(timeline));
-	start_lsn = ckpx_wal_normalize_lsn(start_lsn);
-
-	renew_source(runner);
-	ckpx_wal_source_begin(runner->source, start_lsn, timeline);
-	ckpx_logtail_clear();
-
-	LWLockAcquire(CkpxShared->xid_lock, LW_EXCLUSIVE);
-	ckpx_xid_lsn_reset(CkpxShared->xid_lsn, next_xid);
-	LWLockRelease(CkpxShared->xid_lock);
+/*
+ * Put the new epoch into shared memory and return its number.
+ */
+static uint32
+begin_epoch(const CkpxRunner *runner, TimeLineID timeline,
+			XLogRecPtr start_lsn, uint64 next_xid)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	uint32		epoch;
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	ckpx_entry_store_begin_epoch(CkpxShared->store, timeline,
@@ -594,6 +602,46 @@ epoch_step(CkpxRunner *runner)
 	CkpxShared->stat.gaps++;
 	memset(CkpxShared->custom_rmgrs, 0, CKPX_RMGR_BITMAP_BYTES);
 	LWLockRelease(CkpxShared->lock);
+	return epoch;
+}
+
+/*
+ * Begin a new epoch at PostgreSQL's present redo point, once that is not
+ * before what broke the old one.
+ */
+static long
+epoch_step(CkpxRunner *runner)
+{
+	XLogRecPtr	start_lsn;
+	TimeLineID	timeline;
+	char	   *problem;
+	uint64		next_xid;
+	uint32		epoch;
+
+	if (!may_begin_epoch(runner))
+		return CKPX_REDO_WAIT_MS;
+	if (ckpx_chain_unload())
+		return CKPX_JOB_WAIT_MS;
+
+	CKPX_FAULT("epoch-begin");
+	ckpx_slot_drop();
+	start_lsn = ckpx_slot_create_own(&problem);
+	if (start_lsn == InvalidXLogRecPtr)
+	{
+		ckpx_set_problem(problem);
+		return CKPX_RETRY_MS;
+	}
+	next_xid = next_full_xid();
+
+	(void) ckpx_wal_read_limit(&timeline);
+	timeline = tliOfPointInHistory(start_lsn, readTimeLineHistory(timeline));
+	start_lsn = ckpx_wal_normalize_lsn(start_lsn);
+
+	renew_source(runner);
+	ckpx_wal_source_begin(runner->source, start_lsn, timeline);
+	ckpx_logtail_clear();
+	reset_xids(next_xid);
+	epoch = begin_epoch(runner, timeline, start_lsn, next_xid);
 
 	if (epoch == 1)
 		ereport(LOG,
@@ -607,7 +655,7 @@ epoch_step(CkpxRunner *runner)
 				 errdetail("Reason: %s.  What is known ends at %X/%X.",
 						   runner->reason, LSN_FORMAT_ARGS(runner->from_lsn)),
 				 errhint("See the view ckpx_gaps.")));
-	runner->epoch_begun_ms = clock;
+	runner->epoch_begun_ms = ckpx_clock_ms();
 	set_booted(runner, start_lsn);
 	return 0;
 }
@@ -675,7 +723,8 @@ ckpx_chain_step(CkpxRunner *runner)
 			return boot_step(runner);
 		case CKPX_CHAIN_BEHIND:
 			resume_entry(runner);
-			return runner->chain == CKPX_CHAIN_BEHIND ? CKPX_REPLAY_WAIT_MS : 0;
+			return runner->chain == CKPX_CHAIN_BEHIND ?
+				CKPX_REPLAY_WAIT_MS : 0;
 		case CKPX_CHAIN_CLOSING:
 			return closing_step(runner);
 		case CKPX_CHAIN_NEW_EPOCH:

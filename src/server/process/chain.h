@@ -18,6 +18,12 @@
 /* One step towards CKPX_CHAIN_FOLLOWING; ms until the next. */
 extern long ckpx_chain_step(CkpxRunner *runner);
 
+/*
+ * Have all that read the history wait until it is loaded again.  True: a job
+ * still runs; to be called again until it has ended.
+ */
+extern bool ckpx_chain_unload(void);
+
 /* Reading cannot go on; 'at_once' gives up what is not finished. */
 extern void ckpx_chain_break(CkpxRunner *runner, const char *reason,
 							 XLogRecPtr min_lsn, bool at_once);

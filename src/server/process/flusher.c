@@ -211,6 +211,44 @@ answer(const CkpxDirtyTicket *ticket, bool missing, uint64 blocks_written,
 }
 
 /*
+ * Answer all tickets of one reason with an error.
+ */
+static void
+fail_tickets(const CkpxDirtyTicket *tickets, uint32 ntickets,
+			 CkpxFlushReason reason, const char *message)
+{
+	for (uint32 i = 0; i < ntickets; i++)
+	{
+		if (tickets[i].reason == reason)
+			answer(&tickets[i], false, 0, message);
+	}
+	ConditionVariableBroadcast(&CkpxShared->progress);
+}
+
+/*
+ * A pass over relations, durable up to 'upto', or, Invalid, by policy.
+ */
+static void
+pass_over(const CkpxRelKey *keys, uint32 nkeys, CkpxFlushReason reason,
+		  XLogRecPtr upto, bool *missing, uint64 *written,
+		  CkpxPassResult *result)
+{
+	XLogRecPtr	redo;
+	int64		window_ms;
+	bool		late;
+
+	if (upto != InvalidXLogRecPtr)
+	{
+		ckpx_pass_relations(keys, nkeys, upto, reason, missing, written,
+							result);
+		return;
+	}
+	late = ckpx_cycle_is_late(&redo, &window_ms);
+	ckpx_pass_policy(keys, nkeys, reason, late, late ? window_ms : 0, redo,
+					 result);
+}
+
+/*
  * Serve tickets of one reason together.
  */
 static void
@@ -226,7 +264,6 @@ serve_tickets(const CkpxDirtyTicket *tickets, uint32 ntickets,
 	volatile XLogRecPtr upto = InvalidXLogRecPtr;
 	volatile bool failed = false;
 	volatile uint32 nkeys = 0;
-	bool		durable;
 
 	for (uint32 i = 0; i < ntickets; i++)
 	{
@@ -238,23 +275,11 @@ serve_tickets(const CkpxDirtyTicket *tickets, uint32 ntickets,
 	if (nkeys == 0)
 		return;
 	nkeys = ckpx_sort_keys(keys, nkeys);
-	durable = upto != InvalidXLogRecPtr;
 
 	begin_pass(reason, &start_time);
 	PG_TRY();
 	{
-		if (durable)
-			ckpx_pass_relations(keys, nkeys, upto, reason, missing, written,
-								&result);
-		else
-		{
-			XLogRecPtr	redo;
-			int64		window_ms;
-			bool		late = ckpx_cycle_is_late(&redo, &window_ms);
-
-			ckpx_pass_policy(keys, nkeys, reason, late, late ? window_ms : 0,
-							 redo, &result);
-		}
+		pass_over(keys, nkeys, reason, upto, missing, written, &result);
 	}
 	PG_CATCH();
 	{
@@ -262,14 +287,9 @@ serve_tickets(const CkpxDirtyTicket *tickets, uint32 ntickets,
 
 		failed = true;
 		end_pass(reason, &start_time, &result, true);
-		for (uint32 i = 0; i < ntickets; i++)
-		{
-			if (tickets[i].reason == reason)
-				answer(&tickets[i], false, 0, error->message);
-		}
+		fail_tickets(tickets, ntickets, reason, error->message);
 		for (uint32 i = 0; i < nkeys; i++)
 			ckpx_sheet_failed(&keys[i], upto, error->message);
-		ConditionVariableBroadcast(&CkpxShared->progress);
 		if (!ckpx_error_is_external(error))
 			ReThrowError(error);
 		ereport(LOG,
@@ -283,7 +303,7 @@ serve_tickets(const CkpxDirtyTicket *tickets, uint32 ntickets,
 		return;
 
 	end_pass(reason, &start_time, &result, false);
-	if (!durable)
+	if (upto == InvalidXLogRecPtr)
 		return;
 	for (uint32 i = 0; i < nkeys; i++)
 	{

@@ -82,7 +82,8 @@ call_observers(const CkpxEvent *event)
 	const CkpxObserver *observer;
 	static bool warned = false;
 
-	observer = *(const CkpxObserver **) find_rendezvous_variable(CKPX_OBSERVERS_VARIABLE);
+	observer = *(const CkpxObserver **)
+		find_rendezvous_variable(CKPX_OBSERVERS_VARIABLE);
 	for (; observer != NULL; observer = observer->next)
 	{
 		if (observer->api_version <= CKPX_API_VERSION)

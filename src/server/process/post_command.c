@@ -377,7 +377,7 @@ forget_failure(void)
 	failed_command = NULL;
 }
 
-/* The command is the one that ran, even where the setting has changed since. */
+/* 'command' is the one that ran, even if the setting has changed since. */
 static void
 note_failed_command(const char *command)
 {

@@ -217,9 +217,9 @@ read_manifest(const CkpxStoreFile *file, CkpxManifest *manifest)
 }
 
 /*
- * Find the manifest to start from, or make one of what there is ('from_nothing').
- * False: there is no history at all; manifest->epoch is higher than 0 where
- * that number was in use.
+ * Find the manifest to start from, or make one of what there is; then
+ * *from_nothing is set.  False: there is no history at all; manifest->epoch is
+ * higher than 0 where that number was in use.
  */
 static bool
 find_manifest(CkpxManifest *manifest, bool *from_nothing)
@@ -557,8 +557,9 @@ load_pins(const CkpxManifest *manifest, const CkpxNow *now)
 }
 
 /*
- * Only now the wall clock tells how old all this is, see core/history/age.h.  A gap
- * that lies in the future counts from the first round of garbage collection.
+ * Only now the wall clock tells how old all this is, see core/history/age.h.
+ * A gap that lies in the future counts from the first round of garbage
+ * collection.
  */
 static void
 date_manifest(CkpxManifest *manifest, const CkpxNow *now)
@@ -643,13 +644,66 @@ check_objects(CkpxManifest *manifest)
 	return damaged;
 }
 
+/*
+ * Empty the history in memory and take over what the manifest says of it as a
+ * whole.
+ */
+static void
+begin_load(const CkpxManifest *manifest, bool have_history,
+		   const CkpxNow *now)
+{
+	CkpxEntryStore *store = CkpxShared->store;
+
+	ckpx_logtail_clear();
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	ckpx_entry_store_init(store, ckpx_max_entries);
+	if (have_history)
+		ckpx_entry_store_restore(store, manifest->epoch, manifest->timeline,
+								 manifest->epoch_start, manifest->gaps,
+								 manifest->ngaps);
+	else
+		store->epoch = manifest->epoch; /* the next one has another number */
+
+	/* Adopted objects may know less than the manifest before them. */
+	CkpxShared->known_xid = CkpxShared->keep_files ? 0 : manifest->known_xid;
+	load_pins(manifest, now);
+	LWLockRelease(CkpxShared->lock);
+}
+
+/*
+ * Load the entries but for segments and what is damaged; returns how many
+ * incrementals there are.  Not in one go: others wait for the lock, if not for
+ * the history.
+ */
+static uint32
+load_entries(const CkpxManifest *manifest, const bool *damaged)
+{
+	uint32		nincrementals = 0;
+
+	for (uint32 i = 0; i < manifest->nentries; i++)
+	{
+		const CkpxEntry *entry = &manifest->entries[i];
+
+		if (damaged[i] || entry->kind == CKPX_KIND_SEGMENT)
+			continue;
+		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+		if (ckpx_entry_store_load(CkpxShared->store, entry) == CKPX_STORE_OK &&
+			entry->kind == CKPX_KIND_INCREMENTAL)
+			nincrementals++;
+		LWLockRelease(CkpxShared->lock);
+	}
+	return nincrementals;
+}
+
+/*
+ * Load manifest and objects into the entry store and the logtail.
+ */
 void
 ckpx_replay_load(CkpxBoot *boot)
 {
 	CkpxManifest manifest;
-	CkpxEntryStore *store = CkpxShared->store;
 	XLogRecPtr	chain_end;
-	uint32		nincrementals = 0;
+	uint32		nincrementals;
 	uint32		nsegments;
 	bool	   *damaged;
 	bool		from_nothing;
@@ -667,40 +721,14 @@ ckpx_replay_load(CkpxBoot *boot)
 			  ckpx_replay_compare_entries);
 	damaged = check_objects(&manifest);
 
-	ckpx_logtail_clear();
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	ckpx_entry_store_init(store, ckpx_max_entries);
-	if (boot->have_history)
-		ckpx_entry_store_restore(store, manifest.epoch, manifest.timeline,
-								 manifest.epoch_start, manifest.gaps,
-								 manifest.ngaps);
-	else
-		store->epoch = manifest.epoch;	/* the next one has another number */
-
-	/* Adopted objects may know less than the manifest before them. */
-	CkpxShared->known_xid = CkpxShared->keep_files ? 0 : manifest.known_xid;
-	load_pins(&manifest, &now);
-	LWLockRelease(CkpxShared->lock);
+	begin_load(&manifest, boot->have_history, &now);
 	if (!boot->have_history)
 		return;
 
 	if (boot->break_reason[0] == '\0')
 		compare_identity(boot, &manifest.identity);
 
-	/* Not in one go: others wait for the lock, if not for the history. */
-	for (uint32 i = 0; i < manifest.nentries; i++)
-	{
-		const CkpxEntry *entry = &manifest.entries[i];
-
-		if (damaged[i] || entry->kind == CKPX_KIND_SEGMENT)
-			continue;
-		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-		if (ckpx_entry_store_load(store, entry) == CKPX_STORE_OK &&
-			entry->kind == CKPX_KIND_INCREMENTAL)
-			nincrementals++;
-		LWLockRelease(CkpxShared->lock);
-	}
-
+	nincrementals = load_entries(&manifest, damaged);
 	find_end(boot, &manifest, damaged);
 	chain_end = boot->known_end;
 	for (uint32 i = 0; i < manifest.nentries; i++)

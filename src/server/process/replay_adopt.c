@@ -206,7 +206,8 @@ rebuild_chain(CkpxManifest *manifest, CkpxFound *found, uint32 nfound,
 
 	manifest->epoch = epoch;
 	objects = MemoryContextAllocHuge(CurrentMemoryContext,
-									 sizeof(CkpxFound *) * ((Size) nfound + 1));
+									 sizeof(CkpxFound *) *
+									 ((Size) nfound + 1));
 	for (uint32 i = 0; i < nfound; i++)
 	{
 		if (found[i].entry.range.epoch == epoch)

@@ -402,17 +402,20 @@ follow_wal(const CkpxRequests *requests, bool *more)
 
 	due = redo_ms != 0 || result == CKPX_WAL_SWITCH ||
 		result == CKPX_WAL_BROKEN ||
-		ckpx_clock_ms() - runner->last_cut_ms >= (uint64) ckpx_collect_interval ||
+		ckpx_clock_ms() - runner->last_cut_ms >=
+		(uint64) ckpx_collect_interval ||
 		(wanted && position >= requests->collect) ||
-		ckpx_wal_source_memory(runner->source) > (Size) ckpx_logtail_memory * 1024 / 8;
+		ckpx_wal_source_memory(runner->source) >
+		(Size) ckpx_logtail_memory * 1024 / 8;
 
 	if (due && !take_cut(redo_ms))
 		request_spill();
 
 	if (result == CKPX_WAL_BROKEN)
 	{
-		const CkpxWalProblem *problem = ckpx_wal_source_problem(runner->source);
+		const CkpxWalProblem *problem;
 
+		problem = ckpx_wal_source_problem(runner->source);
 		if (!runner->held)
 			ckpx_chain_break(runner, problem->text, problem->resume_lsn,
 							 false);
@@ -618,7 +621,7 @@ ckpx_runner_step(void)
 		proc_exit(0);
 	}
 
-	/* An object that the logtail needs is damaged: begin like after a death. */
+	/* An object that the logtail needs is damaged: begin as after a death. */
 	if (requests.reload && runner->chain == CKPX_CHAIN_FOLLOWING)
 		runner->chain = CKPX_CHAIN_NONE;
 

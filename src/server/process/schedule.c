@@ -10,11 +10,11 @@
  * does not depend on commits, and not for those that wait for a checkpoint
  * themselves.  Durable: the pages that it names are on disk.
  *
- * What is durable, durability.c knows.  Unless ckpx.flush is off, an entry that
- * somebody waits for has its own range flushed at once, and any other one when
- * it has waited for two flush intervals, or two minutes: blocks that are
+ * durability.c knows what is durable.  Unless ckpx.flush is off, an entry that
+ * a session waits for has its own range flushed at once, and any other one
+ * when it has waited for two flush intervals, or two minutes: blocks that are
  * written again and again would otherwise keep it waiting for PostgreSQL's
- * next checkpoint.  With ckpx.flush off that checkpoint is what it waits for.
+ * next checkpoint.  With ckpx.flush off it waits for that checkpoint.
  *
  *-------------------------------------------------------------------------
  */
@@ -140,31 +140,19 @@ reason_to_create(const CkpxEntry *entry, CkpxCheckpointInput *input)
 }
 
 /*
- * Create a pending entry, if the time has come.  Policy looks at all that there
- * is up to the last cut, and decides when.  Where a checkpoint of PostgreSQL
- * began within that, the entry ends there and the rest is left to the next one.
- * So what changed since the start of the WAL of a base backup can be told
- * exactly later on, too, and that very checkpoint makes the entry durable.
- *
- * Which redo points are the start of a backup cannot be known in time, so all
- * are treated alike.  Only of checkpoints in quick succession all but the last
- * are passed over, lest they make as many entries: what changed since one of
- * those is answered from the entry's start, which is a superset.
+ * Make 'entry' the one that is to be created, over all that there is or up to
+ * a redo point of PostgreSQL.  CKPX_REASON_NONE: the time has not come.
  */
-static void
-maybe_create(CkpxRunner *runner)
+static CkpxReason
+find_entry_to_create(CkpxEntry *entry)
 {
 	CkpxCheckpointInput input;
-	CkpxEntry	entry;
 	CkpxEntry  *newest;
 	CkpxReason	reason;
-	CkpxStoreResult result;
 	XLogRecPtr	request;
 	XLogRecPtr	redo;
-	bool		gc_stuck;
-	char		text[CKPX_ENTRY_TEXT_MAX];
 
-	gather_range(&entry, PG_UINT64_MAX, &redo);
+	gather_range(entry, PG_UINT64_MAX, &redo);
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	newest = ckpx_entry_store_newest(CkpxShared->store,
@@ -178,21 +166,48 @@ maybe_create(CkpxRunner *runner)
 		newest = ckpx_entry_store_newest(CkpxShared->store, CKPX_KIND_GLOBAL,
 										 true);
 	input.first = newest == NULL;
-	input.since_last_cut_ms = newest != NULL ? age_of_newest(newest) : PG_INT64_MAX;
+	input.since_last_cut_ms = newest != NULL ?
+		age_of_newest(newest) : PG_INT64_MAX;
 	request = CkpxShared->checkpoint_request;
 	LWLockRelease(CkpxShared->lock);
 
-	if (entry.range.end_lsn <= entry.range.start_lsn)
-		return;
+	if (entry->range.end_lsn <= entry->range.start_lsn)
+		return CKPX_REASON_NONE;
 
 	/* A request is served once the cut has reached it. */
-	input.forced = request > entry.range.start_lsn &&
-		entry.range.end_lsn >= request;
-	reason = reason_to_create(&entry, &input);
+	input.forced = request > entry->range.start_lsn &&
+		entry->range.end_lsn >= request;
+	reason = reason_to_create(entry, &input);
+	if (reason != CKPX_REASON_NONE && redo != InvalidXLogRecPtr)
+		gather_range(entry, redo, &redo);
+	return reason;
+}
+
+/*
+ * Create a pending entry, if the time has come.  Policy looks at all that
+ * there is up to the last cut, and decides when.  Where a checkpoint of
+ * PostgreSQL began within that, the entry ends there and the rest is left to
+ * the next one.  So what changed since the start of the WAL of a base backup
+ * can be told exactly later on, too, and that very checkpoint makes the entry
+ * durable.
+ *
+ * Which redo points are the start of a backup cannot be known in time, so all
+ * are treated alike.  Only of checkpoints in quick succession all but the last
+ * are passed over, lest they make as many entries: what changed since one of
+ * those is answered from the entry's start, which is a superset.
+ */
+static void
+maybe_create(CkpxRunner *runner)
+{
+	CkpxEntry	entry;
+	CkpxReason	reason;
+	CkpxStoreResult result;
+	bool		gc_stuck;
+	char		text[CKPX_ENTRY_TEXT_MAX];
+
+	reason = find_entry_to_create(&entry);
 	if (reason == CKPX_REASON_NONE)
 		return;
-	if (redo != InvalidXLogRecPtr)
-		gather_range(&entry, redo, &redo);
 
 	(void) ckpx_entry_transition(&entry, CKPX_EVENT_CREATE);
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
@@ -402,7 +417,8 @@ is_durable(CkpxRunner *runner, const CkpxEntry *entry, char *waiting,
 {
 	CkpxFlushShared *flush = CkpxShared->flush;
 	uint64		now = ckpx_clock_ms();
-	uint64		stalled_ms = Min(CKPX_STALLED_MS, 2 * (uint64) ckpx_max_flush_interval);
+	uint64		stalled_ms = Min(CKPX_STALLED_MS,
+								 2 * (uint64) ckpx_max_flush_interval);
 	bool		usable;
 	bool		asked_for;
 	XLogRecPtr	durable_lsn;

@@ -24,6 +24,7 @@
 #include "server/base/options.h"
 #include "server/base/shared_state.h"
 #include "server/logtail/logtail.h"
+#include "server/process/chain.h"
 #include "server/process/uninstall.h"
 #include "server/store/files.h"
 #include "server/store/node.h"
@@ -121,15 +122,9 @@ long
 ckpx_uninstall_step(void)
 {
 	char		path[MAXPGPATH];
-	bool		job_running;
+	bool		job_running = ckpx_chain_unload();
 	bool		complete;
 
-	/* Who reads the history is told that there is none. */
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	CkpxShared->booted = false;
-	job_running = CkpxShared->job_running &&
-		CkpxShared->workers[CKPX_WORKER_CHECKPOINTER].pid != 0;
-	LWLockRelease(CkpxShared->lock);
 	ckpx_set_problem(CKPX_UNINSTALLED_PROBLEM);
 	if (job_running)
 		return 50;

@@ -199,17 +199,14 @@ nothing_to_guard(void)
 }
 
 /*
- * The loop of every worker.
+ * Begin the process and put it into shared memory; returns how many processes
+ * before it have failed in a row.
  */
-static void
-worker_main(CkpxWorkerId worker, bool connected, long (*step) (void))
+static uint32
+worker_begin(CkpxWorkerId worker, bool connected)
 {
-	sigjmp_buf	local_sigjmp_buf;
-	CkpxWorkerStatus *status;
-	MemoryContext context;
+	CkpxWorkerStatus *status = &CkpxShared->workers[worker];
 	uint32		failures;
-	void		(*guard) (void) = worker == CKPX_WORKER_RUNNER ?
-		ckpx_runner_guard : nothing_to_guard;
 
 	my_worker = worker;
 
@@ -224,7 +221,6 @@ worker_main(CkpxWorkerId worker, bool connected, long (*step) (void))
 		CreateAuxProcessResourceOwner();
 	}
 
-	status = &CkpxShared->workers[worker];
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	status->pid = MyProcPid;
 	status->latch = MyLatch;
@@ -234,6 +230,20 @@ worker_main(CkpxWorkerId worker, bool connected, long (*step) (void))
 	failures = status->failures;
 	LWLockRelease(CkpxShared->lock);
 	before_shmem_exit(worker_exit, (Datum) 0);
+	return failures;
+}
+
+/*
+ * The loop of every worker.
+ */
+static void
+worker_main(CkpxWorkerId worker, bool connected, long (*step) (void))
+{
+	sigjmp_buf	local_sigjmp_buf;
+	MemoryContext context;
+	uint32		failures = worker_begin(worker, connected);
+	void		(*guard) (void) = worker == CKPX_WORKER_RUNNER ?
+		ckpx_runner_guard : nothing_to_guard;
 
 	context = AllocSetContextCreate(TopMemoryContext, "ckpx step",
 									ALLOCSET_DEFAULT_SIZES);
