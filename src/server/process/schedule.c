@@ -357,9 +357,8 @@ forget_ended(CkpxOpenXact *xacts, uint32 nxacts)
  * Give the job what only the runner knows.  Caller holds the lock.
  */
 static void
-hand_over(CkpxRunner *runner, const CkpxEntry *entry,
-		  const CkpxOpenXact *xacts, uint32 nxacts, bool others,
-		  const CkpxRelKey *keys, uint32 nkeys)
+hand_over(const CkpxEntry *entry, const CkpxOpenXact *xacts, uint32 nxacts,
+		  bool others, const CkpxRelKey *keys, uint32 nkeys)
 {
 	uint32		n = 0;
 
@@ -453,14 +452,29 @@ is_durable(CkpxRunner *runner, const CkpxEntry *entry, char *waiting,
 }
 
 /*
- * Start the pending entry if all that it waits for has happened.
+ * Note on the pending entry what it waits for.
  */
 static void
-maybe_start(CkpxRunner *runner, const CkpxEntry *pending)
+note_waiting(CkpxRunner *runner, const CkpxEntry *pending,
+			 const char *waiting)
 {
-	char		waiting[64] = "";
-	bool		durable;
-	bool		committed;
+	CkpxEntry  *entry;
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	entry = ckpx_shared_entry(pending);
+	if (entry != NULL)
+		strlcpy(entry->waiting_for, waiting, sizeof(entry->waiting_for));
+	LWLockRelease(CkpxShared->lock);
+	log_long_wait(runner, pending, waiting);
+}
+
+/*
+ * Start the pending entry, unless it is gone or checkpoints are disabled
+ * meanwhile.  'committed': all its transactions have ended.
+ */
+static void
+start_entry(CkpxRunner *runner, const CkpxEntry *pending, bool committed)
+{
 	XLogRecPtr	synced_lsn;
 	CkpxEntry  *entry;
 	CkpxOpenXact *xacts;
@@ -469,16 +483,7 @@ maybe_start(CkpxRunner *runner, const CkpxEntry *pending)
 	uint32		nkeys;
 	bool		complete;
 	bool		started = false;
-	CkpxEntryTicket ticket;
-
-	/* Blocks can be written while transactions go on. */
-	durable = is_durable(runner, pending, waiting, sizeof(waiting));
-	committed = is_committed(runner, pending, waiting, sizeof(waiting));
-	if (!committed && ckpx_commit_wait > 0 && pending->range.clock_ms != 0 &&
-		ckpx_clock_ms() - pending->range.clock_ms < (uint64) ckpx_commit_wait)
-		goto wait;
-	if (!durable)
-		goto wait;
+	CkpxEntryTicket ticket = ckpx_entry_ticket(pending);
 
 	nxacts = ckpx_wal_source_open_xacts(runner->source, &xacts, &complete);
 	if (committed && !RecoveryInProgress())
@@ -489,20 +494,12 @@ maybe_start(CkpxRunner *runner, const CkpxEntry *pending)
 	nkeys = ckpx_wal_source_undurable(runner->source, synced_lsn, &keys);
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	entry = ckpx_entry_store_find(CkpxShared->store, pending->kind,
-								  pending->range.epoch,
-								  pending->range.start_lsn,
-								  pending->range.end_lsn);
+	entry = ckpx_shared_entry(pending);
 	if (entry != NULL && is_enabled() &&
 		ckpx_entry_transition(entry, CKPX_EVENT_START))
 	{
 		entry->waiting_for[0] = '\0';
-		hand_over(runner, entry, xacts, nxacts, !committed && !complete,
-				  keys, nkeys);
-		ticket.kind = entry->kind;
-		ticket.epoch = entry->range.epoch;
-		ticket.start_lsn = entry->range.start_lsn;
-		ticket.end_lsn = entry->range.end_lsn;
+		hand_over(entry, xacts, nxacts, !committed && !complete, keys, nkeys);
 		started = true;
 	}
 	LWLockRelease(CkpxShared->lock);
@@ -516,18 +513,28 @@ maybe_start(CkpxRunner *runner, const CkpxEntry *pending)
 	/* A refused ticket is no loss: the checkpointer looks at the store. */
 	(void) ckpx_enqueue(CKPX_QUEUE_INCREMENTAL, &ticket);
 	ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
-	return;
+}
 
-wait:
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	entry = ckpx_entry_store_find(CkpxShared->store, pending->kind,
-								  pending->range.epoch,
-								  pending->range.start_lsn,
-								  pending->range.end_lsn);
-	if (entry != NULL)
-		strlcpy(entry->waiting_for, waiting, sizeof(entry->waiting_for));
-	LWLockRelease(CkpxShared->lock);
-	log_long_wait(runner, pending, waiting);
+/*
+ * Start the pending entry if all that it waits for has happened.
+ */
+static void
+maybe_start(CkpxRunner *runner, const CkpxEntry *pending)
+{
+	char		waiting[64] = "";
+	bool		durable;
+	bool		committed;
+
+	/* Blocks can be written while transactions go on. */
+	durable = is_durable(runner, pending, waiting, sizeof(waiting));
+	committed = is_committed(runner, pending, waiting, sizeof(waiting));
+	if (!durable ||
+		(!committed && ckpx_commit_wait > 0 && pending->range.clock_ms != 0 &&
+		 ckpx_clock_ms() - pending->range.clock_ms <
+		 (uint64) ckpx_commit_wait))
+		note_waiting(runner, pending, waiting);
+	else
+		start_entry(runner, pending, committed);
 }
 
 XLogRecPtr
