@@ -3,7 +3,8 @@
 # Called through test/private.sh; the arguments choose:
 #
 #	(none)                     everything
-#	unit regress isolation tap that part
+#	house unit regress isolation tap
+#	                           that part
 #	test/t/NNN_topic.pl        that TAP file (test/sql/x.sql and
 #	                           test/specs/x.spec work the same way)
 #
@@ -19,7 +20,7 @@ set -u
 parts=() tap_files=() regress=() specs=()
 for arg in "$@"; do
 	case $arg in
-	unit | regress | isolation | tap) parts+=("$arg") ;;
+	house | unit | regress | isolation | tap) parts+=("$arg") ;;
 	*.pl) tap_files+=("$arg") ;;
 	*.sql) regress+=("$(basename "$arg" .sql)") ;;
 	*.spec) specs+=("$(basename "$arg" .spec)") ;;
@@ -59,6 +60,15 @@ logged() {						# logged LOG COMMAND...
 }
 
 jobs=$(nproc 2>/dev/null || echo 2)
+
+# ---- house: what breaks a rule, one a line
+
+run_house() {
+	echo "== house"
+	logged "$logs/house.log" tools/check_house
+	local status=$?
+	count house $((status == 0)) "$(wc -l <"$logs/house.log")"
+}
 
 # ---- unit: "# program", then cmocka's own lines
 
@@ -164,9 +174,10 @@ skipped_tap() {
 wants unit 0 && run_unit
 
 server_parts=$((${#tap_files[@]} + ${#regress[@]} + ${#specs[@]}))
-if wants regress "$server_parts" || wants isolation 0 || wants tap 0; then
+if wants house 0 || wants regress "$server_parts" || wants isolation 0 || wants tap 0; then
 	echo "== build"
 	if logged "$logs/build.log" test/build.sh; then
+		wants house 0 && run_house
 		n=$(ls test/sql/*.sql 2>/dev/null | wc -l)
 		[ ${#regress[@]} -gt 0 ] && n=${#regress[@]}
 		if wants regress ${#regress[@]} && [ "$n" -gt 0 ]; then
