@@ -10,9 +10,10 @@
  * that changes under logtail_lock, held exclusively, and nothing that can
  * raise an error happens while it is held.
  *
- *	logtail.c			the list, and pins
+ *	logtail.c			the list
+ *	logtail/merge.c		neighbours made one
+ *	logtail/pins.c		pins, and what waits for the last one
  *	logtail/memory.c	the area and the bytes in it
- *	logtail/merge.c	neighbours made one
  *	logtail/thinned.c	which blocks were only thinned
  *
  * Only these include this header.
@@ -47,13 +48,12 @@ struct CkpxLogtail
 };
 
 /*
- * logtail/memory.c: the area as this process sees it; NULL before _attach,
- * which every function that follows a data pointer calls first.  It may raise
- * an error: no lock held.
+ * logtail/memory.c: the area as this process sees it; NULL before _map_area,
+ * which _attach calls.
  */
 extern dsa_area *ckpx_logtail_area;
 
-extern void ckpx_logtail_attach(void);
+extern void ckpx_logtail_map_area(void);
 
 /* The size to allocate for 'size' bytes. */
 extern Size ckpx_logtail_rounded(Size size);
@@ -99,10 +99,14 @@ extern void ckpx_segment_rows(CkpxSegmentRows *rows,
 extern void ckpx_logtail_free_data(CkpxLogtail *logtail, CkpxSlot *slot);
 
 /*
- * logtail.c: pin the segment in 'number' and describe it.  The lock is held
- * exclusively.
+ * logtail/pins.c: every function that follows a data pointer or pins calls
+ * _attach first, which may raise an error: no lock held.  For the others the
+ * lock is held exclusively: _pin_slot pins the segment in 'number' and
+ * describes it, _settle frees what waited for the last pin.
  */
+extern void ckpx_logtail_attach(void);
 extern void ckpx_logtail_pin_slot(CkpxLogtail *logtail, uint32 number,
 								  CkpxSegmentRef *ref);
+extern void ckpx_logtail_settle(CkpxLogtail *logtail, uint32 number);
 
 #endif							/* CKPX_LOGTAIL_INTERNAL_H */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * logtail.c
- *		The list of decoded segments in shared memory, and who has them pinned.
+ *		The list of decoded segments in shared memory.
  *
  * How the memory is laid out is explained in logtail/internal.h.  A cut is
  * appended with all that is known of it, and its slot does not move while it
@@ -17,27 +17,6 @@
 #include "server/logtail/internal.h"
 #include "utils/memutils.h"
 
-/* The pins that this process holds. */
-static uint32 my_pins[CKPX_MAX_SEGMENTS];
-
-/* Do what waited for the last pin.  The lock is held. */
-static void
-slot_settle(CkpxLogtail *logtail, uint32 number)
-{
-	CkpxSlot   *slot = &logtail->slots[number];
-
-	if (slot->pins > 0)
-		return;
-	if (slot->retired)
-	{
-		ckpx_logtail_free_data(logtail, slot);
-		slot->retired = false;
-		logtail->free[logtail->nfree++] = number;
-	}
-	else if (slot->info.spilled)
-		ckpx_logtail_free_data(logtail, slot);
-}
-
 /* Remove 'count' slots of the list from 'index' on.  The lock is held. */
 static void
 list_remove(CkpxLogtail *logtail, uint32 index, uint32 count)
@@ -47,7 +26,7 @@ list_remove(CkpxLogtail *logtail, uint32 index, uint32 count)
 		uint32		number = logtail->order[i];
 
 		logtail->slots[number].retired = true;
-		slot_settle(logtail, number);
+		ckpx_logtail_settle(logtail, number);
 	}
 	memmove(&logtail->order[index], &logtail->order[index + count],
 			(logtail->nsegments - index - count) * sizeof(uint16));
@@ -226,25 +205,6 @@ ckpx_logtail_add_spilled(const CkpxSegmentInfo *given)
 	return list_append(&info, InvalidDsaPointer);
 }
 
-/* Pin the segment in 'number' and describe it.  The lock is held. */
-void
-ckpx_logtail_pin_slot(CkpxLogtail *logtail, uint32 number, CkpxSegmentRef *ref)
-{
-	CkpxSlot   *slot = &logtail->slots[number];
-
-	slot->pins++;
-	my_pins[number]++;
-	ref->slot = number;
-	ref->info = slot->info;
-	if (slot->info.spilled)
-		ref->bytes = NULL;
-	else if (DsaPointerIsValid(slot->data))
-		ref->bytes = dsa_get_address(ckpx_logtail_area, slot->data);
-	else
-		ref->bytes = "";
-	ref->thinned = ref->bytes == NULL ? NULL : ref->bytes + ref->info.bytes;
-}
-
 void
 ckpx_logtail_trim(XLogRecPtr lsn)
 {
@@ -339,7 +299,7 @@ ckpx_logtail_mark_spilled(XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 		slot->info.bytes = slot->info.thinned_bytes = 0;
 
 		/* Who pinned it before reads on; the last of them frees the bytes. */
-		slot_settle(logtail, logtail->order[index]);
+		ckpx_logtail_settle(logtail, logtail->order[index]);
 		found = true;
 	}
 	LWLockRelease(CkpxShared->logtail_lock);
@@ -383,50 +343,6 @@ ckpx_logtail_pin(XLogRecPtr start_lsn, XLogRecPtr end_lsn, uint32 *count)
 
 	*count = ckpx_logtail_pin_into(refs, start_lsn, end_lsn);
 	return refs;
-}
-
-void
-ckpx_logtail_unpin(CkpxSegmentRef *refs, uint32 count)
-{
-	CkpxLogtail *logtail;
-
-	if (count == 0)
-		return;
-	logtail = CkpxShared->logtail;
-	LWLockAcquire(CkpxShared->logtail_lock, LW_EXCLUSIVE);
-	for (uint32 i = 0; i < count; i++)
-	{
-		uint32		number = refs[i].slot;
-
-		/* Given back already, by ckpx_logtail_unpin_all(). */
-		if (my_pins[number] == 0)
-			continue;
-		my_pins[number]--;
-		logtail->slots[number].pins--;
-		slot_settle(logtail, number);
-	}
-	LWLockRelease(CkpxShared->logtail_lock);
-}
-
-void
-ckpx_logtail_unpin_all(void)
-{
-	CkpxLogtail *logtail;
-
-	if (ckpx_logtail_area == NULL)
-		return;
-	logtail = CkpxShared->logtail;
-	LWLockAcquire(CkpxShared->logtail_lock, LW_EXCLUSIVE);
-	for (uint32 number = 0; number < CKPX_MAX_SEGMENTS; number++)
-	{
-		if (my_pins[number] == 0)
-			continue;
-		Assert(logtail->slots[number].pins >= my_pins[number]);
-		logtail->slots[number].pins -= my_pins[number];
-		my_pins[number] = 0;
-		slot_settle(logtail, number);
-	}
-	LWLockRelease(CkpxShared->logtail_lock);
 }
 
 CkpxSegmentInfo *

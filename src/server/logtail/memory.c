@@ -9,23 +9,18 @@
  * /dev/shm is full, whatever flags say.  No memory is therefore a normal
  * outcome here.
  *
- * A process that dies by a signal takes all shared memory with it; one that
- * exits gives its pins back in a before_shmem_exit callback.
- *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "server/base/compat.h"
 #include "server/base/options.h"
-#include "server/base/worker_status.h"
 #include "server/logtail/internal.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 #include "utils/memutils.h"
 
 dsa_area   *ckpx_logtail_area = NULL;
-static bool exit_callback_registered = false;
 
 static Size
 area_size(void)
@@ -51,7 +46,7 @@ ckpx_logtail_shmem_size(void)
 /*
  * Set up the empty list and its area; the postmaster (or a single-user
  * server) does this, and lets go of the area at once: it never uses it, and
- * its children ckpx_logtail_attach for themselves.
+ * its children map it for themselves.
  */
 void
 ckpx_logtail_shmem_init(void *place, bool found)
@@ -77,21 +72,9 @@ ckpx_logtail_shmem_init(void *place, bool found)
 	dsa_detach(dsa);
 }
 
-/* Give back at exit what this process still has pinned. */
-static void
-unpin_at_exit(int code, Datum arg)
-{
-	/*
-	 * A FATAL error from within an allocation leaves its locks held; waiting
-	 * for them would be waiting for ourselves.
-	 */
-	LWLockReleaseAll();
-	ckpx_logtail_unpin_all();
-}
-
 /* Make the area usable in this process.  May raise an error: no lock held. */
 void
-ckpx_logtail_attach(void)
+ckpx_logtail_map_area(void)
 {
 	CkpxLogtail *logtail;
 	MemoryContext oldcontext;
@@ -110,12 +93,6 @@ ckpx_logtail_attach(void)
 		/* Not done by detaching, as there is no segment of its own. */
 		on_shmem_exit(dsa_on_shmem_exit_release_in_place,
 					  PointerGetDatum(area_place(logtail)));
-	}
-	if (!exit_callback_registered)
-	{
-		before_shmem_exit(unpin_at_exit, (Datum) 0);
-		ckpx_worker_at_catch(ckpx_logtail_unpin_all);
-		exit_callback_registered = true;
 	}
 }
 

@@ -32,6 +32,7 @@
 #include "server/base/worker_status.h"
 #include "server/process/chain.h"
 #include "server/process/replay.h"
+#include "server/process/replay_identify.h"
 #include "server/process/runner.h"
 #include "server/process/schedule.h"
 #include "server/store/object_file.h"

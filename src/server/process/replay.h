@@ -30,9 +30,6 @@ typedef struct CkpxBoot
 	char		break_reason[96];	/* not "": a new epoch is needed */
 } CkpxBoot;
 
-/* Learn who this cluster is; create and lock the store's folder. */
-extern void ckpx_replay_identify(CkpxBoot *boot);
-
 /* Load manifest and objects into the entry store and the logtail. */
 extern void ckpx_replay_load(CkpxBoot *boot);
 

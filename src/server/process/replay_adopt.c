@@ -19,7 +19,8 @@
 #include "server/base/compat.h"
 
 #include "miscadmin.h"
-#include "server/process/replay_internal.h"
+#include "server/process/replay_adopt.h"
+#include "server/process/replay_identify.h"
 #include "server/store/files.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -46,6 +47,24 @@ typedef struct CkpxFound
 	bool		adopted;
 } CkpxFound;
 
+/*
+ * The order of a history: by epoch, range and kind.
+ */
+int
+ckpx_replay_compare_entries(const void *a, const void *b)
+{
+	const CkpxEntry *left = a;
+	const CkpxEntry *right = b;
+
+	if (left->range.epoch != right->range.epoch)
+		return left->range.epoch < right->range.epoch ? -1 : 1;
+	if (left->range.start_lsn != right->range.start_lsn)
+		return left->range.start_lsn < right->range.start_lsn ? -1 : 1;
+	if (left->range.end_lsn != right->range.end_lsn)
+		return left->range.end_lsn < right->range.end_lsn ? -1 : 1;
+	return (int) left->kind - (int) right->kind;
+}
+
 static int
 compare_found(const void *a, const void *b)
 {
@@ -67,7 +86,8 @@ find_objects(const CkpxManifest *manifest, CkpxFound **objects, uint32 *epoch)
 	uint32		nfound = 0;
 
 	found = MemoryContextAllocHuge(CurrentMemoryContext,
-								   sizeof(CkpxFound) * ((Size) list_length(files) + 1));
+								   sizeof(CkpxFound) *
+								   ((Size) list_length(files) + 1));
 	foreach(cell, files)
 	{
 		const CkpxStoreFile *file = lfirst(cell);
