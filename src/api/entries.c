@@ -41,7 +41,9 @@ put_entry(CkpxRow *row, const CkpxEntry *entry)
 	ckpx_row_int8(row, entry->nblocks);
 	ckpx_row_int8(row, entry->range.nxacts);
 	ckpx_row_int4(row, entry->open_xacts);
-	ckpx_row_lsn(row, entry->truncate_lsn);
+	ckpx_row_lsn(row, finished ?
+				 ckpx_range_truncate_lsn(&entry->range, entry->kind) :
+				 InvalidXLogRecPtr);
 	ckpx_row_int4(row, entry->undurable);
 	ckpx_row_time(row, entry->range.created_at);
 	ckpx_row_time(row, entry->finished_at);

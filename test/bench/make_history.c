@@ -117,17 +117,8 @@ write_object(const CkpxManifest *manifest, CkpxEntry *entry, uint32 number,
 	header.version = CKPX_OBJECT_VERSION;
 	header.kind = entry->kind;
 	header.identity = manifest->identity;
-	header.range.epoch = entry->range.epoch;
-	header.range.timeline = entry->range.timeline;
-	header.range.start_lsn = entry->range.start_lsn;
-	header.range.end_lsn = entry->range.end_lsn;
-	header.range.last_record = entry->range.last_record;
-	header.range.last_change_lsn = entry->range.last_change_lsn;
-	header.truncate_lsn = entry->truncate_lsn;
-	header.range.created_at = entry->range.created_at;
+	header.range = entry->range;
 	header.written_at = entry->finished_at;
-	header.range.nxacts = entry->range.nxacts;
-	header.range.wal_bytes = entry->range.wal_bytes;
 
 	for (uint32 i = 0; i < nrelations; i++)
 	{
@@ -226,7 +217,6 @@ main(int argc, char **argv)
 			entry->range.end_lsn = first.range.start_lsn + (i + 1) * step;
 			entry->range.last_record.start = entry->range.end_lsn - 8;
 			entry->range.last_change_lsn = entry->range.end_lsn - 8;
-			entry->truncate_lsn = entry->range.end_lsn - 8;
 		}
 		entry->range.wal_bytes = entry->range.end_lsn - entry->range.start_lsn;
 		entry->nparts = 1;

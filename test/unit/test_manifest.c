@@ -52,7 +52,6 @@ any_entry(CkpxEntry *entry, uint32 epochs)
 	entry->size_bytes = any_number();
 	entry->open_xacts = (uint32) any_number();
 	entry->undurable = (uint32) any_number();
-	entry->truncate_lsn = any_number();
 	entry->range.created_at = (int64) any_number();
 	entry->finished_at = (int64) any_number();
 	entry->pending_ms = (int64) any_number();
@@ -305,8 +304,7 @@ empty_and_extreme(void **state)
 	e->range.timeline = PG_UINT32_MAX;
 	e->range.start_lsn = PG_UINT64_MAX - 1;
 	e->range.end_lsn = PG_UINT64_MAX;
-	e->range.last_record.start = e->range.last_change_lsn = e->truncate_lsn =
-		PG_UINT64_MAX;
+	e->range.last_record.start = e->range.last_change_lsn = PG_UINT64_MAX;
 	e->range.last_record.length = e->range.last_record.crc = PG_UINT32_MAX;
 	e->range.last_record.run_start = PG_UINT64_MAX;
 	e->range.last_record.run_hash = PG_UINT32_MAX;
@@ -401,7 +399,7 @@ static const char fixed_text[] =
 "\"last_change_lsn\": \"0/1FFFF00\", \"custom_rmgrs\": "
 "\"0100000000000000000000000000000000000000000000000000000000000080\", "
 "\"version\": 1, \"nparts\": 1, \"size_bytes\": 900, \"open_xacts\": 0, "
-"\"undurable\": 0, \"truncate_lsn\": \"0/2000028\", "
+"\"undurable\": 0, \"truncate_lsn\": \"0/1FFFFF0\", "
 "\"created_at\": 749999999000000, \"finished_at\": 750000000000000, "
 "\"pending_ms\": 12, \"write_ms\": 3, \"post_pending\": true }\n"
 "],\n"

@@ -5,6 +5,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "core/bytes.h"
 #include "core/format/object_format.h"
 #include "test_maps.h"
 
@@ -187,7 +188,6 @@ any_header(CkpxObjectHeader *h, uint32 nopen)
 	h->range.last_record.run_start = next_random();
 	h->range.last_record.run_hash = (uint32) next_random();
 	h->range.last_change_lsn = next_random();
-	h->truncate_lsn = next_random();
 	h->part = (uint32) next_random();
 	h->range.created_at = (int64) next_random();
 	h->written_at = (int64) next_random();
@@ -428,6 +428,9 @@ round_trips(void **state)
 			CKPX_COMPRESSION_NONE;
 		write_object(&file, &header, tree, &options, &totals);
 		assert_object(&file, &header, tree, &totals);
+		assert_true(ckpx_get_u64(file.bytes + 124) ==
+					(header.kind == CKPX_KIND_BACKUP ? InvalidXLogRecPtr :
+					 header.range.last_record.start));
 
 		ckpx_dirty_tree_free(tree);
 		pfree(header.open_xacts);

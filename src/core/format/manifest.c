@@ -66,7 +66,7 @@ static const Field entry_fields[] = {
 	ENTRY("size_bytes", FIELD_U64, size_bytes),
 	ENTRY("open_xacts", FIELD_U32, open_xacts),
 	ENTRY("undurable", FIELD_U32, undurable),
-	ENTRY("truncate_lsn", FIELD_LSN, truncate_lsn),
+	ENTRY("truncate_lsn", FIELD_TRUNCATE, range),
 	ENTRY("created_at", FIELD_TIME, range.created_at),
 	ENTRY("finished_at", FIELD_TIME, finished_at),
 	ENTRY("pending_ms", FIELD_TIME, pending_ms),
@@ -170,6 +170,7 @@ static void
 append_value(StringInfo text, const Field *field, const char *base)
 {
 	const void *at = base + field->offset;
+	const CkpxEntry *entry;
 	char		lsn[CKPX_LSN_TEXT_MAX];
 
 	switch (field->type)
@@ -189,6 +190,12 @@ append_value(StringInfo text, const Field *field, const char *base)
 			break;
 		case FIELD_LSN:
 			ckpx_lsn_text(lsn, *(const XLogRecPtr *) at);
+			appendStringInfo(text, "\"%s\"", lsn);
+			break;
+		case FIELD_TRUNCATE:
+			entry = (const CkpxEntry *) base;
+			ckpx_lsn_text(lsn, ckpx_range_truncate_lsn(&entry->range,
+													   entry->kind));
 			appendStringInfo(text, "\"%s\"", lsn);
 			break;
 		case FIELD_HEX:

@@ -124,6 +124,8 @@ parse_value(const Field *field, char *base, const char *token,
 			return parse_signed(token, (int64 *) at);
 		case FIELD_LSN:
 			return ckpx_parse_lsn(token, (XLogRecPtr *) at);
+		case FIELD_TRUNCATE:
+			return ckpx_parse_lsn(token, &number);
 		case FIELD_HEX:
 			if (!parse_hex(token, bytes, 8))
 				return false;

@@ -41,6 +41,7 @@ typedef enum FieldType
 	FIELD_DECIMAL,				/* uint64 as a string of decimal digits */
 	FIELD_KIND,					/* word for a CkpxEntryKind */
 	FIELD_RMGRS,				/* 64 upper-case hex digits */
+	FIELD_TRUNCATE,				/* "X/X", which follows from the entry */
 	FIELD_TEXT,					/* string of less than 'room' bytes */
 	FIELD_IGNORED				/* string that was looked at before */
 } FieldType;

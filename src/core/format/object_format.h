@@ -61,7 +61,6 @@ typedef struct CkpxObjectHeader
 	CkpxEntryKind kind;
 	CkpxIdentity identity;
 	CkpxRange	range;			/* without next_xid and clock_ms */
-	XLogRecPtr	truncate_lsn;
 	uint32		part;			/* 0, 1, ... */
 	int64		written_at;
 	uint32		nopen_xacts;	/* at most CKPX_MAX_OPEN_XACTS */

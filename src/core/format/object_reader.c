@@ -81,6 +81,7 @@ take_header(CkpxObjectReader *reader, const char *at)
 {
 	CkpxObjectHeader *header = &reader->header;
 	CkpxIdentity *identity = &header->identity;
+	CkpxRange  *range = &header->range;
 	uint32		kind;
 
 	kind = take_u32(&at);
@@ -92,23 +93,23 @@ take_header(CkpxObjectReader *reader, const char *at)
 	identity->segment_blocks = take_u32(&at);
 	identity->wal_segment_size = take_u32(&at);
 	identity->checksum_version = take_u32(&at);
-	header->range.epoch = take_u32(&at);
-	header->range.timeline = take_u32(&at);
+	range->epoch = take_u32(&at);
+	range->timeline = take_u32(&at);
 	header->part = take_u32(&at);
-	header->range.start_lsn = take_u64(&at);
-	header->range.end_lsn = take_u64(&at);
-	header->range.last_record.start = take_u64(&at);
-	header->range.last_record.length = take_u32(&at);
-	header->range.last_record.crc = take_u32(&at);
-	header->range.last_record.run_start = take_u64(&at);
-	header->range.last_record.run_hash = take_u32(&at);
-	header->range.last_change_lsn = take_u64(&at);
-	header->truncate_lsn = take_u64(&at);
-	header->range.created_at = (int64) take_u64(&at);
+	range->start_lsn = take_u64(&at);
+	range->end_lsn = take_u64(&at);
+	range->last_record.start = take_u64(&at);
+	range->last_record.length = take_u32(&at);
+	range->last_record.crc = take_u32(&at);
+	range->last_record.run_start = take_u64(&at);
+	range->last_record.run_hash = take_u32(&at);
+	range->last_change_lsn = take_u64(&at);
+	(void) take_u64(&at);		/* follows from the range, see the writer */
+	range->created_at = (int64) take_u64(&at);
 	header->written_at = (int64) take_u64(&at);
-	header->range.nxacts = take_u64(&at);
-	header->range.wal_bytes = take_u64(&at);
-	memcpy(header->range.custom_rmgrs, at, CKPX_RMGR_BITMAP_BYTES);
+	range->nxacts = take_u64(&at);
+	range->wal_bytes = take_u64(&at);
+	memcpy(range->custom_rmgrs, at, CKPX_RMGR_BITMAP_BYTES);
 	at += CKPX_RMGR_BITMAP_BYTES;
 	header->nopen_xacts = take_u32(&at);
 	header->nlayers = take_u32(&at);
@@ -118,9 +119,9 @@ take_header(CkpxObjectReader *reader, const char *at)
 	header->kind = (CkpxEntryKind) kind;
 	if (reader->compression > CKPX_COMPRESSION_ZSTD)
 		return "object is compressed by an unknown method";
-	if (header->range.start_lsn >= header->range.end_lsn)
+	if (range->start_lsn >= range->end_lsn)
 		return "object's range is empty";
-	if (header->range.epoch == 0 || header->range.timeline == 0)
+	if (range->epoch == 0 || range->timeline == 0)
 		return "object has no epoch or no timeline";
 	if (header->nlayers > CKPX_MAX_LAYERS ||
 		(header->nlayers > 0) != (header->kind == CKPX_KIND_GLOBAL))

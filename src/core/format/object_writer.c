@@ -65,6 +65,7 @@ static void
 write_header(CkpxObjectWriter *writer, const CkpxObjectHeader *header)
 {
 	const CkpxIdentity *identity = &header->identity;
+	const CkpxRange *range = &header->range;
 	uint32		nopen = header->nopen_xacts;
 	Size		length = HEADER_FIXED_BYTES + (Size) nopen * OPEN_XACT_BYTES +
 		(Size) header->nlayers * LAYER_BYTES + CRC_BYTES;
@@ -84,23 +85,23 @@ write_header(CkpxObjectWriter *writer, const CkpxObjectHeader *header)
 	at = put_u32(at, identity->segment_blocks);
 	at = put_u32(at, identity->wal_segment_size);
 	at = put_u32(at, identity->checksum_version);
-	at = put_u32(at, header->range.epoch);
-	at = put_u32(at, header->range.timeline);
+	at = put_u32(at, range->epoch);
+	at = put_u32(at, range->timeline);
 	at = put_u32(at, header->part);
-	at = put_u64(at, header->range.start_lsn);
-	at = put_u64(at, header->range.end_lsn);
-	at = put_u64(at, header->range.last_record.start);
-	at = put_u32(at, header->range.last_record.length);
-	at = put_u32(at, header->range.last_record.crc);
-	at = put_u64(at, header->range.last_record.run_start);
-	at = put_u32(at, header->range.last_record.run_hash);
-	at = put_u64(at, header->range.last_change_lsn);
-	at = put_u64(at, header->truncate_lsn);
-	at = put_u64(at, (uint64) header->range.created_at);
+	at = put_u64(at, range->start_lsn);
+	at = put_u64(at, range->end_lsn);
+	at = put_u64(at, range->last_record.start);
+	at = put_u32(at, range->last_record.length);
+	at = put_u32(at, range->last_record.crc);
+	at = put_u64(at, range->last_record.run_start);
+	at = put_u32(at, range->last_record.run_hash);
+	at = put_u64(at, range->last_change_lsn);
+	at = put_u64(at, ckpx_range_truncate_lsn(range, header->kind));
+	at = put_u64(at, (uint64) range->created_at);
 	at = put_u64(at, (uint64) header->written_at);
-	at = put_u64(at, header->range.nxacts);
-	at = put_u64(at, header->range.wal_bytes);
-	memcpy(at, header->range.custom_rmgrs, CKPX_RMGR_BITMAP_BYTES);
+	at = put_u64(at, range->nxacts);
+	at = put_u64(at, range->wal_bytes);
+	memcpy(at, range->custom_rmgrs, CKPX_RMGR_BITMAP_BYTES);
 	at += CKPX_RMGR_BITMAP_BYTES;
 	at = put_u32(at, nopen);
 	at = put_u32(at, header->nlayers);

@@ -62,7 +62,6 @@ typedef struct CkpxEntry
 	uint64		size_bytes;
 	uint32		open_xacts;		/* still open when it was written */
 	uint32		undurable;		/* relations listed as not durable */
-	XLogRecPtr	truncate_lsn;	/* WAL before this is not needed any more */
 	XLogRecPtr	tombstones_from;	/* of a global: it answers no range that
 									 * ends before; from the object, not in
 									 * manifests */

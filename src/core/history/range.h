@@ -6,7 +6,8 @@
  * The idea: a range begins as what the runner cuts.  It goes through the
  * logtail and an entry into an object, and at a start back again, and on the
  * way adjoining ranges become one.  So cut, segment, entry and object each
- * have this struct as their 'range'.
+ * have this struct as their 'range': what is passed on is assigned, and one
+ * function knows what becomes of each member where ranges are joined.
  *
  * Fixed size, no pointers: it lies in shared memory.
  *
@@ -40,5 +41,24 @@ typedef struct CkpxRange
 	uint64		clock_ms;		/* monotonic time; of a range that was loaded
 								 * see ckpx_age_begin() */
 } CkpxRange;
+
+/*
+ * Let 'range' go on to the end of 'next', which continues it.  A range that
+ * ends where it starts, of which only its epoch and that place are set, is a
+ * good beginning.
+ */
+extern void ckpx_range_append(CkpxRange *range, const CkpxRange *next);
+
+/*
+ * WAL before this is not needed once the object of a range is there: a start
+ * reads on from the last record.  Invalid for a backup, from which no start
+ * reads on.
+ */
+static inline XLogRecPtr
+ckpx_range_truncate_lsn(const CkpxRange *range, CkpxEntryKind kind)
+{
+	return kind == CKPX_KIND_BACKUP ? InvalidXLogRecPtr :
+		range->last_record.start;
+}
 
 #endif							/* CKPX_RANGE_H */

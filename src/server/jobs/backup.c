@@ -50,34 +50,27 @@ find_base(XLogRecPtr end_lsn)
 }
 
 /*
- * Fill the tail's entry from the segments that it holds.
+ * Fill the tail's range from the segments that it holds.
  */
 static void
-gather_tail(CkpxEntry *tail)
+gather_tail(CkpxRange *tail)
 {
+	XLogRecPtr	end_lsn = tail->end_lsn;
 	CkpxSegmentInfo *infos;
 	uint32		ninfos;
 
+	tail->end_lsn = tail->start_lsn;
 	infos = ckpx_logtail_copy(&ninfos);
 	for (uint32 i = 0; i < ninfos; i++)
 	{
-		const CkpxSegmentInfo *info = &infos[i];
-
-		if (info->range.start_lsn < tail->range.start_lsn ||
-			info->range.end_lsn > tail->range.end_lsn)
-			continue;
-		tail->range.timeline = info->range.timeline;
-		tail->range.last_record = info->range.last_record;
-		tail->range.last_change_lsn = Max(tail->range.last_change_lsn,
-										  info->range.last_change_lsn);
-		tail->range.nxacts += info->range.nxacts;
-		tail->range.wal_bytes += info->range.wal_bytes;
-		tail->range.created_at = info->range.created_at;
-		tail->range.clock_ms = info->range.clock_ms;
-		for (int b = 0; b < CKPX_RMGR_BITMAP_BYTES; b++)
-			tail->range.custom_rmgrs[b] |= info->range.custom_rmgrs[b];
+		if (infos[i].range.start_lsn == tail->end_lsn &&
+			infos[i].range.end_lsn <= end_lsn)
+			ckpx_range_append(tail, &infos[i].range);
 	}
 	pfree(infos);
+
+	/* Where segments are missing, ckpx_job_gather() says so. */
+	tail->end_lsn = end_lsn;
 }
 
 /*
@@ -191,7 +184,7 @@ run_backup(void *arg)
 	/* A tail in which no WAL lies has no object. */
 	if (tail.range.start_lsn < tail.range.end_lsn)
 	{
-		gather_tail(&tail);
+		gather_tail(&tail.range);
 		if (insert_tail(&tail))
 		{
 			ckpx_announce(&tail, CKPX_CHECKPOINT_RUNNING);

@@ -46,19 +46,8 @@ take_incremental(CkpxEntry *entry, const CkpxEntry *incremental,
 		*ninputs >= max_inputs())
 		return false;
 	(*ninputs)++;
-	entry->range.timeline = incremental->range.timeline;
-	entry->range.end_lsn = incremental->range.end_lsn;
-	entry->range.last_record = incremental->range.last_record;
-	entry->range.last_change_lsn = Max(entry->range.last_change_lsn,
-									   incremental->range.last_change_lsn);
-	entry->range.nxacts += incremental->range.nxacts;
-	entry->range.wal_bytes += incremental->range.wal_bytes;
-	entry->range.next_xid = incremental->range.next_xid;
-	entry->range.clock_ms = incremental->range.clock_ms;
+	ckpx_range_append(&entry->range, &incremental->range);
 	entry->open_xacts = incremental->open_xacts;
-	entry->truncate_lsn = incremental->truncate_lsn;
-	for (int b = 0; b < CKPX_RMGR_BITMAP_BYTES; b++)
-		entry->range.custom_rmgrs[b] |= incremental->range.custom_rmgrs[b];
 	return true;
 }
 
@@ -87,17 +76,12 @@ create_entry(CkpxEntry *entry)
 	if (previous != NULL)
 	{
 		ninputs = 1;
-		entry->range.last_change_lsn = previous->range.last_change_lsn;
-		entry->range.nxacts = previous->range.nxacts;
-		entry->range.wal_bytes = previous->range.wal_bytes;
-		memcpy(entry->range.custom_rmgrs, previous->range.custom_rmgrs,
-			   CKPX_RMGR_BITMAP_BYTES);
+		entry->range = previous->range;
 	}
 	entry->kind = CKPX_KIND_GLOBAL;
 	entry->range.epoch = store->epoch;
 	entry->range.start_lsn = start_lsn;
 	entry->range.end_lsn = covered;
-	entry->range.created_at = GetCurrentTimestamp();
 	nchosen = ckpx_entry_store_after(store, covered, lengthof(chosen), chosen);
 	for (uint32 i = 0; i < nchosen; i++)
 	{
@@ -105,6 +89,7 @@ create_entry(CkpxEntry *entry)
 							  &ninputs))
 			break;
 	}
+	entry->range.created_at = GetCurrentTimestamp();
 	return entry->range.end_lsn > covered &&
 		ckpx_entry_transition(entry, CKPX_EVENT_CREATE) &&
 		ckpx_entry_store_insert(store, entry) == CKPX_STORE_OK;

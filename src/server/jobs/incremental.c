@@ -86,7 +86,6 @@ write_incremental(IncrementalJob *job)
 				   nundurable > CKPX_JOB_LIST);
 
 	job->phase = CKPX_PHASE_WRITE;
-	entry->truncate_lsn = entry->range.last_record.start;
 	ckpx_job_write(entry, tree, open_xacts, nopen, "object");
 }
 

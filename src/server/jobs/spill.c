@@ -37,14 +37,6 @@
 #include "server/store/publish.h"
 #include "utils/timestamp.h"
 
-/* The object that a segment's entry has, before it is written. */
-static void
-begin_entry(CkpxEntry *entry, const CkpxSegmentInfo *info)
-{
-	ckpx_segment_entry(entry, info);
-	entry->truncate_lsn = info->range.last_record.start;
-}
-
 /*
  * Write one segment of the logtail to disk and publish it; false where there
  * is no such segment any more.
@@ -76,7 +68,7 @@ spill_segment(const CkpxSegmentInfo *info)
 	tree = ckpx_dirty_tree_create(CurrentMemoryContext);
 	ckpx_job_gather(tree, info->range.start_lsn, info->range.end_lsn,
 					info->range.epoch);
-	begin_entry(&entry, info);
+	ckpx_segment_entry(&entry, info);
 	ckpx_job_write(&entry, tree, NULL, 0, "segment");
 	ckpx_progress_phase(CKPX_JOB_PHASE_PUBLISH, 1);
 	entry.finished_at = GetCurrentTimestamp();
@@ -229,7 +221,7 @@ ckpx_spill_cut(const CkpxSegmentInfo *given, const CkpxDirtyTree *tree)
 		return false;
 	PG_TRY();
 	{
-		begin_entry(&entry, &info);
+		ckpx_segment_entry(&entry, &info);
 		ckpx_job_write(&entry, tree, NULL, 0, "segment");
 		entry.finished_at = GetCurrentTimestamp();
 		info.nrelations = entry.nrelations;

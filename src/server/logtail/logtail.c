@@ -387,20 +387,9 @@ ckpx_segment_entry(CkpxEntry *entry, const CkpxSegmentInfo *info)
 	memset(entry, 0, sizeof(*entry));
 	entry->kind = CKPX_KIND_SEGMENT;
 	entry->state = CKPX_ENTRY_FINISHED;
-	entry->range.epoch = info->range.epoch;
-	entry->range.timeline = info->range.timeline;
-	entry->range.start_lsn = info->range.start_lsn;
-	entry->range.end_lsn = info->range.end_lsn;
-	entry->range.last_record = info->range.last_record;
-	entry->range.last_change_lsn = info->range.last_change_lsn;
+	entry->range = info->range;
 	entry->nrelations = info->nrelations;
 	entry->nblocks = info->nblocks;
-	entry->range.nxacts = info->range.nxacts;
-	entry->range.wal_bytes = info->range.wal_bytes;
-	memcpy(entry->range.custom_rmgrs, info->range.custom_rmgrs,
-		   CKPX_RMGR_BITMAP_BYTES);
-	entry->range.next_xid = info->range.next_xid;
-	entry->range.created_at = info->range.created_at;
 	entry->version = CKPX_OBJECT_VERSION;
 	entry->nparts = info->nparts;
 }

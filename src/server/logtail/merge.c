@@ -74,18 +74,9 @@ static void
 combine_info(CkpxSegmentInfo *info, const CkpxSegmentRef *refs, uint32 count)
 {
 	*info = refs[count - 1].info;
-	info->range.start_lsn = refs[0].info.range.start_lsn;
-	for (uint32 i = 0; i < count - 1; i++)
-	{
-		const CkpxSegmentInfo *part = &refs[i].info;
-
-		info->range.last_change_lsn = Max(info->range.last_change_lsn,
-										  part->range.last_change_lsn);
-		info->range.nxacts += part->range.nxacts;
-		info->range.wal_bytes += part->range.wal_bytes;
-		for (int b = 0; b < CKPX_RMGR_BITMAP_BYTES; b++)
-			info->range.custom_rmgrs[b] |= part->range.custom_rmgrs[b];
-	}
+	info->range = refs[0].info.range;
+	for (uint32 i = 1; i < count; i++)
+		ckpx_range_append(&info->range, &refs[i].info.range);
 }
 
 /*

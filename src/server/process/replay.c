@@ -180,22 +180,12 @@ static void
 segment_info_of_entry(CkpxSegmentInfo *info, const CkpxEntry *entry)
 {
 	memset(info, 0, sizeof(*info));
-	info->range.epoch = entry->range.epoch;
-	info->range.timeline = entry->range.timeline;
-	info->range.start_lsn = entry->range.start_lsn;
-	info->range.end_lsn = entry->range.end_lsn;
-	info->range.last_record = entry->range.last_record;
-	info->range.last_change_lsn = entry->range.last_change_lsn;
-	info->nrelations = entry->nrelations;
-	info->nblocks = entry->nblocks;
-	info->range.nxacts = entry->range.nxacts;
-	info->range.wal_bytes = entry->range.wal_bytes;
-	memcpy(info->range.custom_rmgrs, entry->range.custom_rmgrs,
-		   CKPX_RMGR_BITMAP_BYTES);
+	info->range = entry->range;
 	info->range.next_xid =
 		XidFromFullTransactionId(ReadNextFullTransactionId());
-	info->range.created_at = entry->range.created_at;
 	info->range.clock_ms = ckpx_clock_ms();
+	info->nrelations = entry->nrelations;
+	info->nblocks = entry->nblocks;
 	info->spilled = true;
 	info->nparts = entry->nparts;
 }
@@ -220,7 +210,6 @@ load_backup(CkpxBoot *boot, XLogRecPtr chain_end)
 			entry->range.start_lsn != chain_end)
 			continue;
 		memset(&entry->range.last_record, 0, sizeof(entry->range.last_record));
-		entry->truncate_lsn = InvalidXLogRecPtr;
 		boot->known_end = Max(boot->known_end, entry->range.end_lsn);
 		boot->have_entry = false;
 		found = true;

@@ -312,16 +312,8 @@ take_cut(uint64 redo_ms)
 	ckpx_wal_source_cut(runner->source, cut);
 	runner->held = true;
 	memset(info, 0, sizeof(*info));
+	info->range = cut->range;
 	info->range.epoch = CkpxShared->store->epoch;
-	info->range.timeline = cut->range.timeline;
-	info->range.start_lsn = cut->range.start_lsn;
-	info->range.end_lsn = cut->range.end_lsn;
-	info->range.last_record = cut->range.last_record;
-	info->range.last_change_lsn = cut->range.last_change_lsn;
-	info->range.nxacts = cut->range.nxacts;
-	info->range.wal_bytes = cut->range.wal_bytes;
-	memcpy(info->range.custom_rmgrs, cut->range.custom_rmgrs,
-		   CKPX_RMGR_BITMAP_BYTES);
 	info->range.next_xid =
 		XidFromFullTransactionId(ReadNextFullTransactionId());
 	info->range.created_at = GetCurrentTimestamp();

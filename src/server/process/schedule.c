@@ -51,7 +51,6 @@ gather_range(CkpxEntry *entry, XLogRecPtr upto, XLogRecPtr *redo)
 	CkpxSegmentInfo *infos;
 	uint32		ninfos;
 	uint64		redo_ms = 0;
-	bool		first = true;
 
 	memset(entry, 0, sizeof(*entry));
 	entry->kind = CKPX_KIND_INCREMENTAL;
@@ -72,18 +71,7 @@ gather_range(CkpxEntry *entry, XLogRecPtr upto, XLogRecPtr *redo)
 			continue;
 		if (info->range.end_lsn > upto)
 			break;
-		entry->range.end_lsn = info->range.end_lsn;
-		entry->range.timeline = info->range.timeline;
-		entry->range.last_record = info->range.last_record;
-		entry->range.last_change_lsn = Max(entry->range.last_change_lsn,
-										   info->range.last_change_lsn);
-		entry->range.nxacts += info->range.nxacts;
-		entry->range.wal_bytes += info->range.wal_bytes;
-		entry->range.next_xid = info->range.next_xid;
-		entry->range.clock_ms = info->range.clock_ms;
-		entry->range.created_at = info->range.created_at;
-		for (int b = 0; b < CKPX_RMGR_BITMAP_BYTES; b++)
-			entry->range.custom_rmgrs[b] |= info->range.custom_rmgrs[b];
+		ckpx_range_append(&entry->range, &info->range);
 		if (info->redo_ms != 0 &&
 			entry->range.last_change_lsn != InvalidXLogRecPtr &&
 			(*redo == InvalidXLogRecPtr || info->redo_ms - redo_ms <
@@ -92,10 +80,7 @@ gather_range(CkpxEntry *entry, XLogRecPtr upto, XLogRecPtr *redo)
 			*redo = info->range.end_lsn;
 			redo_ms = info->redo_ms;
 		}
-		first = false;
 	}
-	if (first)
-		entry->range.end_lsn = entry->range.start_lsn;
 }
 
 /*

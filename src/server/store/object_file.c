@@ -679,20 +679,9 @@ describe(CkpxObjectFile *file, CkpxEntry *entry)
 	memset(entry, 0, sizeof(CkpxEntry));
 	entry->kind = header->kind;
 	entry->state = CKPX_ENTRY_FINISHED;
-	entry->range.epoch = header->range.epoch;
-	entry->range.timeline = header->range.timeline;
-	entry->range.start_lsn = header->range.start_lsn;
-	entry->range.end_lsn = header->range.end_lsn;
-	entry->range.last_record = header->range.last_record;
-	entry->range.last_change_lsn = header->range.last_change_lsn;
-	entry->truncate_lsn = header->truncate_lsn;
-	entry->range.nxacts = header->range.nxacts;
-	entry->range.wal_bytes = header->range.wal_bytes;
-	memcpy(entry->range.custom_rmgrs, header->range.custom_rmgrs,
-		   CKPX_RMGR_BITMAP_BYTES);
+	entry->range = header->range;
 	entry->version = header->version;
 	entry->open_xacts = header->nopen_xacts;
-	entry->range.created_at = header->range.created_at;
 	entry->finished_at = header->written_at;
 	entry->nparts = file->nparts;
 	for (uint32 i = 0; i < file->nparts; i++)

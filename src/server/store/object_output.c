@@ -47,19 +47,8 @@ ckpx_object_output_create(CkpxEntry *entry, const CkpxObjectHeader *header,
 	output->header = *header;
 	output->header.version = CKPX_OBJECT_VERSION;
 	output->header.kind = entry->kind;
-	output->header.range.epoch = entry->range.epoch;
-	output->header.range.timeline = entry->range.timeline;
-	output->header.range.start_lsn = entry->range.start_lsn;
-	output->header.range.end_lsn = entry->range.end_lsn;
-	output->header.range.last_record = entry->range.last_record;
-	output->header.range.last_change_lsn = entry->range.last_change_lsn;
-	output->header.truncate_lsn = entry->truncate_lsn;
-	output->header.range.created_at = entry->range.created_at;
+	output->header.range = entry->range;
 	output->header.written_at = GetCurrentTimestamp();
-	output->header.range.nxacts = entry->range.nxacts;
-	output->header.range.wal_bytes = entry->range.wal_bytes;
-	memcpy(output->header.range.custom_rmgrs, entry->range.custom_rmgrs,
-		   CKPX_RMGR_BITMAP_BYTES);
 	output->header.part = 0;
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);

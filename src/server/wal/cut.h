@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "core/history/range.h"
 #include "core/map/dirty_tree.h"
 #include "server/base/history.h"
 

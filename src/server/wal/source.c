@@ -489,10 +489,11 @@ ckpx_wal_source_memory(const CkpxWalSource *source)
 void
 ckpx_wal_source_cut(CkpxWalSource *source, CkpxWalCut *cut)
 {
+	memset(&cut->range, 0, sizeof(cut->range));
+	cut->range.timeline = source->timeline;
 	cut->range.start_lsn = source->cut_start;
 	cut->range.end_lsn = source->position;
 	ckpx_wal_changes_take(source->changes, source->parent, cut);
-	cut->range.timeline = source->timeline;
 	cut->range.wal_bytes = source->position - source->cut_start;
 	cut->range.last_record = source->last_record;
 	source->cut_start = source->position;
