@@ -41,6 +41,10 @@ typedef MemoryContext CkpxMemory;
 	memset(MemoryContextAllocHuge(mem, size), 0, size)
 #endif
 
+/* The name of an enum's value, from a table that has one for each. */
+#define CKPX_NAME_OF(names, value) \
+	((uint32) (value) < lengthof(names) ? (names)[value] : "unknown")
+
 /* For functions that judge input: say what is wrong with it. */
 static inline bool
 ckpx_damaged(const char **problem, const char *text)

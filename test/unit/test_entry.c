@@ -14,17 +14,16 @@
 #include <cmocka.h>
 
 #define NSTATES		4
-#define NEVENTS		6
+#define NEVENTS		5
 
 /* state after the event; -1: refused */
 static const int expected[NSTATES][NEVENTS] = {
-	/* CREATE START FAIL ABANDON FINISH CANCEL */
-	[CKPX_ENTRY_NONE] = {CKPX_ENTRY_PENDING, -1, -1, -1, -1, -1},
-	[CKPX_ENTRY_PENDING] = {-1, CKPX_ENTRY_RUNNING, -1, -1, -1,
-	CKPX_ENTRY_NONE},
+	/* CREATE START FAIL ABANDON FINISH */
+	[CKPX_ENTRY_NONE] = {CKPX_ENTRY_PENDING, -1, -1, -1, -1},
+	[CKPX_ENTRY_PENDING] = {-1, CKPX_ENTRY_RUNNING, -1, -1, -1},
 	[CKPX_ENTRY_RUNNING] = {-1, -1, CKPX_ENTRY_RUNNING, CKPX_ENTRY_PENDING,
-	CKPX_ENTRY_FINISHED, -1},
-	[CKPX_ENTRY_FINISHED] = {-1, -1, -1, -1, -1, -1},
+	CKPX_ENTRY_FINISHED},
+	[CKPX_ENTRY_FINISHED] = {-1, -1, -1, -1, -1},
 };
 
 /* Each event in each state; nothing but state and attempts may change. */
@@ -71,18 +70,6 @@ test_whole_life(void **arg)
 	assert_true(ckpx_entry_transition(&entry, CKPX_EVENT_START));
 	assert_true(ckpx_entry_transition(&entry, CKPX_EVENT_FINISH));
 	assert_int_equal(entry.state, CKPX_ENTRY_FINISHED);
-}
-
-/* A running entry cannot be cancelled, only abandoned first. */
-static void
-test_cancel_running(void **arg)
-{
-	CkpxEntry	entry = {.state = CKPX_ENTRY_RUNNING};
-
-	assert_false(ckpx_entry_transition(&entry, CKPX_EVENT_CANCEL));
-	assert_true(ckpx_entry_transition(&entry, CKPX_EVENT_ABANDON));
-	assert_true(ckpx_entry_transition(&entry, CKPX_EVENT_CANCEL));
-	assert_int_equal(entry.state, CKPX_ENTRY_NONE);
 }
 
 static void
@@ -171,9 +158,7 @@ test_names(void **arg)
 	assert_string_equal(ckpx_phase_name(CKPX_PHASE_COLLECT), "collect");
 	assert_string_equal(ckpx_phase_name(CKPX_PHASE_WRITE), "write");
 	assert_string_equal(ckpx_phase_name(CKPX_PHASE_PUBLISH), "publish");
-	assert_string_equal(ckpx_phase_name(CKPX_PHASE_RELEASE), "release");
-	assert_string_equal(ckpx_phase_name(CKPX_PHASE_FLUSH), "flush");
-	assert_string_equal(ckpx_phase_name(CKPX_PHASE_GC), "gc");
+	assert_string_equal(ckpx_phase_name(CKPX_PHASE_COMMAND), "command");
 	assert_string_equal(ckpx_phase_name((CkpxPhase) 99), "unknown");
 }
 
@@ -183,7 +168,6 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_transition),
 		cmocka_unit_test(test_whole_life),
-		cmocka_unit_test(test_cancel_running),
 		cmocka_unit_test(test_unknown_event),
 		cmocka_unit_test(test_attempts_do_not_wrap),
 		cmocka_unit_test(test_backoff),

@@ -16,46 +16,29 @@
 #define BACKOFF_FIRST_MS	1000
 #define BACKOFF_LAST_MS		60000
 
+/* From which state to which does an event lead? */
+typedef struct Transition
+{
+	CkpxEntryState from;
+	CkpxEntryState to;
+} Transition;
+
+static const Transition transitions[] = {
+	[CKPX_EVENT_CREATE] = {CKPX_ENTRY_NONE, CKPX_ENTRY_PENDING},
+	[CKPX_EVENT_START] = {CKPX_ENTRY_PENDING, CKPX_ENTRY_RUNNING},
+	[CKPX_EVENT_FAIL] = {CKPX_ENTRY_RUNNING, CKPX_ENTRY_RUNNING},
+	[CKPX_EVENT_ABANDON] = {CKPX_ENTRY_RUNNING, CKPX_ENTRY_PENDING},
+	[CKPX_EVENT_FINISH] = {CKPX_ENTRY_RUNNING, CKPX_ENTRY_FINISHED}
+};
+
 bool
 ckpx_entry_transition(CkpxEntry *entry, CkpxEntryEvent event)
 {
-	CkpxEntryState from = CKPX_ENTRY_NONE;
-	CkpxEntryState to = CKPX_ENTRY_NONE;
-
-	switch (event)
-	{
-		case CKPX_EVENT_CREATE:
-			from = CKPX_ENTRY_NONE;
-			to = CKPX_ENTRY_PENDING;
-			break;
-		case CKPX_EVENT_START:
-			from = CKPX_ENTRY_PENDING;
-			to = CKPX_ENTRY_RUNNING;
-			break;
-		case CKPX_EVENT_FAIL:
-			from = CKPX_ENTRY_RUNNING;
-			to = CKPX_ENTRY_RUNNING;
-			break;
-		case CKPX_EVENT_ABANDON:
-			from = CKPX_ENTRY_RUNNING;
-			to = CKPX_ENTRY_PENDING;
-			break;
-		case CKPX_EVENT_FINISH:
-			from = CKPX_ENTRY_RUNNING;
-			to = CKPX_ENTRY_FINISHED;
-			break;
-		case CKPX_EVENT_CANCEL:
-			from = CKPX_ENTRY_PENDING;
-			to = CKPX_ENTRY_NONE;
-			break;
-		default:
-			return false;
-	}
-
-	if (entry->state != from)
+	if ((uint32) event >= lengthof(transitions) ||
+		entry->state != transitions[event].from)
 		return false;
 
-	entry->state = to;
+	entry->state = transitions[event].to;
 
 	/* The count stops rather than start the back-off again at 1 s. */
 	if (event == CKPX_EVENT_FAIL && entry->attempts < PG_UINT32_MAX)
@@ -91,62 +74,42 @@ ckpx_entry_pending_bucket(uint64 pending_ms)
 const char *
 ckpx_kind_name(CkpxEntryKind kind)
 {
-	switch (kind)
-	{
-		case CKPX_KIND_NONE:
-			return "none";
-		case CKPX_KIND_INCREMENTAL:
-			return "incremental";
-		case CKPX_KIND_GLOBAL:
-			return "global";
-		case CKPX_KIND_BACKUP:
-			return "backup";
-		case CKPX_KIND_SEGMENT:
-			return "segment";
-	}
-	return "unknown";
+	static const char *const names[] = {
+		[CKPX_KIND_NONE] = "none",
+		[CKPX_KIND_INCREMENTAL] = "incremental",
+		[CKPX_KIND_GLOBAL] = "global",
+		[CKPX_KIND_BACKUP] = "backup",
+		[CKPX_KIND_SEGMENT] = "segment"
+	};
+
+	return CKPX_NAME_OF(names, kind);
 }
 
 const char *
 ckpx_state_name(CkpxEntryState state)
 {
-	switch (state)
-	{
-		case CKPX_ENTRY_NONE:
-			return "none";
-		case CKPX_ENTRY_PENDING:
-			return "pending";
-		case CKPX_ENTRY_RUNNING:
-			return "running";
-		case CKPX_ENTRY_FINISHED:
-			return "finished";
-	}
-	return "unknown";
+	static const char *const names[] = {
+		[CKPX_ENTRY_NONE] = "none",
+		[CKPX_ENTRY_PENDING] = "pending",
+		[CKPX_ENTRY_RUNNING] = "running",
+		[CKPX_ENTRY_FINISHED] = "finished"
+	};
+
+	return CKPX_NAME_OF(names, state);
 }
 
 const char *
 ckpx_phase_name(CkpxPhase phase)
 {
-	switch (phase)
-	{
-		case CKPX_PHASE_NONE:
-			return "none";
-		case CKPX_PHASE_COLLECT:
-			return "collect";
-		case CKPX_PHASE_WRITE:
-			return "write";
-		case CKPX_PHASE_PUBLISH:
-			return "publish";
-		case CKPX_PHASE_RELEASE:
-			return "release";
-		case CKPX_PHASE_FLUSH:
-			return "flush";
-		case CKPX_PHASE_GC:
-			return "gc";
-		case CKPX_PHASE_COMMAND:
-			return "command";
-	}
-	return "unknown";
+	static const char *const names[] = {
+		[CKPX_PHASE_NONE] = "none",
+		[CKPX_PHASE_COLLECT] = "collect",
+		[CKPX_PHASE_WRITE] = "write",
+		[CKPX_PHASE_PUBLISH] = "publish",
+		[CKPX_PHASE_COMMAND] = "command"
+	};
+
+	return CKPX_NAME_OF(names, phase);
 }
 
 char *

@@ -6,17 +6,17 @@
  *
  *		           create              start                finish
  *		  NONE ------------> PENDING ----------> RUNNING ------------> FINISHED
- *		                       |  ^                |   |
- *		                       |  '-- abandon -----'   '--> fail: stays RUNNING,
- *		                       v                            attempts + 1
- *		                     cancel: back to NONE
+ *		                          ^                |   |
+ *		                          '-- abandon -----'   '--> fail: stays RUNNING,
+ *		                                                    attempts + 1
  *
  * PENDING: the range is fixed, its end lies at a cut, and the entry waits
  * until the range's transactions have ended and its pages are durable.
  * RUNNING: one job owns the entry and writes its object.  FINISHED: object
  * and manifest are durable; nothing changes after that.
  *
- * A global or backup entry starts its life PENDING when it is asked for.
+ * A global or backup entry starts its life PENDING when it is asked for.  To
+ * cancel an entry that is not running is to remove it from the store.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,9 +32,6 @@ typedef enum CkpxPhase
 	CKPX_PHASE_COLLECT,			/* reading segments or objects */
 	CKPX_PHASE_WRITE,			/* writing the object */
 	CKPX_PHASE_PUBLISH,			/* writing the manifest */
-	CKPX_PHASE_RELEASE,			/* moving the slot */
-	CKPX_PHASE_FLUSH,
-	CKPX_PHASE_GC,
 	CKPX_PHASE_COMMAND			/* the post command; the entry is finished */
 } CkpxPhase;
 
@@ -88,8 +85,7 @@ typedef enum CkpxEntryEvent
 	CKPX_EVENT_START,			/* PENDING -> RUNNING */
 	CKPX_EVENT_FAIL,			/* RUNNING -> RUNNING, counts the attempt */
 	CKPX_EVENT_ABANDON,			/* RUNNING -> PENDING: its worker is gone */
-	CKPX_EVENT_FINISH,			/* RUNNING -> FINISHED */
-	CKPX_EVENT_CANCEL			/* PENDING -> NONE */
+	CKPX_EVENT_FINISH			/* RUNNING -> FINISHED */
 } CkpxEntryEvent;
 
 /*

@@ -47,20 +47,14 @@ ckpx_policy_incremental(const CkpxCheckpointPolicy *policy,
 const char *
 ckpx_reason_name(CkpxReason reason)
 {
-	switch (reason)
-	{
-		case CKPX_REASON_NONE:
-			return "none";
-		case CKPX_REASON_FORCED:
-			return "forced";
-		case CKPX_REASON_COUNT:
-			return "count";
-		case CKPX_REASON_TIME:
-			return "time";
-		case CKPX_REASON_WAL:
-			return "wal";
-		case CKPX_REASON_RETENTION:
-			return "retention";
-	}
-	return "unknown";
+	static const char *const names[] = {
+		[CKPX_REASON_NONE] = "none",
+		[CKPX_REASON_FORCED] = "forced",
+		[CKPX_REASON_COUNT] = "count",
+		[CKPX_REASON_TIME] = "time",
+		[CKPX_REASON_WAL] = "wal",
+		[CKPX_REASON_RETENTION] = "retention"
+	};
+
+	return CKPX_NAME_OF(names, reason);
 }

@@ -46,8 +46,8 @@ extern const CkpxObjectHeader *ckpx_object_file_header(CkpxObjectFile *file);
 extern bool ckpx_object_file_next(CkpxObjectFile *file,
 								  CkpxRelationView *view);
 extern bool ckpx_object_file_find(CkpxObjectFile *file,
-										const CkpxRelKey *key, XLogRecPtr lsn,
-										CkpxRelation *relation);
+								  const CkpxRelKey *key, XLogRecPtr lsn,
+								  CkpxRelation *relation);
 extern bool ckpx_object_file_peek(CkpxObjectFile *file, CkpxRelKey *key);
 extern bool ckpx_object_file_gone(const CkpxObjectFile *file);
 
