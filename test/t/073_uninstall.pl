@@ -55,7 +55,7 @@ wait_for_sql($node, q{
 	SELECT count(*) = 1 FROM pg_stat_activity
 	WHERE query LIKE 'SELECT ckpx_wait(%' AND wait_event_type = 'Extension'});
 like($node->safe_psql('postgres', 'SELECT ckpx_uninstall(really => true)'),
-	qr/^ckpx has dropped .*DROP EXTENSION ckpx .*shared_preload_libraries .*ckpx_uninstalled/,
+	qr/^ckpx has dropped .*DROP EXTENSION ckpx .*"shared_preload_libraries" .*ckpx_uninstalled/,
 	'ckpx_uninstall() says what is left to do');
 $waiter->finish;
 like($err, $error, 'a session that waited is told what helps');
