@@ -162,7 +162,7 @@ look_at(void *arg)
 	if (found == NULL || entry.state != CKPX_ENTRY_FINISHED)
 		return;
 
-	state = ckpx_object_file_verify(&entry, &problem);
+	state = ckpx_object_file_verify(&entry, true, &problem);
 	if (state == CKPX_OBJECT_GOOD)
 	{
 		char		text[CKPX_ENTRY_TEXT_MAX];

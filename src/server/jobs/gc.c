@@ -125,8 +125,8 @@ add_victim(GcPlan *plan, const CkpxGcEntry *entry)
 
 /*
  * Choose what goes.  The entries are copied in turns.  Nothing that the rules
- * need changes between them: we are in a job, so nobody else finishes an
- * entry or removes a finished one, and no pin comes in.  Those that are not
+ * need changes between them: while this job runs no other process
+ * finishes an entry or removes a finished one, and no pin comes in.  Those that are not
  * finished cannot go, and lie behind all that can.
  */
 static void
@@ -365,7 +365,7 @@ remove_damaged(void)
 		since = ckpx_age_begin(&now, time_t_to_timestamptz(st.st_ctime));
 		if ((since != 0 && ckpx_age_ms(since, now.clock_ms) >= keep_ms()) ||
 			is_directory_full())
-			ckpx_remove_file(file->file);
+			ckpx_remove_file(file->file, ERROR);
 	}
 }
 

@@ -30,7 +30,7 @@ typedef struct IncrementalJob
 } IncrementalJob;
 
 /*
- * Mark the relations whose files may hold blocks that nobody has synced.
+ * Mark the relations whose files may hold blocks that were not synced.
  */
 static void
 mark_undurable(CkpxDirtyTree *tree, const CkpxRelKey *keys, uint32 nkeys,

@@ -317,7 +317,7 @@ find_end(CkpxBoot *boot, const CkpxManifest *manifest, bool *damaged)
 		boot->have_entry = entry != NULL;
 		if (entry == NULL)
 			return;
-		state = ckpx_object_file_verify(&boot->last, &problem);
+		state = ckpx_object_file_verify(&boot->last, true, &problem);
 		ckpx_replay_await(state, problem);
 		if (state == CKPX_OBJECT_GOOD)
 		{
@@ -352,7 +352,7 @@ load_segments(CkpxBoot *boot, const CkpxManifest *manifest,
 
 	for (uint32 i = 0; i < manifest->nentries; i++)
 	{
-		const CkpxEntry *entry = &manifest->entries[i];
+		CkpxEntry  *entry = &manifest->entries[i];
 		CkpxSegmentInfo info;
 		CkpxObjectState state;
 		char	   *problem;
@@ -361,7 +361,7 @@ load_segments(CkpxBoot *boot, const CkpxManifest *manifest,
 			entry->range.epoch != manifest->epoch ||
 			entry->range.start_lsn != boot->known_end)
 			continue;
-		state = ckpx_object_file_verify(entry, &problem);
+		state = ckpx_object_file_verify(entry, true, &problem);
 		ckpx_replay_await(state, problem);
 		if (state != CKPX_OBJECT_GOOD)
 		{
@@ -483,7 +483,8 @@ check_objects(CkpxManifest *manifest)
 		char	   *problem;
 
 		CHECK_FOR_INTERRUPTS();
-		state = ckpx_object_file_check(&manifest->entries[i], &problem);
+		state = ckpx_object_file_verify(&manifest->entries[i], false,
+										&problem);
 		ckpx_replay_await(state, problem);
 		damaged[i] = state != CKPX_OBJECT_GOOD;
 		if (damaged[i])

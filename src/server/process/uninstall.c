@@ -94,7 +94,7 @@ remove_folder(void)
 	foreach(cell, ckpx_list_files(CKPX_NAME_UNKNOWN))
 	{
 		CHECK_FOR_INTERRUPTS();
-		ckpx_remove_file(((CkpxStoreFile *) lfirst(cell))->file);
+		ckpx_remove_file(((CkpxStoreFile *) lfirst(cell))->file, ERROR);
 	}
 	snprintf(path, sizeof(path), "%s/%s", CkpxShared->folder, CKPX_LOCK_FILE);
 	if (unlink(path) != 0 && errno != ENOENT)

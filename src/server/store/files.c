@@ -291,6 +291,9 @@ ckpx_write_file(const char *path, const char *bytes, Size length,
 	PG_END_TRY();
 }
 
+/*
+ * Read a whole file; NULL where it is not there.
+ */
 char *
 ckpx_read_file_at(const char *path, Size max, Size *length)
 {
@@ -323,7 +326,7 @@ ckpx_read_file_at(const char *path, Size max, Size *length)
 				 errdetail("It has %lld bytes, at most %zu are possible.",
 						   (long long) st.st_size, max)));
 
-	/* A zero byte behind it, for whoever takes it as text. */
+	/* A zero byte behind it makes it a text. */
 	bytes = MemoryContextAllocHuge(CurrentMemoryContext,
 								   (Size) st.st_size + 1);
 	while (offset < (Size) st.st_size)
@@ -352,6 +355,9 @@ ckpx_read_file_at(const char *path, Size max, Size *length)
 	return bytes;
 }
 
+/*
+ * The same for a file of the folder.
+ */
 char *
 ckpx_read_file(const char *name, Size max, Size *length)
 {
@@ -361,8 +367,12 @@ ckpx_read_file(const char *name, Size max, Size *length)
 	return ckpx_read_file_at(path, max, length);
 }
 
-static void
-remove_file(const char *name, int elevel)
+/*
+ * Remove a file of the folder; trouble is reported at 'elevel', a missing file
+ * is none.
+ */
+void
+ckpx_remove_file(const char *name, int elevel)
 {
 	char		path[MAXPGPATH];
 
@@ -371,18 +381,6 @@ remove_file(const char *name, int elevel)
 		ereport(elevel,
 				(errcode_for_file_access(),
 				 errmsg("could not remove file \"%s\": %m", path)));
-}
-
-void
-ckpx_remove_file(const char *name)
-{
-	remove_file(name, ERROR);
-}
-
-void
-ckpx_remove_file_quietly(const char *name)
-{
-	remove_file(name, WARNING);
 }
 
 static int

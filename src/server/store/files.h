@@ -62,9 +62,8 @@ extern void ckpx_write_file(const char *path, const char *bytes, Size length,
 extern char *ckpx_read_file(const char *name, Size max, Size *length);
 extern char *ckpx_read_file_at(const char *path, Size max, Size *length);
 
-/* Remove a file of ours; a missing one is no error.  _quietly: or a WARNING. */
-extern void ckpx_remove_file(const char *name);
-extern void ckpx_remove_file_quietly(const char *name);
+/* Remove a file of the folder; a missing one is no error. */
+extern void ckpx_remove_file(const char *name, int elevel);
 
 /* A file of ours in the folder. */
 typedef struct CkpxStoreFile

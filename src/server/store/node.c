@@ -57,9 +57,9 @@ make_folder(const char *path)
 	}
 
 	/*
-	 * Also where it was there already: whoever made it may have been ended
-	 * before this.  A parent that we may not open (an absolute directory of
-	 * the administrator's) is passed over.
+	 * Also where it was there already: the process that made it may have
+	 * ended before this.  A parent that we may not open (an absolute
+	 * directory of the administrator's) is passed over.
 	 */
 	strlcpy(parent, path, MAXPGPATH);
 	get_parent_directory(parent);
@@ -70,8 +70,8 @@ make_folder(const char *path)
 /*
  * Give the folder of the data directory that this one is a copy of our own
  * name.  Only for a store inside the data directory, where the folder was
- * copied along and nobody else looks at it; and only if it is the only one
- * of this cluster, so that there is no doubt which history is ours.
+ * copied along and no other server looks at it; and only if it is the only
+ * one of this cluster, so that there is no doubt which history is ours.
  *
  * Dying before the rename leaves everything as it was, and the next start
  * does it.

@@ -4,7 +4,7 @@
  *		Whose store it is: the folder of this data directory, its lock, and the
  *		node identifier.
  *
- * The idea: CKPX_NODE_FILE in the data directory says who it is, and the
+ * The idea: CKPX_NODE_FILE identifies the data directory, and the
  * store's folder is named after that.  The runner calls these when it starts,
  * ckpx_uninstall() when it takes everything away; neither holds a lock.  File
  * trouble raises errors with errcode_for_file_access() and the path.
@@ -16,7 +16,7 @@
 
 #include "postgres.h"
 
-/* In the data directory: who it is; in the store's folder: whose it is. */
+/* Its identifier, in the data directory; the lock, in the store's folder. */
 #define CKPX_NODE_FILE		"ckpx_node"
 #define CKPX_LOCK_FILE		"lock"
 

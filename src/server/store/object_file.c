@@ -754,23 +754,24 @@ examine(const CkpxEntry *expected, bool body, CkpxEntry *found,
 	return state;
 }
 
+/*
+ * Check an object, with 'body' to its last byte, and learn
+ * entry->tombstones_from.
+ */
 CkpxObjectState
-ckpx_object_file_check(CkpxEntry *entry, char **problem)
+ckpx_object_file_verify(CkpxEntry *entry, bool body, char **problem)
 {
 	CkpxEntry	found;
-	CkpxObjectState state = examine(entry, false, &found, NULL, problem);
+	CkpxObjectState state = examine(entry, body, &found, NULL, problem);
 
 	if (state == CKPX_OBJECT_GOOD)
 		entry->tombstones_from = found.tombstones_from;
 	return state;
 }
 
-CkpxObjectState
-ckpx_object_file_verify(const CkpxEntry *entry, char **problem)
-{
-	return examine(entry, true, NULL, NULL, problem);
-}
-
+/*
+ * Check an object of which only the name of its first file is known.
+ */
 CkpxObjectState
 ckpx_object_file_probe(const CkpxName *name, CkpxEntry *entry,
 					   CkpxIdentity *identity, char **problem)

@@ -89,20 +89,16 @@ typedef enum CkpxObjectState
 } CkpxObjectState;
 
 /*
- * Check header, footer, table of contents and size of every part without
- * reading the body, and learn entry->tombstones_from.  Unless GOOD, *problem
- * is a palloc'd sentence that names the file.
+ * Check header, footer, table of contents and size of every part, with 'body'
+ * also all else by reading it to the end, and learn entry->tombstones_from.
+ * Unless GOOD, *problem is a palloc'd sentence that names the file.
  */
-extern CkpxObjectState ckpx_object_file_check(CkpxEntry *entry,
-											  char **problem);
-
-/* The same, and its body is read to the end. */
-extern CkpxObjectState ckpx_object_file_verify(const CkpxEntry *entry,
+extern CkpxObjectState ckpx_object_file_verify(CkpxEntry *entry, bool body,
 											   char **problem);
 
 /*
- * The same as _check for an object of which only the name of its first file is
- * known; fills entry and *identity.
+ * The same without the body for an object of which only the name of its first
+ * file is known; fills entry and *identity.
  */
 extern CkpxObjectState ckpx_object_file_probe(const CkpxName *name,
 											  CkpxEntry *entry,

@@ -148,7 +148,7 @@ ckpx_object_remove_quietly(const CkpxEntry *entry, uint32 nparts)
 		char		name[CKPX_NAME_MAX];
 
 		ckpx_entry_object_name(name, entry, part);
-		ckpx_remove_file_quietly(name);
+		ckpx_remove_file(name, WARNING);
 	}
 }
 

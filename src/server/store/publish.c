@@ -209,7 +209,7 @@ static void
 remove_one(const char *name)
 {
 	CKPX_FAULT("remove-file");
-	ckpx_remove_file(name);
+	ckpx_remove_file(name, ERROR);
 	CHECK_FOR_INTERRUPTS();
 }
 
