@@ -14,7 +14,6 @@
  */
 #include "server/base/compat.h"
 
-#include "common/relpath.h"
 #include "miscadmin.h"
 #include "server/base/fault.h"
 #include "server/base/options.h"
