@@ -20,7 +20,7 @@
 #include "server/base/fault.h"
 #include "server/base/options.h"
 #include "server/base/request.h"
-#include "server/flush/shared.h"
+#include "server/flush/durable.h"
 #include "server/logtail/logtail.h"
 #include "utils/builtins.h"
 
@@ -122,7 +122,7 @@ incremental_news(void *arg)
 	if (CkpxShared->booted &&
 		entry != NULL && entry->state == CKPX_ENTRY_PENDING &&
 		entry->range.end_lsn > CkpxShared->durable_lsn &&
-		!ckpx_flush_usable() &&
+		!ckpx_durable_usable() &&
 		entry->range.end_lsn > goal->helped)
 		goal->waiting_end = entry->range.end_lsn;
 	return over || goal->waiting_end != InvalidXLogRecPtr;

@@ -30,7 +30,7 @@
 #include "nodes/pg_list.h"
 #include "server/base/options.h"
 #include "server/flush/buffers.h"
-#include "server/flush/shared.h"
+#include "server/flush/durable.h"
 #include "server/wal/source.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -435,27 +435,6 @@ ckpx_flush_table(PG_FUNCTION_ARGS)
  * Ranges
  */
 
-/* Is every change in [start, end) on disk?  Caller holds the lock. */
-static bool
-is_flushed(XLogRecPtr start, XLogRecPtr end)
-{
-	const CkpxFlushShared *flush = CkpxShared->flush;
-	XLogRecPtr	epoch_start = CkpxShared->store->epoch_start;
-
-	if (end <= start)
-		return true;
-	if (end > CkpxShared->durable_lsn)
-		return false;
-
-	/* Of what lies before the epoch only PostgreSQL can tell. */
-	if (start < epoch_start && flush->completed_redo < Min(end, epoch_start))
-		return false;
-
-	/* Is any file under construction that was changed in the range? */
-	return !(flush->undurable_from != InvalidXLogRecPtr &&
-			 flush->undurable_from < end && flush->undurable_to > start);
-}
-
 /*
  * What ckpx_flush() waits for: not only for durable_lsn, but also until the
  * runner has looked again which files are under construction.
@@ -471,8 +450,9 @@ range_reached(void *arg)
 {
 	RangeWait  *wait = arg;
 
-	wait->flushed = is_flushed(CkpxShared->store->epoch_start, wait->upto);
-	return CkpxShared->booted && CkpxShared->flush->undurable_at >= wait->upto;
+	wait->flushed = ckpx_durable_range(CkpxShared->store->epoch_start,
+									   wait->upto);
+	return ckpx_durable_is_final(wait->upto);
 }
 
 Datum
@@ -490,10 +470,10 @@ ckpx_flush(PG_FUNCTION_ARGS)
 	deadline = ckpx_deadline_argument(fcinfo, 1, ckpx_force_flush_timeout);
 	wait.upto = ckpx_upto_argument(fcinfo, 0, "upto");
 
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	before = flush->counters[CKPX_FLUSH_CHECKPOINT].blocks_written;
-	flush->range_wanted = Max(flush->range_wanted, wait.upto);
 	LWLockRelease(CkpxShared->lock);
+	ckpx_durable_want(wait.upto);
 	ckpx_request_collect(wait.upto);
 	ckpx_wake_worker(CKPX_WORKER_RUNNER);
 
@@ -532,8 +512,8 @@ ckpx_is_flushed(PG_FUNCTION_ARGS)
 	ckpx_check_range(start_lsn, end_lsn);
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	flushed = CkpxShared->booted &&
-		is_flushed(ckpx_wal_normalize_lsn(start_lsn),
-				   ckpx_wal_normalize_lsn(end_lsn));
+		ckpx_durable_range(ckpx_wal_normalize_lsn(start_lsn),
+						   ckpx_wal_normalize_lsn(end_lsn));
 	LWLockRelease(CkpxShared->lock);
 	PG_RETURN_BOOL(flushed);
 }

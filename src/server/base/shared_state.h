@@ -279,7 +279,7 @@ typedef struct CkpxSharedState
 								 * begun yet */
 	XLogRecPtr	durable_lsn;	/* every change of the epoch before it is on
 								 * disk, files under construction aside (see
-								 * durability.c) */
+								 * flush/durable.h) */
 	XLogRecPtr	released_lsn;	/* the slot's restart_lsn, saved */
 	uint8		custom_rmgrs[CKPX_RMGR_BITMAP_BYTES];	/* in this epoch */
 	uint64		next_tick_ms;	/* monotonic; 0: not known */

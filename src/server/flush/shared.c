@@ -63,15 +63,6 @@ ckpx_flush_urgent(void)
 	return urgent;
 }
 
-bool
-ckpx_flush_usable(void)
-{
-	Assert(LWLockHeldByMe(CkpxShared->lock));
-	return ckpx_flush_mode != CKPX_FLUSH_MODE_OFF &&
-		CkpxShared->workers[CKPX_WORKER_FLUSHER].pid != 0 &&
-		CkpxShared->flush->range_failures == 0;
-}
-
 CkpxFlushSlot *
 ckpx_flush_slot(uint64 request)
 {

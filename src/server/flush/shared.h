@@ -3,17 +3,8 @@
  * shared.h
  *		What the flusher shares with the runner and with backends.
  *
- * Durability comes from the flusher in two ways:
- *
- * A range: the runner wants every change before an LSN on disk.
- *	1. somebody needs it: a pending entry (the runner itself), or a backend,
- *	   which raises range_wanted and wakes the runner
- *	2. runner: sets range_request (decoded already), with the files that were
- *	   under construction, and wakes the flusher
- *	3. flusher: makes a durable pass over what changed in [durable_lsn,
- *	   range_request), moves durable_lsn, takes the request back, broadcasts;
- *	   if that failed it notes error and time of the next try, and takes the
- *	   request back, too
+ * Durability comes from the flusher in two ways.  Ranges of WAL are a matter
+ * of flush/durable.h.
  *
  * Single relations: a backend takes a request slot, puts one ticket for each
  * file into the dirty queue and waits for its slot's counts to reach the
@@ -97,7 +88,7 @@ typedef struct CkpxFlushProgress
 
 typedef struct CkpxFlushShared
 {
-	/* ranges */
+	/* ranges: flush/durable.c */
 	XLogRecPtr	range_wanted;	/* by backends */
 	XLogRecPtr	range_request;	/* by the runner; Invalid: none */
 	uint32		nbuilds;		/* files to be synced although no block of
@@ -105,11 +96,10 @@ typedef struct CkpxFlushShared
 	CkpxRelKey	builds[CKPX_JOB_LIST];
 	bool		too_many_builds;	/* a checkpoint is needed instead */
 	uint32		range_failures; /* in a row */
-	uint64		range_failed;	/* ever */
 	uint64		range_retry_ms; /* not before this, monotonic */
 	char		range_error[CKPX_ERROR_TEXT_MAX];
 
-	/* the runner's knowledge */
+	/* the runner's knowledge: flush/durable.c */
 	XLogRecPtr	completed_redo; /* of PostgreSQL's last completed checkpoint */
 	XLogRecPtr	synced_lsn;		/* files built by transactions that ended
 								 * before it are synced; the flusher moves it,
@@ -140,12 +130,6 @@ extern void ckpx_flush_progress(CkpxFlushPhase phase, CkpxFlushReason reason,
 
 /* Does somebody wait for a durable pass? */
 extern bool ckpx_flush_urgent(void);
-
-/*
- * Can a range be made durable by the flusher?  If not, only PostgreSQL's own
- * checkpoints make anything durable.  Caller holds the lock.
- */
-extern bool ckpx_flush_usable(void);
 
 /*
  * A backend's request slots.  _begin takes one, false when all are taken;

@@ -30,6 +30,7 @@
 #include "server/base/options.h"
 #include "server/flush/buffers.h"
 #include "server/flush/cycle.h"
+#include "server/flush/durable.h"
 #include "server/flush/sheet.h"
 #include "server/logtail/logtail.h"
 #include "utils/hsearch.h"
@@ -325,17 +326,6 @@ queue_tickets(const CkpxFlushRelation *sheet, uint32 count)
 	}
 }
 
-static XLogRecPtr
-durable_lsn(void)
-{
-	XLogRecPtr	durable;
-
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	durable = CkpxShared->durable_lsn;
-	LWLockRelease(CkpxShared->lock);
-	return durable;
-}
-
 /*
  * Bring the sheet up to date and put tickets for what is to be done now into
  * the queue.
@@ -345,7 +335,7 @@ ckpx_sheet_update(void)
 {
 	CkpxFlushShared *flush = CkpxShared->flush;
 	CkpxFlushRelation *lines;
-	XLogRecPtr	durable = durable_lsn();
+	XLogRecPtr	durable = ckpx_durable_lsn();
 	uint32		count;
 	double		pressure;
 

@@ -32,6 +32,7 @@
 #include "server/base/options.h"
 #include "server/base/worker_status.h"
 #include "server/flush/cycle.h"
+#include "server/flush/durable.h"
 #include "server/flush/writeback.h"
 #include "server/logtail/logtail.h"
 #include "storage/fd.h"
@@ -154,11 +155,6 @@ begin_sweep(void)
 	CkpxDirtyTree *tree;
 	CkpxRelation **relations;
 	uint32		nrelations;
-	XLogRecPtr	durable;
-
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	durable = CkpxShared->durable_lsn;
-	LWLockRelease(CkpxShared->lock);
 
 	if (sweep_context == NULL)
 		sweep_context = AllocSetContextCreate(TopMemoryContext,
@@ -171,7 +167,7 @@ begin_sweep(void)
 	MemoryContextReset(sweep_context);
 
 	oldcontext = MemoryContextSwitchTo(sweep_context);
-	tree = changed_forks(durable);
+	tree = changed_forks(ckpx_durable_lsn());
 	relations = ckpx_dirty_tree_sorted(tree, &nrelations);
 	for (uint32 i = 0; i < nrelations; i++)
 		add_fork(&relations[i]->key);

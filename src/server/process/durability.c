@@ -1,12 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * durability.c
- *		How far changes are on disk, and having the flusher bring it further.
+ *		What tells how far changes are on disk, and having the flusher bring
+ *		it further.
  *
- * durable_lsn says: every change of the present epoch whose record starts
- * before it is on disk; a change without a record, as a sequence's page has
- * them, counts as one at the position that WAL had then.  It moves for one of
- * these reasons, and never back:
+ * What follows from all of this is kept in flush/durable.c.  durable_lsn moves
+ * for one of these reasons:
  *
  *	- PostgreSQL completed a checkpoint, on a standby a restartpoint: its redo
  *	  point.  pg_control tells, and is written after all pages were synced.
@@ -38,7 +37,7 @@
 #include "miscadmin.h"
 #include "postmaster/bgwriter.h"
 #include "server/base/options.h"
-#include "server/flush/shared.h"
+#include "server/flush/durable.h"
 #include "server/process/durability.h"
 #include "server/process/runner.h"
 
@@ -115,40 +114,16 @@ ask_for_checkpoint(XLogRecPtr upto)
 void
 ckpx_durability_request(CkpxRunner *runner, XLogRecPtr upto)
 {
-	CkpxFlushShared *flush = CkpxShared->flush;
 	CkpxRelKey *builds;
 	uint32		nbuilds;
 	XLogRecPtr	from;
 	XLogRecPtr	to;
-	XLogRecPtr	synced;
-	bool		asked = false;
 
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	synced = flush->synced_lsn;
-	LWLockRelease(CkpxShared->lock);
-	nbuilds = ckpx_wal_source_builds(runner->source, synced, &builds, &from,
-									 &to);
-
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	flush->too_many_builds = nbuilds > CKPX_JOB_LIST;
-	if (CkpxShared->workers[CKPX_WORKER_FLUSHER].pid != 0 &&
-		flush->range_request == InvalidXLogRecPtr &&
-		flush->range_retry_ms <= ckpx_clock_ms() &&
-		(upto > CkpxShared->durable_lsn || nbuilds > 0) &&
-		upto <= CkpxShared->collected_lsn &&
-		nbuilds <= CKPX_JOB_LIST)
-	{
-		flush->range_request = upto;
-		flush->nbuilds = nbuilds;
-		memcpy(flush->builds, builds, sizeof(CkpxRelKey) * nbuilds);
-		asked = true;
-	}
-	LWLockRelease(CkpxShared->lock);
-	pfree(builds);
-	if (asked)
-		ckpx_wake_worker(CKPX_WORKER_FLUSHER);
-	else if (nbuilds > CKPX_JOB_LIST)
+	nbuilds = ckpx_wal_source_builds(runner->source, ckpx_durable_synced_lsn(),
+									 &builds, &from, &to);
+	if (!ckpx_durable_ask(upto, builds, nbuilds) && nbuilds > CKPX_JOB_LIST)
 		ask_for_checkpoint(upto);
+	pfree(builds);
 }
 
 /*
@@ -157,46 +132,20 @@ ckpx_durability_request(CkpxRunner *runner, XLogRecPtr upto)
 void
 ckpx_durability_step(CkpxRunner *runner)
 {
-	CkpxFlushShared *flush = CkpxShared->flush;
-	XLogRecPtr	redo = completed_redo();
-	XLogRecPtr	changed = last_change();
-	XLogRecPtr	durable;
-	XLogRecPtr	before;
-	XLogRecPtr	wanted;
+	CkpxDurability durability;
 	XLogRecPtr	from;
 	XLogRecPtr	to;
-	XLogRecPtr	synced;
 	XLogRecPtr	final;
 	CkpxRelKey *builds;
 	uint32		nbuilds;
-	bool		changes;
 
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	before = CkpxShared->durable_lsn;
-	durable = Max(before, redo);
-	durable = Max(durable, ckpx_entry_store_checkpointed(CkpxShared->store));
-	if (durable > changed)
-		durable = Max(durable, CkpxShared->collected_lsn);
-	CkpxShared->durable_lsn = durable;
-	flush->completed_redo = Max(flush->completed_redo, redo);
-	flush->synced_lsn = Max(flush->synced_lsn, redo);
-	synced = flush->synced_lsn;
-	wanted = Min(flush->range_wanted, CkpxShared->collected_lsn);
-	LWLockRelease(CkpxShared->lock);
-
-	nbuilds = ckpx_wal_source_builds(runner->source, synced, &builds, &from,
-									 &to);
+	ckpx_durable_learn(completed_redo(), last_change(), &durability);
+	nbuilds = ckpx_wal_source_builds(runner->source, durability.synced,
+									 &builds, &from, &to);
 	pfree(builds);
-	final = nbuilds > 0 ? synced : durable;
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	changes = durable > before || flush->undurable_at != final ||
-		flush->undurable_from != from || flush->undurable_to != to;
-	flush->undurable_from = from;
-	flush->undurable_to = to;
-	flush->undurable_at = final;
-	LWLockRelease(CkpxShared->lock);
-	if (changes)
+	final = nbuilds > 0 ? durability.synced : durability.durable;
+	if (ckpx_durable_set_builds(from, to, final) || durability.moved)
 		ConditionVariableBroadcast(&CkpxShared->progress);
-	if (wanted > final)
-		ckpx_durability_request(runner, wanted);
+	if (durability.wanted > final)
+		ckpx_durability_request(runner, durability.wanted);
 }

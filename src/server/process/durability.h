@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * durability.h
- *		How far changes are on disk, and having the flusher bring it further.
+ *		What tells how far changes are on disk, and having the flusher bring
+ *		it further.
  *
  *-------------------------------------------------------------------------
  */

@@ -19,12 +19,12 @@
 
 #include "access/xlog.h"
 #include "access/xlogrecovery.h"
-#include "core/history/entry.h"
 #include "miscadmin.h"
 #include "portability/instr_time.h"
 #include "server/base/options.h"
 #include "server/base/worker_status.h"
 #include "server/flush/cycle.h"
+#include "server/flush/durable.h"
 #include "server/flush/pass.h"
 #include "server/flush/shared.h"
 #include "server/flush/sheet.h"
@@ -83,79 +83,36 @@ end_pass(CkpxFlushReason reason, const instr_time *start,
  * Ranges
  */
 
-static void
-fail_range(XLogRecPtr upto, const char *message)
-{
-	CkpxFlushShared *flush = CkpxShared->flush;
-	bool		changed;
-
-	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	changed = strncmp(flush->range_error, message,
-					  CKPX_ERROR_TEXT_MAX - 1) != 0;
-	strlcpy(flush->range_error, message, CKPX_ERROR_TEXT_MAX);
-	flush->range_failures++;
-	flush->range_failed++;
-	flush->range_retry_ms = ckpx_clock_ms() +
-		ckpx_entry_backoff_ms(flush->range_failures);
-	flush->range_request = InvalidXLogRecPtr;
-	LWLockRelease(CkpxShared->lock);
-
-	if (changed)
-		ereport(LOG,
-				(errmsg("ckpx could not make changes up to %X/%X durable: %s",
-						LSN_FORMAT_ARGS(upto), message),
-				 errdetail("It will be tried again.")));
-}
-
 /*
  * Serve the runner's request, if there is one.
  */
 static bool
 serve_range(void)
 {
-	CkpxFlushShared *flush = CkpxShared->flush;
 	MemoryContext context = CurrentMemoryContext;
-	CkpxRelKey *builds = palloc(sizeof(CkpxRelKey) * CKPX_JOB_LIST);
+	CkpxDurableRange *range = palloc(sizeof(CkpxDurableRange));
 	CkpxPassResult result = {0};
 	instr_time	start_time;
-	XLogRecPtr	start;
-	XLogRecPtr	upto;
-	uint32		nbuilds;
 	volatile bool failed = false;
 
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	start = CkpxShared->durable_lsn;
-	upto = flush->range_request;
-	nbuilds = flush->nbuilds;
-	memcpy(builds, flush->builds, sizeof(CkpxRelKey) * nbuilds);
-	LWLockRelease(CkpxShared->lock);
-	if (upto == InvalidXLogRecPtr)
+	if (!ckpx_durable_take(range))
 		return false;
 
 	begin_pass(CKPX_FLUSH_CHECKPOINT, &start_time);
 	PG_TRY();
 	{
-		bool		proven = ckpx_pass_range(start, upto, builds, nbuilds,
+		bool		proven = ckpx_pass_range(range->start, range->upto,
+											 range->builds, range->nbuilds,
 											 &result);
 
-		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-		if (proven)
-		{
-			CkpxShared->durable_lsn = Max(CkpxShared->durable_lsn, upto);
-			flush->synced_lsn = Max(flush->synced_lsn, upto);
-		}
-		flush->range_request = InvalidXLogRecPtr;
-		flush->range_failures = 0;
-		flush->range_retry_ms = 0;
-		flush->range_error[0] = '\0';
-		LWLockRelease(CkpxShared->lock);
+		ckpx_durable_done(range->upto, proven);
 	}
 	PG_CATCH();
 	{
 		ErrorData  *error = ckpx_worker_catch(context);
 
 		end_pass(CKPX_FLUSH_CHECKPOINT, &start_time, &result, true);
-		fail_range(upto, error->message);
+		ckpx_durable_failed(range->upto, error->message);
 		ConditionVariableBroadcast(&CkpxShared->progress);
 		if (!ckpx_error_is_external(error))
 			ReThrowError(error);

@@ -27,7 +27,7 @@
 #include "server/base/announce.h"
 #include "server/base/fault.h"
 #include "server/base/options.h"
-#include "server/flush/shared.h"
+#include "server/flush/durable.h"
 #include "server/process/durability.h"
 #include "server/process/runner.h"
 #include "server/process/schedule.h"
@@ -399,36 +399,17 @@ static bool
 is_durable(CkpxRunner *runner, const CkpxEntry *entry, char *waiting,
 		   Size size)
 {
-	CkpxFlushShared *flush = CkpxShared->flush;
 	uint64		now = ckpx_clock_ms();
 	uint64		stalled_ms = Min(CKPX_STALLED_MS,
 								 2 * (uint64) ckpx_max_flush_interval);
-	bool		usable;
 	bool		asked_for;
-	XLogRecPtr	durable_lsn;
-	char		error[CKPX_ERROR_TEXT_MAX];
 
-	if (entry->range.last_change_lsn == InvalidXLogRecPtr)
+	if (ckpx_durable_reached(entry->range.last_change_lsn, waiting, size))
 		return true;
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	durable_lsn = CkpxShared->durable_lsn;
-	usable = ckpx_flush_usable() && !flush->too_many_builds;
 	asked_for = CkpxShared->checkpoint_request > entry->range.start_lsn;
-	strlcpy(error, flush->range_error, sizeof(error));
 	LWLockRelease(CkpxShared->lock);
-
-	if (durable_lsn > entry->range.last_change_lsn)
-		return true;
-	if (error[0] != '\0' && ckpx_flush_mode != CKPX_FLUSH_MODE_OFF)
-		snprintf(waiting, size, "a flush: %s", error);
-	else if (usable)
-		strlcpy(waiting, "a flush of its blocks", size);
-	else
-		snprintf(waiting, size,
-				 "a checkpoint of PostgreSQL that begins after %X/%X",
-				 LSN_FORMAT_ARGS(entry->range.last_change_lsn));
-
 	if (ckpx_flush_mode != CKPX_FLUSH_MODE_OFF &&
 		(asked_for || entry->range.clock_ms == 0 ||
 		 now - entry->range.clock_ms >= stalled_ms))
@@ -460,7 +441,6 @@ note_waiting(CkpxRunner *runner, const CkpxEntry *pending,
 static void
 start_entry(CkpxRunner *runner, const CkpxEntry *pending, bool committed)
 {
-	XLogRecPtr	synced_lsn;
 	CkpxEntry  *entry;
 	CkpxOpenXact *xacts;
 	CkpxRelKey *keys;
@@ -473,10 +453,8 @@ start_entry(CkpxRunner *runner, const CkpxEntry *pending, bool committed)
 	nxacts = ckpx_wal_source_open_xacts(runner->source, &xacts, &complete);
 	if (committed && !RecoveryInProgress())
 		nxacts = forget_ended(xacts, nxacts);
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	synced_lsn = CkpxShared->flush->synced_lsn;
-	LWLockRelease(CkpxShared->lock);
-	nkeys = ckpx_wal_source_undurable(runner->source, synced_lsn, &keys);
+	nkeys = ckpx_wal_source_undurable(runner->source,
+									  ckpx_durable_synced_lsn(), &keys);
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	entry = ckpx_shared_entry(pending);
