@@ -6,7 +6,6 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
-use CkpxHistory;
 use CkpxTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;

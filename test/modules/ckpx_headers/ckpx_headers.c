@@ -13,7 +13,6 @@
 
 #include "fmgr.h"
 #include "server/flush/buffers.h"
-#include "server/flush/shared.h"
 
 PG_MODULE_MAGIC;
 
@@ -23,7 +22,7 @@ PG_FUNCTION_INFO_V1(ckpx_headers_find);
 Datum
 ckpx_headers_count(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT64((int64) ckpx_flush_count_dirty(NULL, 0));
+	PG_RETURN_INT64((int64) ckpx_dirty_buffers_count(NULL, 0));
 }
 
 static bool
