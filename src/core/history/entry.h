@@ -13,7 +13,8 @@
  * PENDING: the range is fixed, its end lies at a cut, and the entry waits
  * until the range's transactions have ended and its pages are durable.
  * RUNNING: one job owns the entry and writes its object.  FINISHED: object
- * and manifest are durable; nothing changes after that.
+ * and manifest are durable; nothing changes after that.  An entry that is
+ * canceled leaves the store.
  *
  * A global or backup entry starts its life PENDING when it is asked for.  To
  * cancel an entry that is not running is to remove it from the store.
