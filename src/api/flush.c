@@ -450,8 +450,7 @@ range_reached(void *arg)
 {
 	RangeWait  *wait = arg;
 
-	wait->flushed = ckpx_durable_range(CkpxShared->store->epoch_start,
-									   wait->upto);
+	wait->flushed = ckpx_durable_range(InvalidXLogRecPtr, wait->upto);
 	return ckpx_durable_is_final(wait->upto);
 }
 

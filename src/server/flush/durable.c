@@ -54,7 +54,8 @@ bool
 ckpx_durable_is_final(XLogRecPtr upto)
 {
 	Assert(LWLockHeldByMe(CkpxShared->lock));
-	return CkpxShared->booted && CkpxShared->flush->undurable_at >= upto;
+	return CkpxShared->booted && CkpxShared->flush->undurable_at >= upto &&
+		before_epoch(upto);
 }
 
 /*
