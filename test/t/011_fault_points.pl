@@ -32,7 +32,7 @@ find(
 			my $text = slurp($_);
 			$used{$1}++ while $text =~ /CKPX_FAULT(?:_FAILS|_VALUE_OF)?\("([^"]+)"/g;
 			$whats{$1}++
-			  while $text =~ /ckpx_(?:write_file|job_write|object_output_create)
+			  while $text =~ /ckpx_(?:write_file|job_write|object_output_begin)
 							  \([^;]*?,\s*"([^"]+)"\)/gx;
 		}
 	},

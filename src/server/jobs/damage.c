@@ -136,7 +136,7 @@ typedef struct Look
 	CkpxSuspect suspect;
 	uint32		index;			/* in the list */
 	bool		patient;		/* what is absent may come back */
-	const char *reason;			/* why the doubt remains; NULL: it is settled */
+	const char *reason;			/* of the doubt that remains; or NULL */
 	bool		absent;			/* to be patient is all there is to do */
 } Look;
 

@@ -3,8 +3,8 @@
  * gc.c
  *		Garbage collection: when, and the removal of what may go.
  *
- * What may go is decided in core/history/gc_plan.c.  The files that are kept of
- * lost objects go by time, or first of all where the folder is too large.
+ * core/history/gc_plan.c decides what may go.  The files that are kept of lost
+ * objects go by time, or first of all where the folder is too large.
  *
  * Removal: 'removing' keeps new pins out while what goes is chosen, and until
  * it has gone; a manifest without it is published; then it leaves memory.  The
@@ -125,8 +125,8 @@ add_victim(GcPlan *plan, const CkpxGcEntry *entry)
 
 /*
  * Choose what goes.  The entries are copied in turns.  Nothing that the rules
- * need changes between them: while this job runs no other process
- * finishes an entry or removes a finished one, and no pin comes in.  Those that are not
+ * need changes between them: while this job runs no other process finishes an
+ * entry or removes a finished one, and no pin comes in.  Those that are not
  * finished cannot go, and lie behind all that can.
  */
 static void
@@ -206,7 +206,7 @@ announce_removed(const CkpxEntrySpan *span)
 static void
 carry_out(const GcPlan *plan)
 {
-	CkpxEntryStore *store = CkpxShared->store;
+	CkpxStat   *stat = &CkpxShared->stat;
 
 	ckpx_progress_phase(CKPX_JOB_PHASE_PUBLISH, plan->nvictims);
 	CKPX_FAULT("gc-chosen");
@@ -214,13 +214,13 @@ carry_out(const GcPlan *plan)
 
 	CKPX_FAULT("gc-published");
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	(void) ckpx_entry_store_remove_all(store, plan->victims,
+	(void) ckpx_entry_store_remove_all(CkpxShared->store, plan->victims,
 									   plan->nvictims);
 	forget_gaps();
-	CkpxShared->stat.incrementals_removed += plan->nremoved[CKPX_KIND_INCREMENTAL];
-	CkpxShared->stat.globals_removed += plan->nremoved[CKPX_KIND_GLOBAL];
-	CkpxShared->stat.backups_removed += plan->nremoved[CKPX_KIND_BACKUP];
-	CkpxShared->stat.commands_overridden += plan->noverridden;
+	stat->incrementals_removed += plan->nremoved[CKPX_KIND_INCREMENTAL];
+	stat->globals_removed += plan->nremoved[CKPX_KIND_GLOBAL];
+	stat->backups_removed += plan->nremoved[CKPX_KIND_BACKUP];
+	stat->commands_overridden += plan->noverridden;
 	CkpxShared->removing = false;
 	LWLockRelease(CkpxShared->lock);
 	ConditionVariableBroadcast(&CkpxShared->progress);

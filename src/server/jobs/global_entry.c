@@ -7,8 +7,8 @@
  * when somebody asked for it.  It takes as many of them as files can be open
  * at the same time, one for each; what does not fit goes to the next one.  It
  * begins where the last stretch of the epoch does: behind what was lost.
- * Nothing is remembered but the entry itself: a PENDING or RUNNING global found
- * in the store is the one to work on.
+ * Nothing is remembered but the entry itself: a PENDING or RUNNING global that
+ * is in the store is the one to work on.
  *
  *-------------------------------------------------------------------------
  */

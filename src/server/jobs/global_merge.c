@@ -27,7 +27,7 @@
  * *begun_at.
  */
 static void
-choose_inputs(CkpxGlobalMerge *global, int64 *begun_at)
+choose_inputs(CkpxGlobalMerge *job, int64 *begun_at)
 {
 	const CkpxEntryStore *store = CkpxShared->store;
 	const CkpxEntry *previous;
@@ -35,17 +35,17 @@ choose_inputs(CkpxGlobalMerge *global, int64 *begun_at)
 	uint32		n = 0;
 
 	/* The store cannot grow beyond its fixed size, so allocate first. */
-	global	  ->inputs = palloc0(sizeof(CkpxGlobalInput) *
-								 (CKPX_GLOBAL_MAX_INPUTS + 2));
+	job->inputs = palloc0(sizeof(CkpxGlobalInput) *
+						  (CKPX_GLOBAL_MAX_INPUTS + 2));
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	previous = ckpx_entry_store_previous_global(store);
 	position = previous != NULL ? previous->range.end_lsn :
-		global	  ->entry.range.start_lsn;
+		job->entry.range.start_lsn;
 
 	for (uint32 i = ckpx_entry_store_ending_after(store,
-												  global->entry.range.epoch,
-												  global->entry.range.end_lsn);
+												  job->entry.range.epoch,
+												  job->entry.range.end_lsn);
 		 i-- > 0;)
 	{
 		const CkpxEntry *entry;
@@ -57,38 +57,38 @@ choose_inputs(CkpxGlobalMerge *global, int64 *begun_at)
 			continue;
 		if (entry->range.end_lsn <= position || n > CKPX_GLOBAL_MAX_INPUTS)
 			break;
-		global	  ->inputs[n++].entry = *entry;
+		job->inputs[n++].entry = *entry;
 	}
 	if (previous != NULL)
-		global	  ->inputs[n++].entry = *previous;
+		job->inputs[n++].entry = *previous;
 
 	for (uint32 i = 0; i < store->ngaps; i++)
 	{
-		if (store->gaps[i].epoch == global->entry.range.epoch &&
+		if (store->gaps[i].epoch == job->entry.range.epoch &&
 			!store->gaps[i].damaged)
 			*begun_at = store->gaps[i].detected_at;
 	}
 	LWLockRelease(CkpxShared->lock);
 
 	/* A global over a hole would claim to know what was never read. */
-	global	  ->ninputs = n;
+	job->ninputs = n;
 
 	for (uint32 i = 0; i < n; i++)
 	{
-		XLogRecPtr	begin = global->inputs[i].entry.range.start_lsn;
-		XLogRecPtr	expected = global->entry.range.start_lsn;
+		XLogRecPtr	begin = job->inputs[i].entry.range.start_lsn;
+		XLogRecPtr	expected = job->entry.range.start_lsn;
 
 		if (i + 1 < n)
-			expected = global->inputs[i + 1].entry.range.end_lsn;
+			expected = job->inputs[i + 1].entry.range.end_lsn;
 
 		if (begin != expected)
 			elog(ERROR, "inputs of a global do not adjoin at %X/%X",
 				 LSN_FORMAT_ARGS(begin));
 	}
-	if (n == 0 || global->inputs[0].entry.range.end_lsn !=
-		global->entry.range.end_lsn)
+	if (n == 0 || job->inputs[0].entry.range.end_lsn !=
+		job->entry.range.end_lsn)
 		elog(ERROR, "inputs of a global do not reach %X/%X",
-			 LSN_FORMAT_ARGS(global->entry.range.end_lsn));
+			 LSN_FORMAT_ARGS(job->entry.range.end_lsn));
 }
 
 static void
@@ -101,9 +101,9 @@ advance_input(CkpxGlobalInput *input)
 static void
 write_layer(void *arg, const CkpxRelation *relation, uint32 layer)
 {
-	CkpxGlobalMerge *global = arg;
+	CkpxGlobalMerge *job = arg;
 
-	ckpx_object_output_add(global->output, relation, layer);
+	ckpx_object_output_add(job->output, relation, layer);
 }
 
 static int
@@ -117,34 +117,34 @@ compare_keys(const void *a, const void *b)
  * the global's end: what an input says of others is over.
  */
 static void
-learn_undurable(CkpxGlobalMerge *global)
+learn_undurable(CkpxGlobalMerge *job)
 {
-	global	  ->undurable = palloc(sizeof(CkpxRelKey) * CKPX_JOB_LIST);
+	job->undurable = palloc(sizeof(CkpxRelKey) * CKPX_JOB_LIST);
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	global	  ->undurable_known = CkpxShared->undurable_upto >=
-		global->entry.range.end_lsn &&
+	job->undurable_known = CkpxShared->undurable_upto >=
+		job->entry.range.end_lsn &&
 		CkpxShared->nundurable <= CKPX_JOB_LIST;
 
-	if (global->undurable_known)
+	if (job->undurable_known)
 	{
-		global	  ->nundurable = CkpxShared->nundurable;
+		job->nundurable = CkpxShared->nundurable;
 
-		memcpy(global->undurable, CkpxShared->undurable,
-			   sizeof(CkpxRelKey) * global->nundurable);
+		memcpy(job->undurable, CkpxShared->undurable,
+			   sizeof(CkpxRelKey) * job->nundurable);
 	}
 	LWLockRelease(CkpxShared->lock);
-	if (global->nundurable > 0)
-		qsort(global->undurable, global->nundurable, sizeof(CkpxRelKey),
+	if (job->nundurable > 0)
+		qsort(job->undurable, job->nundurable, sizeof(CkpxRelKey),
 			  compare_keys);
 }
 
 static bool
-is_undurable(const CkpxGlobalMerge *global, const CkpxRelKey *key)
+is_undurable(const CkpxGlobalMerge *job, const CkpxRelKey *key)
 {
-	return !global->undurable_known ||
-		(global->nundurable > 0 &&
-		 bsearch(key, global->undurable, global->nundurable, sizeof(CkpxRelKey),
+	return !job->undurable_known ||
+		(job->nundurable > 0 &&
+		 bsearch(key, job->undurable, job->nundurable, sizeof(CkpxRelKey),
 				 compare_keys) != NULL);
 }
 
@@ -152,7 +152,7 @@ is_undurable(const CkpxGlobalMerge *global, const CkpxRelKey *key)
  * Open the inputs, plan the layers and begin the object.
  */
 void
-ckpx_global_merge_begin(CkpxGlobalMerge *global)
+ckpx_global_merge_begin(CkpxGlobalMerge *job)
 {
 	const CkpxObjectHeader *newest;
 	CkpxObjectHeader output_header = {0};
@@ -162,20 +162,20 @@ ckpx_global_merge_begin(CkpxGlobalMerge *global)
 	int64		begun_at = PG_INT64_MAX;
 	XLogRecPtr	tombstones_from = InvalidXLogRecPtr;
 
-	choose_inputs(global, &begun_at);
-	ckpx_progress_phase(CKPX_JOB_PHASE_OPEN, global->ninputs);
-	learn_undurable(global);
-	sources = palloc(sizeof(CkpxLayer) * (global->ninputs + CKPX_MAX_LAYERS));
-	target = palloc(sizeof(uint32) * (global->ninputs + CKPX_MAX_LAYERS));
+	choose_inputs(job, &begun_at);
+	ckpx_progress_phase(CKPX_JOB_PHASE_OPEN, job->ninputs);
+	learn_undurable(job);
+	sources = palloc(sizeof(CkpxLayer) * (job->ninputs + CKPX_MAX_LAYERS));
+	target = palloc(sizeof(uint32) * (job->ninputs + CKPX_MAX_LAYERS));
 
-	for (uint32 i = 0; i < global->ninputs; i++)
+	for (uint32 i = 0; i < job->ninputs; i++)
 	{
-		CkpxGlobalInput *input = &global->inputs[i];
+		CkpxGlobalInput *input = &job->inputs[i];
 		const CkpxObjectHeader *header;
 
 		CHECK_FOR_INTERRUPTS();
 		ckpx_progress_done(i);
-		global	  ->nrelations += input->entry.nrelations;
+		job->nrelations += input->entry.nrelations;
 
 		input->file = ckpx_object_file_open(&input->entry, false);
 		header = ckpx_object_file_header(input->file);
@@ -195,24 +195,24 @@ ckpx_global_merge_begin(CkpxGlobalMerge *global)
 		}
 		advance_input(input);
 	}
-	ckpx_layers_plan(&global->plan, sources, nsources, begun_at,
+	ckpx_layers_plan(&job->plan, sources, nsources, begun_at,
 					 (int64) ckpx_global_version_interval * 1000, target);
-	ckpx_layer_merge_begin(&global->merge, CurrentMemoryContext, &global->plan,
-						   target, tombstones_from, write_layer, global);
+	ckpx_layer_merge_begin(&job->merge, CurrentMemoryContext, &job->plan,
+						   target, tombstones_from, write_layer, job);
 	pfree(sources);
 
 	/* The global ends where its newest incremental does. */
-	newest = ckpx_object_file_header(global->inputs[0].file);
+	newest = ckpx_object_file_header(job->inputs[0].file);
 	output_header.nopen_xacts = newest->nopen_xacts;
 	output_header.open_xacts = newest->open_xacts;
-	output_header.nlayers = global->plan.nlayers;
+	output_header.nlayers = job->plan.nlayers;
 
-	memcpy(output_header.layers, global->plan.layers,
-		   sizeof(CkpxLayer) * global->plan.nlayers);
-	global	  ->output = ckpx_object_output_create(&global->entry, &output_header,
-												   "global");
+	memcpy(output_header.layers, job->plan.layers,
+		   sizeof(CkpxLayer) * job->plan.nlayers);
+	job->output = ckpx_object_output_begin(&job->entry, &output_header,
+										   "global");
 
-	ckpx_progress_phase(CKPX_JOB_PHASE_MERGE, global->nrelations);
+	ckpx_progress_phase(CKPX_JOB_PHASE_MERGE, job->nrelations);
 }
 
 /*
@@ -220,28 +220,28 @@ ckpx_global_merge_begin(CkpxGlobalMerge *global)
  * none.
  */
 bool
-ckpx_global_merge_relation(CkpxGlobalMerge *global)
+ckpx_global_merge_relation(CkpxGlobalMerge *job)
 {
 	const CkpxRelKey *lowest = NULL;
 	CkpxRelKey	key;
 
-	for (uint32 i = 0; i < global->ninputs; i++)
+	for (uint32 i = 0; i < job->ninputs; i++)
 	{
-		if (global->inputs[i].more &&
+		if (job->inputs[i].more &&
 			(lowest == NULL ||
-			 ckpx_rel_key_compare(&global->inputs[i].key, lowest) < 0))
-			lowest = &global->inputs[i].key;
+			 ckpx_rel_key_compare(&job->inputs[i].key, lowest) < 0))
+			lowest = &job->inputs[i].key;
 	}
 	if (lowest == NULL)
 		return false;
 
 	key = *lowest;
-	for (uint32 i = 0; i < global->ninputs; i++)
+	for (uint32 i = 0; i < job->ninputs; i++)
 	{
-		CkpxGlobalInput *input = &global->inputs[i];
+		CkpxGlobalInput *input = &job->inputs[i];
 
 		if (input->more && ckpx_rel_key_equal(&input->key, &key))
-			global	  ->nmerged++;
+			job->nmerged++;
 
 		while (input->more && ckpx_rel_key_equal(&input->key, &key))
 		{
@@ -253,16 +253,16 @@ ckpx_global_merge_relation(CkpxGlobalMerge *global)
 			CHECK_FOR_INTERRUPTS();
 			ok = ckpx_object_file_next(input->file, &view);
 			if (ok && (view.flags & CKPX_REL_UNDURABLE) != 0 &&
-				!is_undurable(global, &key))
+				!is_undurable(job, &key))
 				view.flags &= ~CKPX_REL_UNDURABLE;
-			if (!ok || !ckpx_layer_merge_add(&global->merge, &view,
+			if (!ok || !ckpx_layer_merge_add(&job->merge, &view,
 											 input->first_source + view.layer,
 											 &problem))
 				ckpx_object_file_damaged(input->file, problem);
 			advance_input(input);
 		}
 	}
-	ckpx_progress_done(global->nmerged);
+	ckpx_progress_done(job->nmerged);
 	return true;
 }
 
@@ -270,25 +270,25 @@ ckpx_global_merge_relation(CkpxGlobalMerge *global)
  * Complete the object and the entry's counts.
  */
 void
-ckpx_global_merge_end(CkpxGlobalMerge *global)
+ckpx_global_merge_end(CkpxGlobalMerge *job)
 {
-	ckpx_layer_merge_finish(&global->merge);
-	ckpx_object_output_end(global->output, global->merge.tombstones_from);
-	global	  ->output = NULL;
-	global	  ->entry.nrelations = global->merge.nrelations;
-	global	  ->entry.tombstones_from = global->merge.tombstones_from;
+	ckpx_layer_merge_finish(&job->merge);
+	ckpx_object_output_end(job->output, job->merge.tombstones_from);
+	job->output = NULL;
+	job->entry.nrelations = job->merge.nrelations;
+	job->entry.tombstones_from = job->merge.tombstones_from;
 }
 
 /*
  * Close the inputs, and remove an object that was not completed.
  */
 void
-ckpx_global_merge_drop(CkpxGlobalMerge *global, bool closed)
+ckpx_global_merge_drop(CkpxGlobalMerge *job, bool closed)
 {
-	for (uint32 i = 0; i < global->ninputs && !closed; i++)
+	for (uint32 i = 0; i < job->ninputs && !closed; i++)
 	{
-		if (global->inputs[i].file != NULL)
-			ckpx_object_file_close(global->inputs[i].file);
+		if (job->inputs[i].file != NULL)
+			ckpx_object_file_close(job->inputs[i].file);
 	}
-	ckpx_object_output_abort(global->output, closed);
+	ckpx_object_output_abort(job->output, closed);
 }

@@ -37,7 +37,7 @@ typedef struct CkpxGlobalMerge
 
 	uint32		ninputs;		/* newest first, the previous global last */
 	CkpxGlobalInput *inputs;
-	uint64		nrelations;		/* relation forks of all inputs, and how many */
+	uint64		nrelations;		/* forks of all inputs, and how many */
 	uint64		nmerged;		/* of these are merged */
 	CkpxLayerPlan plan;
 	CkpxLayerMerge merge;
@@ -51,21 +51,21 @@ typedef struct CkpxGlobalMerge
  * Choose and open what is merged, plan the layers, of which recent ones last
  * ckpx.global_version_interval, and begin the object.
  */
-extern void ckpx_global_merge_begin(CkpxGlobalMerge *global);
+extern void ckpx_global_merge_begin(CkpxGlobalMerge *job);
 
 /*
  * Merge and write everything about the lowest key of all inputs; false when
  * there is none.
  */
-extern bool ckpx_global_merge_relation(CkpxGlobalMerge *global);
+extern bool ckpx_global_merge_relation(CkpxGlobalMerge *job);
 
 /* The object is whole: complete it and the entry's counts. */
-extern void ckpx_global_merge_end(CkpxGlobalMerge *global);
+extern void ckpx_global_merge_end(CkpxGlobalMerge *job);
 
 /*
  * Close the inputs and remove what was written of the object, unless it was
  * completed.  'closed': the files are closed already.
  */
-extern void ckpx_global_merge_drop(CkpxGlobalMerge *global, bool closed);
+extern void ckpx_global_merge_drop(CkpxGlobalMerge *job, bool closed);
 
 #endif							/* CKPX_GLOBAL_MERGE_H */

@@ -229,7 +229,7 @@ ckpx_job_write(CkpxEntry *entry, const CkpxDirtyTree *tree,
 	header.open_xacts = unconstify(CkpxOpenXact *, open_xacts);
 	relations = ckpx_dirty_tree_sorted(tree, &nrelations);
 	ckpx_progress_phase(CKPX_JOB_PHASE_WRITE, nrelations);
-	output = ckpx_object_output_create(entry, &header, what);
+	output = ckpx_object_output_begin(entry, &header, what);
 	PG_TRY();
 	{
 		for (uint32 i = 0; i < nrelations; i++)
@@ -312,6 +312,7 @@ static void
 count_finished(const CkpxEntry *entry)
 {
 	CkpxStat   *stat = &CkpxShared->stat;
+	uint32		bucket = ckpx_entry_pending_bucket(entry->pending_ms);
 
 	if (entry->kind == CKPX_KIND_GLOBAL)
 		stat->globals_done++;
@@ -323,7 +324,7 @@ count_finished(const CkpxEntry *entry)
 		stat->pending_ms_total += entry->pending_ms;
 		stat->pending_ms_max = Max(stat->pending_ms_max,
 								   (uint64) entry->pending_ms);
-		stat->pending_histogram[ckpx_entry_pending_bucket(entry->pending_ms)]++;
+		stat->pending_histogram[bucket]++;
 		stat->write_ms_total += entry->write_ms;
 	}
 	ckpx_history_add_entry(&CkpxShared->history, entry);

@@ -79,7 +79,7 @@ typedef struct CkpxStoreFile
  */
 extern List *ckpx_list_files(CkpxNameType type);
 
-/* Sum of the sizes of the store's files, in bytes; 0 before the first start. */
+/* Sum of the sizes of the files of ours; 0 before the first start. */
 extern uint64 ckpx_directory_bytes(void);
 
 #endif							/* CKPX_FILES_H */

@@ -8,8 +8,8 @@
  * a clone does that copied the settings along; each would take the other's
  * objects for orphans and remove them.  So each has a folder of its own below
  * it, named after a random identifier that is kept in the data directory
- * together with what tells that from a copy, see core/format/node_record.h: in a copy
- * it does not fit, and the copy gets an identifier of its own.
+ * together with what tells that from a copy, see core/format/node_record.h: in
+ * a copy it does not fit, and the copy gets an identifier of its own.
  *
  * If we die after the node file was written and before the folder was made,
  * the next start makes it, or takes it over, see adopt_folder().
@@ -91,11 +91,11 @@ adopt_folder(const char *directory)
 	dir = AllocateDir(directory);
 	while ((de = ReadDir(dir, directory)) != NULL)
 	{
-		uint64		system_identifier;
+		uint64		cluster;
 		uint64		node_id;
 
-		if (!ckpx_parse_folder_name(de->d_name, &system_identifier, &node_id) ||
-			system_identifier != CkpxShared->identity.system_identifier)
+		if (!ckpx_parse_folder_name(de->d_name, &cluster, &node_id) ||
+			cluster != CkpxShared->identity.system_identifier)
 			continue;
 		snprintf(found, MAXPGPATH, "%s/%s", directory, de->d_name);
 		nfound++;

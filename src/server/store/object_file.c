@@ -3,9 +3,9 @@
  * object_file.c
  *		Checkpoint objects as files: the parts of one, read as one.
  *
- * core/format/object_format.h knows the bytes; here are the descriptors, the names,
- * and the question whether a file is the one that its entry means: of this
- * cluster, of this range, and with the same header in all parts, so that
+ * core/format/object_format.h knows the bytes; here are the descriptors, the
+ * names, and the question whether a file is the one that its entry means: of
+ * this cluster, of this range, and with the same header in all parts, so that
  * parts left by an earlier attempt are not taken for parts of this one.
  *
  * An object has any number of parts and a process few descriptors, so only

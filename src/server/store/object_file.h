@@ -51,7 +51,7 @@ extern bool ckpx_object_file_find(CkpxObjectFile *file,
 extern bool ckpx_object_file_peek(CkpxObjectFile *file, CkpxRelKey *key);
 extern bool ckpx_object_file_gone(const CkpxObjectFile *file);
 
-/* No range that ends before this is answered by the global; Invalid: any is. */
+/* The global answers no range that ends before this; Invalid: it does any. */
 extern XLogRecPtr ckpx_object_file_tombstones_from(CkpxObjectFile *file);
 extern void ckpx_object_file_close(CkpxObjectFile *file);
 

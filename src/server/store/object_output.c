@@ -33,18 +33,18 @@ struct CkpxObjectOutput
 };
 
 /*
- * Begin the object of 'entry', with what 'header' says of open transactions
+ * Begin the object of 'entry', with what 'rest' says of open transactions
  * and layers.  Its first file is made when something is written.
  */
 CkpxObjectOutput *
-ckpx_object_output_create(CkpxEntry *entry, const CkpxObjectHeader *header,
-						  const char *what)
+ckpx_object_output_begin(CkpxEntry *entry, const CkpxObjectHeader *rest,
+						 const char *what)
 {
 	CkpxObjectOutput *output = palloc0(sizeof(CkpxObjectOutput));
 
 	output->entry = entry;
 	output->what = what;
-	output->header = *header;
+	output->header = *rest;
 	output->header.version = CKPX_OBJECT_VERSION;
 	output->header.kind = entry->kind;
 	output->header.range = entry->range;

@@ -3,13 +3,13 @@
  * object_output.h
  *		Checkpoint objects as files: writing one, part after part.
  *
- * Create, add relations in the order of their keys (of a global also in that
+ * Begin, add relations in the order of their keys (of a global also in that
  * of its layers), end; or abort.  Each part is written under a temporary name,
  * synced and renamed, see files.h.  A part ends between two relations as soon
  * as it has ckpx.checkpoint_size.
  *
  * The checkpointer calls these, and the runner for a cut that its memory
- * cannot hold.  Everything lives in the memory context of _create, which must
+ * cannot hold.  Everything lives in the memory context of _begin, which must
  * be the current one in all calls.  Errors are raised; then _abort is due.
  *
  *-------------------------------------------------------------------------
@@ -26,12 +26,12 @@ typedef struct CkpxObjectOutput CkpxObjectOutput;
 
 /*
  * Begin the object of 'entry', which is borrowed: its counts are set to those
- * of the object, by part.  'header' says what the entry does not tell: open
+ * of the object, by part.  'rest' says what the entry does not tell: open
  * transactions and layers.  'what', a static string, names fault points.
  */
-extern CkpxObjectOutput *ckpx_object_output_create(CkpxEntry *entry,
-												   const CkpxObjectHeader *header,
-												   const char *what);
+extern CkpxObjectOutput *ckpx_object_output_begin(CkpxEntry *entry,
+												  const CkpxObjectHeader *rest,
+												  const char *what);
 extern void ckpx_object_output_add(CkpxObjectOutput *output,
 								   const CkpxRelation *relation,
 								   uint32 layer);

@@ -46,6 +46,7 @@ static void
 gather_head(CkpxManifest *manifest)
 {
 	const CkpxEntryStore *store = CkpxShared->store;
+	Size		room;
 
 	memset(manifest, 0, sizeof(*manifest));
 	manifest->version = CKPX_MANIFEST_VERSION;
@@ -53,8 +54,8 @@ gather_head(CkpxManifest *manifest)
 	manifest->global_version_interval_s = ckpx_global_version_interval / 1000;
 
 	/* The store cannot grow beyond its fixed size, so allocate first. */
-	manifest->entries = MemoryContextAllocHuge(CurrentMemoryContext,
-											   sizeof(CkpxEntry) * ((Size) store->max_entries + 1));
+	room = ((Size) store->max_entries + 1) * sizeof(CkpxEntry);
+	manifest->entries = MemoryContextAllocHuge(CurrentMemoryContext, room);
 	manifest->gaps = palloc(sizeof(CkpxGap) * CKPX_MAX_GAPS);
 	manifest->pins = palloc(sizeof(CkpxPin) * CKPX_MAX_PINS);
 

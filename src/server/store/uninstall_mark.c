@@ -102,8 +102,8 @@ find_files_unloaded(char *path)
 }
 
 /*
- * Where ckpx is not preloaded, raise the error of ckpx_require_preload() with a
- * hint that says what is to be removed by hand.
+ * Where ckpx is not preloaded, raise the error of ckpx_require_preload(), with
+ * a hint that says what is to be removed by hand.
  */
 void
 ckpx_uninstall_require_preload(void)
