@@ -119,7 +119,8 @@ ckpx_row_nulls(CkpxRow *row, int count)
 }
 
 #define ckpx_row_bool(row, value)	ckpx_row_datum(row, BoolGetDatum(value))
-#define ckpx_row_oid(row, value)	ckpx_row_datum(row, ObjectIdGetDatum(value))
+#define ckpx_row_oid(row, value) \
+	ckpx_row_datum(row, ObjectIdGetDatum(value))
 #define ckpx_row_int4(row, value) \
 	ckpx_row_datum(row, Int32GetDatum((int32) (value)))
 #define ckpx_row_int8(row, value) \

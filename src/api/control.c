@@ -202,7 +202,7 @@ static char *
 uninstall_plan(void)
 {
 	char		folder[MAXPGPATH];
-	int64		bytes;
+	Datum		size;
 
 	if (ckpx_is_uninstalled())
 		return "ckpx was uninstalled. " CKPX_UNINSTALL_REST;
@@ -210,14 +210,14 @@ uninstall_plan(void)
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	strlcpy(folder, CkpxShared->folder, sizeof(folder));
 	LWLockRelease(CkpxShared->lock);
-	bytes = (int64) ckpx_directory_bytes();
+	size = DirectFunctionCall1(pg_size_pretty,
+							   Int64GetDatum((int64) ckpx_directory_bytes()));
 	return psprintf("Nothing was done. ckpx_uninstall(really => true) would drop replication slot \"%s\", "
 					"remove all checkpoints in directory \"%s\" (%s), and stop the workers. "
 					"No range before that moment can be answered afterwards.",
 					CKPX_SLOT_NAME,
 					folder[0] != '\0' ? folder : ckpx_directory,
-					text_to_cstring(DatumGetTextPP(DirectFunctionCall1(pg_size_pretty,
-																	   Int64GetDatum(bytes)))));
+					TextDatumGetCString(size));
 }
 
 /*

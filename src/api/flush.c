@@ -261,7 +261,8 @@ is_answered(void *arg)
 {
 	SlotWait   *wait = arg;
 	const CkpxFlushSlot *slot = ckpx_flush_slot(wait->request);
-	const CkpxWorkerStatus *flusher = &CkpxShared->workers[CKPX_WORKER_FLUSHER];
+	const CkpxWorkerStatus *flusher =
+		&CkpxShared->workers[CKPX_WORKER_FLUSHER];
 
 	if (wait->starts == 0)
 		wait->starts = flusher->starts;

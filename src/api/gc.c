@@ -190,12 +190,13 @@ static TimestampTz
 expiry_argument(FunctionCallInfo fcinfo, TimestampTz now)
 {
 	TimestampTz expires_at;
+	Datum		sum;
 
 	if (PG_ARGISNULL(2))
 		return 0;
-	expires_at = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-														 TimestampTzGetDatum(now),
-														 PG_GETARG_DATUM(2)));
+	sum = DirectFunctionCall2(timestamptz_pl_interval,
+							  TimestampTzGetDatum(now), PG_GETARG_DATUM(2));
+	expires_at = DatumGetTimestampTz(sum);
 	if (expires_at <= now)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

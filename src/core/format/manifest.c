@@ -5,8 +5,8 @@
  *
  * A field that is added here is written and read; a mask of 64 bits bounds
  * how many an object may have.  The text has one entry on each line, in the
- * order of the tables.  The caller writes it under a temporary name, so nothing
- * here may be seen half done.
+ * order of the tables.  The caller writes it under a temporary name, so
+ * nothing here may be seen half done.
  *
  *-------------------------------------------------------------------------
  */

@@ -60,7 +60,7 @@ parse_signed(const char *text, int64 *value)
 	return true;
 }
 
-/* Read exactly 2 * 'nbytes' upper-case hex digits that must be all of 'text'. */
+/* Read 2 * 'nbytes' upper-case hex digits, which must be all of 'text'. */
 static bool
 parse_hex(const char *text, uint8 *bytes, int nbytes)
 {

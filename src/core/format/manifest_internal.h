@@ -28,7 +28,8 @@
 #define CHECKSUM_AFTER		"\"}\n"
 #define CHECKSUM_DIGITS		8
 #define CHECKSUM_LINE_LENGTH \
-	(sizeof(CHECKSUM_BEFORE) - 1 + CHECKSUM_DIGITS + sizeof(CHECKSUM_AFTER) - 1)
+	(sizeof(CHECKSUM_BEFORE) - 1 + CHECKSUM_DIGITS + \
+	 sizeof(CHECKSUM_AFTER) - 1)
 
 typedef enum FieldType
 {

@@ -8,7 +8,7 @@
  *	inc_....ckpx.<part>						further parts, from 1 (decimal)
  *	meta_<sequence>_<start>_<end>.json		a manifest
  *	<any of these>.tmp						not published yet
- *	<object>.damaged						kept to be examined, see jobs/damage.c
+ *	<object>.damaged						kept for a look, see jobs/damage.c
  *	<system identifier>-<node id>			the folder of one data directory
  *
  * epoch and tli are 8 upper-case hex digits; LSNs, sequence, system identifier
@@ -23,7 +23,7 @@
 
 #include "core/history/entry.h"
 
-#define CKPX_NAME_MAX		96	/* longest name with its zero byte, rounded up */
+#define CKPX_NAME_MAX		96	/* longest name and zero byte, rounded up */
 
 typedef enum CkpxNameType
 {

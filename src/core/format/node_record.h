@@ -11,10 +11,10 @@
  * found in another order, and with each mount of NFS and of anonymous devices.
  *
  * A copy of whole devices (a snapshot, an image) has the same inodes and times
- * of birth.  There, and where a file system knows no time of birth, the folder's
- * lock and the chain's last record decide.  The device is noted for that case
- * alone: should another server have the lock, a device that is not the one
- * noted says that this directory is the copy.
+ * of birth.  There, and where a file system knows no time of birth, the
+ * folder's lock and the chain's last record decide.  The device is noted for
+ * that case alone: should another server have the lock, a device that is not
+ * the one noted says that this directory is the copy.
  *
  *-------------------------------------------------------------------------
  */

@@ -17,8 +17,9 @@
 #include "core/bytes.h"
 #include "core/format/object_format.h"
 
-/* A zero byte, a high bit and both line ends: transfers as text do not pass. */
-static const char header_magic[8] = {'\x89', 'C', 'K', 'P', 'X', '\r', '\n', '\0'};
+/* Zero byte, high bit, both line ends: a transfer as text destroys them. */
+static const char header_magic[8] =
+{'\x89', 'C', 'K', 'P', 'X', '\r', '\n', '\0'};
 static const char footer_magic[8] = {'C', 'K', 'P', 'X', 'E', 'N', 'D', '\n'};
 
 #define HEADER_FIXED_BYTES	204 /* up to the open transactions */

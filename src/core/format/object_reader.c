@@ -135,7 +135,8 @@ take_header(CkpxObjectReader *reader, const char *at)
 	if (header->nopen_xacts == 0)
 		return take_layers(header, at);
 	header->open_xacts = ckpx_alloc(reader->mem,
-									header->nopen_xacts * sizeof(CkpxOpenXact));
+									header->nopen_xacts *
+									sizeof(CkpxOpenXact));
 	for (uint32 i = 0; i < header->nopen_xacts; i++)
 	{
 		header->open_xacts[i].xid = take_u32(&at);
@@ -299,9 +300,9 @@ take_toc(CkpxObjectReader *reader, const char *at, uint64 toc_offset)
 			return "object is compressed with zstd, which is not built in";
 #endif
 		}
-		if (i > 0 && compare_places(&entry[-1].first_key, entry[-1].first_layer,
-									&entry->first_key,
-									entry->first_layer) >= 0)
+		if (i > 0 &&
+			compare_places(&entry[-1].first_key, entry[-1].first_layer,
+						   &entry->first_key, entry->first_layer) >= 0)
 			return "object's table of contents is out of order";
 	}
 	if (offset != toc_offset)
@@ -543,20 +544,21 @@ bool
 ckpx_object_peek(CkpxObjectReader *reader, CkpxRelKey *key)
 {
 	Size		offset = reader->next_offset;
+	uint32		length;
 
 	if (reader->next_section >= reader->nsections)
 		return false;
 
-	if (offset > 0 && offset < reader->toc[reader->next_section].raw_length)
+	length = reader->toc[reader->next_section].raw_length;
+	if (offset > 0 && offset < length)
 	{
 		CkpxRelationView view;
 		const char *problem = NULL;
 
 		/* Damage is _next's to report. */
 		if (!load_section(reader, reader->next_section, &problem) ||
-			!ckpx_relation_view_next(reader->loaded,
-									 reader->toc[reader->next_section].raw_length,
-									 &offset, &view, &problem))
+			!ckpx_relation_view_next(reader->loaded, length, &offset, &view,
+									 &problem))
 			return false;
 		*key = view.key;
 		return true;
@@ -583,10 +585,11 @@ ckpx_object_next(CkpxObjectReader *reader, CkpxRelationView *view,
 	*problem = NULL;
 	while (reader->next_section < reader->nsections)
 	{
+		uint32		length = reader->toc[reader->next_section].raw_length;
+
 		if (!load_section(reader, reader->next_section, problem))
 			return false;
-		if (ckpx_relation_view_next(reader->loaded,
-									reader->toc[reader->next_section].raw_length,
+		if (ckpx_relation_view_next(reader->loaded, length,
 									&reader->next_offset, view, problem))
 		{
 			reader->seen_blocks += view->nblocks;

@@ -21,7 +21,8 @@ ckpx_age_begin(const CkpxNow *now, int64 time)
 {
 	if (time > now->time)
 		return 0;
-	return not_zero(now->clock_ms - ((uint64) now->time - (uint64) time) / 1000);
+	return not_zero(now->clock_ms -
+					((uint64) now->time - (uint64) time) / 1000);
 }
 
 uint64

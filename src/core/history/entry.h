@@ -7,7 +7,7 @@
  *		           create              start                finish
  *		  NONE ------------> PENDING ----------> RUNNING ------------> FINISHED
  *		                          ^                |   |
- *		                          '-- abandon -----'   '--> fail: stays RUNNING,
+ *		                          '-- abandon -----'   '--> fail: RUNNING,
  *		                                                    attempts + 1
  *
  * PENDING: the range is fixed, its end lies at a cut, and the entry waits

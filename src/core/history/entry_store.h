@@ -11,8 +11,8 @@
  * the end of an incremental.  Where objects were lost, what is missing divides
  * the epoch into stretches; then a global starts where the last stretch does,
  * and what lies in an earlier one answers on its own.  Between epochs lies a
- * gap, of which only the first missing LSN and the reason are known.  No answer
- * crosses an epoch.
+ * gap, of which only the first missing LSN and the reason are known.  No
+ * answer crosses an epoch.
  *
  * WAL can be rolled back: a data directory that was restored writes the same
  * LSNs again, with other content.  So epochs may overlap in LSNs, and then

@@ -132,7 +132,8 @@ ckpx_flush_left_ms(int64 cycle_age_ms, int64 timeout_ms, uint64 cycle_wal,
 
 	if (max_cycle_wal > 0 && cycle_wal > 0)
 	{
-		double		cycles = (double) max_cycle_wal * part / (double) cycle_wal;
+		double		cycles = (double) max_cycle_wal * part /
+			(double) cycle_wal;
 
 		/* At the begin there is no rate yet. */
 		if (cycle_age_ms > 0 || cycles <= 1.0)

@@ -12,15 +12,15 @@
  * what is left of these goes by time.  A spilled segment of a closed epoch
  * answers nothing and goes at once.
  *
- * Ages go by the monotonic clock, see core/history/age.h: a wall clock that is set
- * neither lets anything go early nor keeps it for ever.  What was loaded with a
- * date in the future counts from the load.
+ * Ages go by the monotonic clock, see core/history/age.h: a wall clock that
+ * is set neither lets anything go early nor keeps it for ever.  What was
+ * loaded with a date in the future counts from the load.
  *
  * A pin holds what ends after its LSN: incrementals and backups, and those
  * globals that were there when the pin was made, since somebody may be
  * reading them; the epoch and its newest global at that time tell which these
- * are.  A global that is newer than the pin and was replaced since adds nothing
- * to what the incrementals and the newest global answer.
+ * are.  A global that is newer than the pin and was replaced since adds
+ * nothing to what the incrementals and the newest global answer.
  *
  * A global that is in doubt, because its object could not be read, replaces
  * nothing: what it holds stays until the doubt is settled.
@@ -29,13 +29,14 @@
  * until a cap is reached: otherwise a command that never succeeds would fill
  * the disk.
  *
- * How: one epoch after the other, from the newest on, as the limit of an epoch is
- * found on the way back.  Within an epoch, what a global covers is looked up
- * in a list of its globals, sorted by their start, in which each element has
- * the largest end so far: a search finds how far any global reaches that
- * begins at or before an entry.  Backups come last, since they look at which
- * incrementals stay: the lowest start of those, from each entry on, answers
- * that.  So a plan takes n log n steps, as many as it has entries and a few.
+ * How: one epoch after the other, from the newest on, as the limit of an
+ * epoch is found on the way back.  Within an epoch, what a global covers is
+ * looked up in a list of its globals, sorted by their start, in which each
+ * element has the largest end so far: a search finds how far any global
+ * reaches that begins at or before an entry.  Backups come last, since they
+ * look at which incrementals stay: the lowest start of those, from each entry
+ * on, answers that.  So a plan takes n log n steps, as many as it has entries
+ * and a few.
  *
  *-------------------------------------------------------------------------
  */
@@ -108,7 +109,7 @@ list_covers(Epoch *epoch, XLogRecPtr limit)
 									   epoch->covers[i - 1].end_lsn);
 }
 
-/* How far do the globals reach that begin at or before 'lsn'?  0: none does. */
+/* The end of the globals that begin at or before 'lsn'; 0: there is none. */
 static XLogRecPtr
 covered_upto(const Epoch *epoch, XLogRecPtr lsn, uint64 *steps)
 {

@@ -45,7 +45,7 @@ typedef struct CkpxGcEntry
 
 typedef struct CkpxGcRules
 {
-	XLogRecPtr	upto;			/* only what ends here or before; Invalid: all */
+	XLogRecPtr	upto;			/* what ends here or before; Invalid: all */
 	bool		ignore_age;
 	bool		ignore_commands;
 	uint32		closed_upto;	/* in this epoch and older ones also what lies

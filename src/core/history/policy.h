@@ -27,7 +27,7 @@ typedef struct CkpxCheckpointInput
 	bool		first;			/* no incremental in this epoch yet */
 	bool		forced;			/* it was asked for */
 	int64		since_last_cut_ms;	/* age of the newest incremental's cut; of
-									 * the epoch's begin where it is the first */
+									 * the epoch's begin if it is the first */
 	uint64		nxacts;			/* transactions ended since */
 	uint64		wal_bytes;		/* WAL since */
 	bool		anything_changed;	/* any block changed since */
@@ -41,7 +41,7 @@ typedef enum CkpxReason
 	CKPX_REASON_COUNT,			/* interval passed and enough transactions */
 	CKPX_REASON_TIME,			/* max interval passed and something changed */
 	CKPX_REASON_WAL,			/* max_incremental_wal has gone by */
-	CKPX_REASON_RETENTION		/* more than half of max_retained_wal is held */
+	CKPX_REASON_RETENTION		/* over half of max_retained_wal is held */
 } CkpxReason;
 
 /*

@@ -46,7 +46,7 @@
 #include "lib/stringinfo.h"
 
 /* Relation flags; they go to disk, so the numbers stay. */
-#define CKPX_REL_DROPPED	0x0001	/* tombstone: gone at the end of the range */
+#define CKPX_REL_DROPPED	0x0001	/* tombstone: gone at the range's end */
 #define CKPX_REL_CREATED	0x0002	/* its fork was created within the range */
 #define CKPX_REL_SEQUENCE	0x0004	/* a sequence whose page may still change
 									 * without WAL after the range's end */
@@ -160,9 +160,9 @@ typedef struct CkpxRelationView
 
 /*
  * Append one relation's record to 'buf', with a layer's number, at most
- * PG_UINT16_MAX, or 0 where there are no layers.  In the server a StringInfo takes
- * less than 1 GB and raises an error beyond that, so a caller with much to
- * encode looks at ckpx_relation_encoded_size() and empties 'buf' in time.
+ * PG_UINT16_MAX, or 0 where there are no layers.  In the server a StringInfo
+ * takes less than 1 GB and raises an error beyond that, so a caller with much
+ * to encode looks at ckpx_relation_encoded_size() and empties 'buf' in time.
  */
 extern void ckpx_relation_encode(StringInfo buf, const CkpxRelation *relation,
 								 uint32 layer);

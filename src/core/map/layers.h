@@ -88,8 +88,9 @@ extern void ckpx_layers_complete(CkpxDirtyTree *tree);
 /*
  * Merging, with what _plan made.  Records are added in the order of their
  * keys, those of one key newest first, with the source that they come from;
- * 'emit' gets what each layer is to hold, in the same order.  After _finish, tombstones_from tells up to
- * where tombstones were removed; the value before is the previous global's.
+ * 'emit' gets what each layer is to hold, in the same order.  After _finish,
+ * tombstones_from tells up to where tombstones were removed; the value before
+ * is the previous global's.
  *
  * _add returns false with *problem set where a record is damaged; the merge
  * cannot go on then.  'emit' may raise the server's error; all memory comes
@@ -114,7 +115,7 @@ typedef struct CkpxLayerMerge
 	uint32		newest;			/* source of its newest record */
 	uint32		layer;			/* of 'relation' */
 	CkpxRelation relation;		/* what the layer has so far */
-	CkpxBlockSet listed;		/* in newer layers; its limit is their lowest */
+	CkpxBlockSet listed;		/* in newer layers; limit: their lowest */
 
 	bool		kept_any;		/* the last key that was kept */
 	CkpxRelKey	kept;

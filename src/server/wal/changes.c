@@ -4,14 +4,14 @@
  *		What the records since the last cut have changed, and what is carried
  *		over cuts.
  *
- * Sequences.  A sequence is logged 32 values ahead, its page changes with every
- * value.  The next value after a checkpoint's redo point is logged again.  So
- * from its record until a checkpoint record with a later redo point has come
- * by, a sequence may change without any record: it is in every tree until
- * then, that of the checkpoint record included, for the change may have
- * happened right before it.  Such a change has no LSN of its own: it counts as
- * made right before the end of each cut that the sequence is carried over, and
- * right before the redo point that ends this.
+ * Sequences.  A sequence is logged 32 values ahead, its page changes with
+ * every value.  The next value after a checkpoint's redo point is logged
+ * again.  So from its record until a checkpoint record with a later redo
+ * point has come by, a sequence may change without any record: it is in every
+ * tree until then, that of the checkpoint record included, for the change may
+ * have happened right before it.  Such a change has no LSN of its own: it
+ * counts as made right before the end of each cut that the sequence is
+ * carried over, and right before the redo point that ends this.
  *
  *-------------------------------------------------------------------------
  */

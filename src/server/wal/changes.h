@@ -54,7 +54,7 @@ typedef struct CkpxWalChanges
 } CkpxWalChanges;
 
 extern CkpxWalChanges *ckpx_wal_changes_create(MemoryContext context,
-											   CkpxFirstRecordCallback callback);
+											   CkpxFirstRecordCallback first);
 
 /*
  * Complete the tree and hand it over with the counters; begin a new one.  The

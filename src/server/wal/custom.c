@@ -4,8 +4,8 @@
  *		Records of custom resource managers, through the decoders of ckpx.h.
  *
  * A record that no decoder covers is not lost: the blocks that it names count
- * like those of any other record.  That such a resource manager was there is noted in the cut,
- * since it may change more than it names.
+ * like those of any other record.  That such a resource manager was there is
+ * noted in the cut, since it may change more than it names.
  *
  *-------------------------------------------------------------------------
  */
@@ -103,7 +103,8 @@ find_decoder(RmgrId rmid)
 	const CkpxDecoder *found;
 	static bool warned = false;
 
-	found = *(const CkpxDecoder **) find_rendezvous_variable(CKPX_DECODERS_VARIABLE);
+	found = *(const CkpxDecoder **)
+		find_rendezvous_variable(CKPX_DECODERS_VARIABLE);
 	for (; found != NULL; found = found->next)
 	{
 		if (found->rmid != rmid)
@@ -134,7 +135,8 @@ ckpx_wal_decode_custom(CkpxWalChanges *changes, XLogReaderState *reader)
 	state.changes = changes;
 	state.reader = reader;
 	if (custom != NULL &&
-		custom->decode(reader, &state.sink, custom->arg) == CKPX_RECORD_COVERED)
+		custom->decode(reader, &state.sink,
+					   custom->arg) == CKPX_RECORD_COVERED)
 		return true;
 	changes->custom_rmgrs[rmid / 8] |= 1 << (rmid % 8);
 	return false;

@@ -320,7 +320,8 @@ decode_smgr(CkpxWalChanges *changes, XLogReaderState *reader)
 
 	if (info == XLOG_SMGR_TRUNCATE)
 	{
-		xl_smgr_truncate *truncate = (xl_smgr_truncate *) XLogRecGetData(reader);
+		xl_smgr_truncate *truncate =
+			(xl_smgr_truncate *) XLogRecGetData(reader);
 		BlockNumber length = truncate->blkno;
 		CkpxRelKey	key;
 

@@ -98,7 +98,8 @@ XLogRecPtr
 ckpx_wal_normalize_lsn(XLogRecPtr lsn)
 {
 	XLogRecPtr	offset = lsn % XLOG_BLCKSZ;
-	XLogRecPtr	header = XLogSegmentOffset(lsn - offset, wal_segment_size) == 0 ?
+	XLogRecPtr	header =
+		XLogSegmentOffset(lsn - offset, wal_segment_size) == 0 ?
 		SizeOfXLogLongPHD : SizeOfXLogShortPHD;
 
 	if (offset > header || offset == lsn)

@@ -432,7 +432,8 @@ read_records(CkpxWalSource *source, XLogRecPtr upto, uint64 max_bytes)
 		source->position = reader->EndRecPtr;
 		note_record(&source->last_record, reader);
 	}
-	return source->position < source->limit ? CKPX_WAL_MORE : CKPX_WAL_CAUGHT_UP;
+	return source->position < source->limit ?
+		CKPX_WAL_MORE : CKPX_WAL_CAUGHT_UP;
 }
 
 CkpxWalResult

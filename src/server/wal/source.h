@@ -178,10 +178,10 @@ extern uint32 ckpx_wal_source_undurable(CkpxWalSource *source, XLogRecPtr redo,
 
 /*
  * The same relations from the other side, forgetting none: 'ended' are those
- * whose transaction ended at or after 'durable', so that their files have to be
- * synced once more before they can be forgotten (keys, palloc'd).
- * [*from, *to) holds every change of all of them; *to is PG_UINT64_MAX where
- * a transaction is still open, both are invalid where there is none.
+ * whose transaction ended at or after 'durable', so that their files have to
+ * be synced once more before they can be forgotten (keys, palloc'd). [*from,
+ * *to) holds every change of all of them; *to is PG_UINT64_MAX where a
+ * transaction is still open, both are invalid where there is none.
  */
 extern uint32 ckpx_wal_source_builds(const CkpxWalSource *source,
 									 XLogRecPtr durable, CkpxRelKey **ended,

@@ -55,9 +55,9 @@ struct CkpxWalSource
 
 	/* How far we may read. */
 	XLogRecPtr	limit;
-	XLogRecPtr	switch_point;	/* where 'timeline' ends, invalid: it does not */
+	XLogRecPtr	switch_point;	/* where 'timeline' ends; Invalid: nowhere */
 	TimeLineID	next_timeline;
-	TimeLineID	history_timeline;	/* present timeline at the limit, 0: none */
+	TimeLineID	history_timeline;	/* at the limit; 0: none */
 	List	   *history;		/* its TimeLineHistoryEntry's, newest first */
 
 	/* The open file, and the chunk read from it. */

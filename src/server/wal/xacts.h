@@ -72,7 +72,7 @@ ckpx_wal_xacts_note(CkpxWalXacts *xacts, TransactionId xid, XLogRecPtr lsn)
 extern void ckpx_wal_xacts_add(CkpxWalXacts *xacts, TransactionId xid,
 							   XLogRecPtr first_lsn);
 
-/* The transaction and those listed ended with the record that ends at 'lsn'. */
+/* The transaction and those listed ended by the record that ends at 'lsn'. */
 extern void ckpx_wal_xacts_end(CkpxWalXacts *xacts, TransactionId xid,
 							   int nsubxacts, const TransactionId *subxacts,
 							   XLogRecPtr lsn);
