@@ -15,7 +15,7 @@
  */
 #include "postgres.h"
 
-#include "server/base/shared_state.h"
+#include "server/base/lock_check.h"
 
 #ifdef USE_ASSERT_CHECKING
 
@@ -23,6 +23,8 @@
 
 #undef LWLockAcquire
 #undef LWLockRelease
+
+int			ckpx_lock_tranche = 0;
 
 static int	nheld;
 static Size allocated;
@@ -35,20 +37,12 @@ fail_on_message(void *arg)
 
 static ErrorContextCallback callback = {NULL, fail_on_message, NULL};
 
-static bool
-is_ours(const LWLock *lock)
-{
-	return CkpxShared != NULL &&
-		(lock == CkpxShared->lock || lock == CkpxShared->logtail_lock ||
-		 lock == CkpxShared->xid_lock);
-}
-
 bool
 ckpx_lock_acquire(LWLock *lock, LWLockMode mode)
 {
 	bool		at_once = LWLockAcquire(lock, mode);
 
-	if (is_ours(lock) && nheld++ == 0)
+	if (lock->tranche == ckpx_lock_tranche && nheld++ == 0)
 	{
 		callback.previous = error_context_stack;
 		error_context_stack = &callback;
@@ -60,7 +54,7 @@ ckpx_lock_acquire(LWLock *lock, LWLockMode mode)
 void
 ckpx_lock_release(LWLock *lock)
 {
-	if (is_ours(lock) && --nheld == 0)
+	if (lock->tranche == ckpx_lock_tranche && --nheld == 0)
 	{
 		Assert(MemoryContextMemAllocated(TopMemoryContext, true) <= allocated);
 		Assert(error_context_stack == &callback);

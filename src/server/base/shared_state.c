@@ -91,6 +91,9 @@ ckpx_shared_state_init(void *place, bool found)
 	CkpxShared->logtail_lock = &locks[1].lock;
 	CkpxShared->xid_lock = &locks[2].lock;
 	CkpxShared->dsa_tranche = locks[0].lock.tranche;
+#ifdef USE_ASSERT_CHECKING
+	ckpx_lock_tranche = locks[0].lock.tranche;
+#endif
 	ConditionVariableInit(&CkpxShared->progress);
 	CkpxShared->stat.stats_reset = GetCurrentTimestamp();
 }

@@ -49,6 +49,7 @@
 #include "port/atomics.h"
 #include "server/base/clock.h"
 #include "server/base/history.h"
+#include "server/base/lock_check.h"
 #include "server/base/progress.h"
 #include "storage/condition_variable.h"
 #include "storage/lwlock.h"
@@ -388,14 +389,6 @@ typedef struct CkpxSharedState
 } CkpxSharedState;
 
 extern CkpxSharedState *CkpxShared; /* NULL when not preloaded */
-
-#ifdef USE_ASSERT_CHECKING
-extern bool ckpx_lock_acquire(LWLock *lock, LWLockMode mode);
-extern void ckpx_lock_release(LWLock *lock);
-
-#define LWLockAcquire(lock, mode)	ckpx_lock_acquire(lock, mode)
-#define LWLockRelease(lock)			ckpx_lock_release(lock)
-#endif
 
 /* Name and number of the locks that ckpx.c asks for. */
 #define CKPX_TRANCHE		"ckpx"
