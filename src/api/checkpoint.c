@@ -274,7 +274,6 @@ global_news(void *arg)
 Datum
 ckpx_global_checkpoint(PG_FUNCTION_ARGS)
 {
-	CkpxEntryTicket ticket = {.kind = CKPX_KIND_GLOBAL};
 	uint64		deadline;
 	CkpxEntry  *entry;
 	Goal		goal;
@@ -296,7 +295,7 @@ ckpx_global_checkpoint(PG_FUNCTION_ARGS)
 	LWLockRelease(CkpxShared->lock);
 
 	/* A refused ticket is no loss: the request itself is noted. */
-	if (!ckpx_enqueue(CKPX_QUEUE_GLOBAL, &ticket))
+	if (!ckpx_enqueue(CKPX_QUEUE_GLOBAL, NULL))
 		ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
 
 	if (!ckpx_wait_until(global_news, &goal, deadline,

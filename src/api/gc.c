@@ -29,7 +29,6 @@ Datum
 ckpx_gc(PG_FUNCTION_ARGS)
 {
 	CkpxRequest request = {0};
-	CkpxGcTicket ticket = {.forced = true};
 
 	ckpx_require_installed();
 	request.kind = CKPX_REQUEST_GC;
@@ -40,7 +39,7 @@ ckpx_gc(PG_FUNCTION_ARGS)
 	if (request.lsn != InvalidXLogRecPtr)
 		request.lsn = ckpx_wal_normalize_lsn(request.lsn);
 
-	if (!ckpx_enqueue(CKPX_QUEUE_GC, &ticket))
+	if (!ckpx_enqueue(CKPX_QUEUE_GC, NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("the gc queue of ckpx is full"),

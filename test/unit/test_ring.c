@@ -132,6 +132,21 @@ test_odd_ticket_size(void **arg)
 	free(ring);
 }
 
+/* Tickets without content are only counted. */
+static void
+test_no_content(void **arg)
+{
+	CkpxRing   *ring = malloc(ckpx_ring_size(2, 0));
+
+	ckpx_ring_init(ring, 2, 0);
+	assert_true(ckpx_ring_push(ring, NULL));
+	assert_true(ckpx_ring_push(ring, NULL));
+	assert_false(ckpx_ring_push(ring, NULL));
+	assert_int_equal(ckpx_ring_take(ring, NULL, 9, 1), 2);
+	assert_int_equal(ckpx_ring_take(ring, NULL, 9, 1), 0);
+	free(ring);
+}
+
 /* Random pushes and takes against two counters: what went in comes out. */
 static void
 test_random(void **arg)
@@ -188,6 +203,7 @@ main(void)
 		cmocka_unit_test(test_take_at_most),
 		cmocka_unit_test(test_running_since),
 		cmocka_unit_test(test_odd_ticket_size),
+		cmocka_unit_test(test_no_content),
 		cmocka_unit_test(test_random),
 	};
 

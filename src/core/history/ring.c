@@ -31,7 +31,7 @@ ckpx_ring_size(uint32 capacity, uint32 ticket_size)
 void
 ckpx_ring_init(CkpxRing *ring, uint32 capacity, uint32 ticket_size)
 {
-	Assert(capacity > 0 && ticket_size > 0);
+	Assert(capacity > 0);
 
 	memset(ring, 0, sizeof(CkpxRing));
 	ring->capacity = capacity;
@@ -47,7 +47,8 @@ ckpx_ring_push(CkpxRing *ring, const void *ticket)
 		return false;
 	}
 
-	memcpy(ticket_at(ring, ring->depth), ticket, ring->ticket_size);
+	if (ring->ticket_size > 0)
+		memcpy(ticket_at(ring, ring->depth), ticket, ring->ticket_size);
 	ring->depth++;
 	ring->enqueued++;
 	ring->high_water = Max(ring->high_water, ring->depth);
@@ -63,7 +64,7 @@ ckpx_ring_take(CkpxRing *ring, void *tickets, uint32 max, int64 now)
 	if (count == 0)
 		return 0;
 
-	for (uint32 i = 0; i < count; i++)
+	for (uint32 i = 0; i < count && ring->ticket_size > 0; i++)
 	{
 		memcpy(to, ticket_at(ring, i), ring->ticket_size);
 		to += ring->ticket_size;

@@ -31,7 +31,10 @@ extern Size ckpx_ring_size(uint32 capacity, uint32 ticket_size);
 extern void ckpx_ring_init(CkpxRing *ring, uint32 capacity,
 						   uint32 ticket_size);
 
-/* Add a copy of 'ticket'; false when full. */
+/*
+ * Add a copy of 'ticket'; false when full.  Where the ticket size is 0 nothing
+ * is copied, here and by _take: tickets are only counted.
+ */
 extern bool ckpx_ring_push(CkpxRing *ring, const void *ticket);
 
 /*

@@ -37,16 +37,11 @@ typedef struct CkpxQueueDescription
 static const CkpxQueueDescription queue_descriptions[CKPX_NQUEUES] = {
 	[CKPX_QUEUE_DIRTY] =
 	{"dirty", sizeof(CkpxDirtyTicket), CKPX_WORKER_FLUSHER},
-	[CKPX_QUEUE_WAIT] =
-	{"wait", sizeof(CkpxWaitTicket), CKPX_WORKER_RUNNER},
-	[CKPX_QUEUE_INCREMENTAL] =
-	{"incremental", sizeof(CkpxEntryTicket), CKPX_WORKER_CHECKPOINTER},
-	[CKPX_QUEUE_GLOBAL] =
-	{"global", sizeof(CkpxEntryTicket), CKPX_WORKER_CHECKPOINTER},
-	[CKPX_QUEUE_POST] =
-	{"post", sizeof(CkpxEntryTicket), CKPX_WORKER_OBSERVER},
-	[CKPX_QUEUE_GC] =
-	{"gc", sizeof(CkpxGcTicket), CKPX_WORKER_CHECKPOINTER},
+	[CKPX_QUEUE_WAIT] = {"wait", 0, CKPX_WORKER_RUNNER},
+	[CKPX_QUEUE_INCREMENTAL] = {"incremental", 0, CKPX_WORKER_CHECKPOINTER},
+	[CKPX_QUEUE_GLOBAL] = {"global", 0, CKPX_WORKER_CHECKPOINTER},
+	[CKPX_QUEUE_POST] = {"post", sizeof(CkpxEntryTicket), CKPX_WORKER_OBSERVER},
+	[CKPX_QUEUE_GC] = {"gc", 0, CKPX_WORKER_CHECKPOINTER},
 };
 
 static uint32

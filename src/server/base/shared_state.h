@@ -102,7 +102,11 @@ typedef enum CkpxQueueId
 	CKPX_NQUEUES
 } CkpxQueueId;
 
-/* Tickets.  Small, fixed size; what they mean is found under the lock. */
+/*
+ * Tickets.  Small, fixed size; what they mean is found under the lock.  Those
+ * of the wait, incremental, global and gc queue say nothing: their consumer
+ * looks at the entries and the manifests.
+ */
 typedef struct CkpxDirtyTicket
 {
 	Oid			tablespace;
@@ -113,12 +117,7 @@ typedef struct CkpxDirtyTicket
 	uint64		request;		/* of a backend, see flush/shared.h; or 0 */
 } CkpxDirtyTicket;
 
-typedef struct CkpxWaitTicket
-{
-	XLogRecPtr	release_lsn;	/* WAL before this may go */
-} CkpxWaitTicket;
-
-/* Incremental, global, backup and post queue: which entry. */
+/* Which entry; the post queue's ticket, and elsewhere the name of an entry. */
 typedef struct CkpxEntryTicket
 {
 	CkpxEntryKind kind;
@@ -129,7 +128,7 @@ typedef struct CkpxEntryTicket
 	int			event;			/* post queue only: a CkpxEventType */
 } CkpxEntryTicket;
 
-/* The ticket of an entry, for any of these but the post queue. */
+/* The name of an entry. */
 static inline CkpxEntryTicket
 ckpx_entry_ticket(const CkpxEntry *entry)
 {
@@ -141,12 +140,6 @@ ckpx_entry_ticket(const CkpxEntry *entry)
 	ticket.end_lsn = entry->range.end_lsn;
 	return ticket;
 }
-
-typedef struct CkpxGcTicket
-{
-	XLogRecPtr	upto;
-	bool		forced;			/* ckpx_gc(): its request says what to do */
-} CkpxGcTicket;
 
 /* Counters for ckpx_stat; all under 'lock'. */
 typedef struct CkpxStat

@@ -547,22 +547,16 @@ work_round(void *arg)
 }
 
 /*
- * Is a round due: by time, by a ticket, because a global has finished, or
- * because a manifest was written and a cap may be reached?
+ * Is a round due: by time, because a global has finished, or because a
+ * manifest was written and a cap may be reached?
  */
 static bool
-is_due(const CkpxGcTicket *tickets, uint32 ntickets, uint64 now)
+is_due(uint64 now)
 {
 	const CkpxEntry *newest;
 	XLogRecPtr	global_end = InvalidXLogRecPtr;
 	uint64		sequence;
 	bool		due = now >= next_round_ms;
-
-	for (uint32 i = 0; i < ntickets; i++)
-	{
-		if (!tickets[i].forced)
-			due = true;
-	}
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	newest = ckpx_entry_store_newest(CkpxShared->store, CKPX_KIND_GLOBAL,
@@ -608,14 +602,13 @@ due_round(uint64 now)
 void
 ckpx_gc_step(long *wait_ms)
 {
-	CkpxGcTicket tickets[CKPX_QUEUE_BATCH];
 	uint32		ntickets;
 	uint64		now = ckpx_clock_ms();
 
-	ntickets = ckpx_dequeue(CKPX_QUEUE_GC, tickets, CKPX_QUEUE_BATCH);
+	ntickets = ckpx_dequeue(CKPX_QUEUE_GC, NULL, CKPX_QUEUE_BATCH);
 	serve_requests();
 
-	if (is_due(tickets, ntickets, now))
+	if (is_due(now))
 		due_round(now);
 	ckpx_dequeue_done(CKPX_QUEUE_GC, ntickets);
 

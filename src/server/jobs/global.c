@@ -156,13 +156,12 @@ create_job(const CkpxEntryTicket *ticket)
 void
 ckpx_global_step(long *wait_ms)
 {
-	CkpxEntryTicket tickets[CKPX_QUEUE_BATCH];
 	CkpxEntryTicket ticket;
 	CkpxEntry	entry;
 	uint32		ntickets;
 	bool		ready;
 
-	ntickets = ckpx_dequeue(CKPX_QUEUE_GLOBAL, tickets, CKPX_QUEUE_BATCH);
+	ntickets = ckpx_dequeue(CKPX_QUEUE_GLOBAL, NULL, CKPX_QUEUE_BATCH);
 	ckpx_dequeue_done(CKPX_QUEUE_GLOBAL, ntickets);
 
 	if (job.context == NULL && !ckpx_global_start_entry(&ticket, wait_ms))

@@ -96,7 +96,6 @@ static bool
 forget_segments(const CkpxEntry *incremental)
 {
 	CkpxEntryStore *store = CkpxShared->store;
-	CkpxWaitTicket release;
 	bool		any = false;
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
@@ -113,14 +112,13 @@ forget_segments(const CkpxEntry *incremental)
 		else
 			i++;
 	}
-	release.release_lsn = CkpxShared->manifest_release[1];
 	LWLockRelease(CkpxShared->lock);
 
 	/*
 	 * A refused ticket is no loss: the runner moves the slot to the newest
 	 * release point whenever it looks.
 	 */
-	(void) ckpx_enqueue(CKPX_QUEUE_WAIT, &release);
+	(void) ckpx_enqueue(CKPX_QUEUE_WAIT, NULL);
 	return any;
 }
 
@@ -133,7 +131,6 @@ run_incremental(void *arg)
 	IncrementalJob *job = arg;
 	CkpxEntry  *entry = &job->entry;
 	uint64		started_ms = ckpx_clock_ms();
-	CkpxEntryTicket next = ckpx_entry_ticket(entry);
 	bool		had_segments;
 
 	job->phase = CKPX_PHASE_COLLECT;
@@ -150,7 +147,7 @@ run_incremental(void *arg)
 	ckpx_wake_worker(CKPX_WORKER_RUNNER);
 
 	/* Perhaps it is time for a global: whether it is, is looked at then. */
-	(void) ckpx_enqueue(CKPX_QUEUE_GLOBAL, &next);
+	(void) ckpx_enqueue(CKPX_QUEUE_GLOBAL, NULL);
 
 	if (had_segments)
 		ckpx_sweep();
@@ -194,12 +191,10 @@ due_entry(CkpxEntryTicket *ticket, long *wait_ms)
 void
 ckpx_incremental_step(long *wait_ms)
 {
-	CkpxEntryTicket tickets[CKPX_QUEUE_BATCH];
 	CkpxEntryTicket ticket;
 	uint32		ntickets;
 
-	ntickets = ckpx_dequeue(CKPX_QUEUE_INCREMENTAL, tickets,
-							CKPX_QUEUE_BATCH);
+	ntickets = ckpx_dequeue(CKPX_QUEUE_INCREMENTAL, NULL, CKPX_QUEUE_BATCH);
 	if (due_entry(&ticket, wait_ms))
 	{
 		job_incremental(&ticket);

@@ -46,7 +46,6 @@ spill_segment(const CkpxSegmentInfo *info)
 {
 	CkpxDirtyTree *tree;
 	CkpxEntry	entry;
-	CkpxWaitTicket release;
 	bool		full;
 
 	/*
@@ -82,14 +81,13 @@ spill_segment(const CkpxSegmentInfo *info)
 		elog(ERROR, "could not keep the entry of a spilled segment");
 	}
 	CkpxShared->stat.segments_spilled++;
-	release.release_lsn = CkpxShared->manifest_release[1];
 	LWLockRelease(CkpxShared->lock);
 
 	(void) ckpx_logtail_mark_spilled(info->range.start_lsn,
 									 info->range.end_lsn, entry.nparts);
 	ConditionVariableBroadcast(&CkpxShared->progress);
 
-	(void) ckpx_enqueue(CKPX_QUEUE_WAIT, &release);
+	(void) ckpx_enqueue(CKPX_QUEUE_WAIT, NULL);
 	ereport(DEBUG1,
 			(errmsg_internal("ckpx spilled logtail segment %X/%X-%X/%X",
 							 LSN_FORMAT_ARGS(info->range.start_lsn),

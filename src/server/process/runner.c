@@ -421,13 +421,12 @@ follow_wal(const CkpxRequests *requests, bool *more)
 static void
 release_wal(void)
 {
-	CkpxWaitTicket tickets[CKPX_QUEUE_BATCH];
 	uint32		ntickets;
 	XLogRecPtr	release_lsn;
 	XLogRecPtr	present;
 	uint64		reserved = (uint64) ckpx_reserved_wal * 1024;
 
-	ntickets = ckpx_dequeue(CKPX_QUEUE_WAIT, tickets, CKPX_QUEUE_BATCH);
+	ntickets = ckpx_dequeue(CKPX_QUEUE_WAIT, NULL, CKPX_QUEUE_BATCH);
 	if (ntickets > 0)
 		CKPX_FAULT("release-ticket");
 

@@ -448,7 +448,6 @@ start_entry(CkpxRunner *runner, const CkpxEntry *pending, bool committed)
 	uint32		nkeys;
 	bool		complete;
 	bool		started = false;
-	CkpxEntryTicket ticket = ckpx_entry_ticket(pending);
 
 	nxacts = ckpx_wal_source_open_xacts(runner->source, &xacts, &complete);
 	if (committed && !RecoveryInProgress())
@@ -474,7 +473,7 @@ start_entry(CkpxRunner *runner, const CkpxEntry *pending, bool committed)
 	CKPX_FAULT("entry-started");
 
 	/* A refused ticket is no loss: the checkpointer looks at the store. */
-	(void) ckpx_enqueue(CKPX_QUEUE_INCREMENTAL, &ticket);
+	(void) ckpx_enqueue(CKPX_QUEUE_INCREMENTAL, NULL);
 	ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
 }
 
