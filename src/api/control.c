@@ -113,9 +113,7 @@ ckpx_cancel_pending(PG_FUNCTION_ARGS)
 		CkpxEntry  *entry = ckpx_entry_store_at(store, i);
 
 		if (entry->state == CKPX_ENTRY_PENDING &&
-			ckpx_entry_store_remove(store, entry->kind, entry->range.epoch,
-									entry->range.start_lsn,
-									entry->range.end_lsn))
+			ckpx_entry_store_remove(store, entry))
 		{
 			count++;
 			continue;

@@ -106,10 +106,23 @@ add(CkpxEntryKind kind, XLogRecPtr start, XLogRecPtr end)
 	finish(kind, start, end);
 }
 
+static bool
+take_out(CkpxEntryStore *from, CkpxEntryKind kind, uint32 epoch,
+		 XLogRecPtr start, XLogRecPtr end)
+{
+	CkpxEntry	entry = {0};
+
+	entry.kind = kind;
+	entry.range.epoch = epoch;
+	entry.range.start_lsn = start;
+	entry.range.end_lsn = end;
+	return ckpx_entry_store_remove(from, &entry);
+}
+
 static void
 drop(CkpxEntryKind kind, uint32 epoch, XLogRecPtr start, XLogRecPtr end)
 {
-	assert_true(ckpx_entry_store_remove(store, kind, epoch, start, end));
+	assert_true(take_out(store, kind, epoch, start, end));
 }
 
 static void
@@ -1067,9 +1080,9 @@ test_find_and_remove(void **arg)
 	assert_null(ckpx_entry_store_find(store, I, 2, 200, 300));
 	assert_null(ckpx_entry_store_find(store, I, 1, 100, 300));
 	assert_null(ckpx_entry_store_find(store, I, 1, 200, 301));
-	assert_false(ckpx_entry_store_remove(store, I, 1, 100, 300));
+	assert_false(take_out(store, I, 1, 100, 300));
 	drop(G, 1, 100, 300);
-	assert_false(ckpx_entry_store_remove(store, G, 1, 100, 300));
+	assert_false(take_out(store, G, 1, 100, 300));
 	assert_int_equal(store->nentries, 2);
 	check();
 }
@@ -1084,7 +1097,7 @@ test_remove_running(void **arg)
 	assert_int_equal(insert(I, 100, 200), CKPX_STORE_OK);
 	entry = ckpx_entry_store_find(store, I, 1, 100, 200);
 	assert_true(ckpx_entry_transition(entry, CKPX_EVENT_START));
-	assert_false(ckpx_entry_store_remove(store, I, 1, 100, 200));
+	assert_false(take_out(store, I, 1, 100, 200));
 	assert_true(ckpx_entry_transition(entry, CKPX_EVENT_ABANDON));
 	drop(I, 1, 100, 200);
 	assert_int_equal(store->nentries, 0);
@@ -1121,10 +1134,8 @@ test_remove_all(void **arg)
 		victims[count++] = (CkpxEntrySpan) {800, 900, 2, 1, 0, I, true};
 
 		for (uint32 i = 0; i < count; i++)
-			there += ckpx_entry_store_remove(other, victims[i].kind,
-											 victims[i].epoch,
-											 victims[i].start_lsn,
-											 victims[i].end_lsn);
+			there += take_out(other, victims[i].kind, victims[i].epoch,
+							  victims[i].start_lsn, victims[i].end_lsn);
 		assert_int_equal(ckpx_entry_store_remove_all(store, victims, count),
 						 there);
 		expect_same(other);
@@ -1325,7 +1336,7 @@ test_collect_incrementals_first(void **arg)
 	assert_int_equal(result.checkpointed, 600);
 
 	/* as far as the range goes is enough */
-	assert_true(ckpx_entry_store_remove(store, I, 1, 400, 500));
+	assert_true(take_out(store, I, 1, 400, 500));
 	ckpx_entry_store_collect(store, 100, 400, true, chosen, &result);
 	assert_string_equal(chosen_text(), "I100-200 I200-300 I300-400");
 

@@ -226,27 +226,17 @@ ckpx_entry_store_load(CkpxEntryStore *store, const CkpxEntry *entry)
 	return ckpx_store_place(store, entry);
 }
 
-/* What finds an entry. */
-static CkpxEntrySpan
-span_of(CkpxEntryKind kind, uint32 epoch, XLogRecPtr start_lsn,
-		XLogRecPtr end_lsn)
-{
-	CkpxEntrySpan span = {0};
-
-	span.kind = (uint16) kind;
-	span.epoch = epoch;
-	span.start_lsn = start_lsn;
-	span.end_lsn = end_lsn;
-	return span;
-}
-
 CkpxEntry *
 ckpx_entry_store_find(CkpxEntryStore *store, CkpxEntryKind kind, uint32 epoch,
 					  XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 {
-	CkpxEntrySpan key = span_of(kind, epoch, start_lsn, end_lsn);
+	CkpxEntrySpan key = {0};
 	uint32		i;
 
+	key.kind = (uint16) kind;
+	key.epoch = epoch;
+	key.start_lsn = start_lsn;
+	key.end_lsn = end_lsn;
 	i = lower_bound(store, &key);
 	if (i < store->nentries && spans_of(store)[i].kind == kind &&
 		ckpx_store_compare(&spans_of(store)[i], &key) == 0)
@@ -255,11 +245,11 @@ ckpx_entry_store_find(CkpxEntryStore *store, CkpxEntryKind kind, uint32 epoch,
 }
 
 bool
-ckpx_entry_store_remove(CkpxEntryStore *store, CkpxEntryKind kind,
-						uint32 epoch, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
+ckpx_entry_store_remove(CkpxEntryStore *store, const CkpxEntry *entry)
 {
-	CkpxEntrySpan key = span_of(kind, epoch, start_lsn, end_lsn);
+	CkpxEntrySpan key;
 
+	ckpx_store_describe(&key, entry);
 	return ckpx_entry_store_remove_all(store, &key, 1) == 1;
 }
 

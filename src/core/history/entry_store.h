@@ -233,12 +233,11 @@ extern CkpxEntry *ckpx_entry_store_find(CkpxEntryStore *store,
 										XLogRecPtr end_lsn);
 
 /*
- * Remove an entry by identity; false if it is not there, or if it is running:
- * its job owns it, and must abandon it first.
+ * Remove the entry of the same identity; false if it is not there, or if it is
+ * running: its job owns it, and must abandon it first.
  */
 extern bool ckpx_entry_store_remove(CkpxEntryStore *store,
-									CkpxEntryKind kind, uint32 epoch,
-									XLogRecPtr start_lsn, XLogRecPtr end_lsn);
+									const CkpxEntry *entry);
 
 /*
  * Remove all of these, which are in the order of the store; returns how many

@@ -541,8 +541,7 @@ ckpx_entry_store_lose(CkpxEntryStore *store, const CkpxEntry *entry, int64 now,
 	XLogRecPtr	position = lost.range.start_lsn;
 	uint32		nholes = 0;
 
-	(void) ckpx_entry_store_remove(store, lost.kind, lost.range.epoch,
-								   lost.range.start_lsn, lost.range.end_lsn);
+	(void) ckpx_entry_store_remove(store, &lost);
 	if (lost.kind != CKPX_KIND_INCREMENTAL && lost.kind != CKPX_KIND_GLOBAL)
 		return 0;
 

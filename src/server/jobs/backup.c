@@ -111,10 +111,7 @@ remove_tail(const CkpxEntry *tail)
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	entry = ckpx_shared_entry(tail);
 	if (entry != NULL && ckpx_entry_transition(entry, CKPX_EVENT_ABANDON))
-		(void) ckpx_entry_store_remove(CkpxShared->store, tail->kind,
-									   tail->range.epoch,
-									   tail->range.start_lsn,
-									   tail->range.end_lsn);
+		(void) ckpx_entry_store_remove(CkpxShared->store, tail);
 	LWLockRelease(CkpxShared->lock);
 	ConditionVariableBroadcast(&CkpxShared->progress);
 }
@@ -131,8 +128,7 @@ write_tail(CkpxEntry *tail, const CkpxOpenXact *open_xacts)
 	ckpx_progress_begin(CKPX_JOB_BACKUP);
 	CKPX_FAULT("backup-start");
 	tree = ckpx_dirty_tree_create(CurrentMemoryContext);
-	ckpx_job_gather(tree, tail->range.start_lsn, tail->range.end_lsn,
-					tail->range.epoch);
+	ckpx_job_gather(tree, &tail->range);
 	ckpx_job_write(tail, tree, open_xacts,
 				   Min(tail->open_xacts, CKPX_JOB_LIST), "backup");
 	ckpx_job_publish(tail, started_ms, 0);

@@ -61,9 +61,7 @@ forget_unfinished_global(CkpxEntryStore *store)
 	if (newest == NULL || newest->state == CKPX_ENTRY_FINISHED)
 		return;
 	(void) ckpx_entry_transition(newest, CKPX_EVENT_ABANDON);
-	(void) ckpx_entry_store_remove(store, newest->kind, newest->range.epoch,
-								   newest->range.start_lsn,
-								   newest->range.end_lsn);
+	(void) ckpx_entry_store_remove(store, newest);
 }
 
 /*

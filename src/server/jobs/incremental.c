@@ -79,8 +79,7 @@ write_incremental(IncrementalJob *job)
 		   sizeof(CkpxRelKey) * Min(nundurable, CKPX_JOB_LIST));
 	LWLockRelease(CkpxShared->lock);
 
-	ckpx_job_gather(tree, entry->range.start_lsn, entry->range.end_lsn,
-					entry->range.epoch);
+	ckpx_job_gather(tree, &entry->range);
 	mark_undurable(tree, undurable, Min(nundurable, CKPX_JOB_LIST),
 				   nundurable > CKPX_JOB_LIST);
 
@@ -106,8 +105,7 @@ forget_segments(const CkpxEntry *incremental)
 		if (span.kind == CKPX_KIND_SEGMENT &&
 			span.epoch == incremental->range.epoch &&
 			span.end_lsn <= incremental->range.end_lsn &&
-			ckpx_entry_store_remove(store, CKPX_KIND_SEGMENT, span.epoch,
-									span.start_lsn, span.end_lsn))
+			ckpx_entry_store_remove(store, ckpx_entry_store_at(store, i)))
 			any = true;
 		else
 			i++;

@@ -158,17 +158,16 @@ ckpx_job_check(const CkpxEntry *entry)
 }
 
 /*
- * Append the segments of [start_lsn, end_lsn) to 'tree'.
+ * Append the segments of a range to 'tree'.
  */
 void
-ckpx_job_gather(CkpxDirtyTree *tree, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
-				uint32 epoch)
+ckpx_job_gather(CkpxDirtyTree *tree, const CkpxRange *range)
 {
 	CkpxSegmentRef *refs;
 	uint32		nrefs;
-	XLogRecPtr	position = start_lsn;
+	XLogRecPtr	position = range->start_lsn;
 
-	refs = ckpx_logtail_pin(start_lsn, end_lsn, &nrefs);
+	refs = ckpx_logtail_pin(range->start_lsn, range->end_lsn, &nrefs);
 	ckpx_progress_phase(CKPX_JOB_PHASE_COLLECT, nrefs);
 	PG_TRY();
 	{
@@ -178,9 +177,9 @@ ckpx_job_gather(CkpxDirtyTree *tree, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 			const char *problem;
 
 			CHECK_FOR_INTERRUPTS();
-			if (info->range.epoch != epoch ||
+			if (info->range.epoch != range->epoch ||
 				info->range.start_lsn != position ||
-				info->range.end_lsn > end_lsn)
+				info->range.end_lsn > range->end_lsn)
 				elog(ERROR, "logtail segment %X/%X-%X/%X of epoch %u does not continue at %X/%X",
 					 LSN_FORMAT_ARGS(info->range.start_lsn),
 					 LSN_FORMAT_ARGS(info->range.end_lsn), info->range.epoch,
@@ -207,9 +206,9 @@ ckpx_job_gather(CkpxDirtyTree *tree, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 	}
 	PG_END_TRY();
 
-	if (position != end_lsn)
+	if (position != range->end_lsn)
 		elog(ERROR, "logtail ends at %X/%X before %X/%X",
-			 LSN_FORMAT_ARGS(position), LSN_FORMAT_ARGS(end_lsn));
+			 LSN_FORMAT_ARGS(position), LSN_FORMAT_ARGS(range->end_lsn));
 }
 
 /*

@@ -72,11 +72,10 @@ extern bool ckpx_job_copy_running(const CkpxEntryTicket *ticket,
 								  CkpxEntry *entry);
 
 /*
- * Append the segments of [start_lsn, end_lsn) to 'tree'.  They must cover the
- * range without a hole and without reaching over its end.
+ * Append the segments of a range to 'tree'.  They must cover it without a hole
+ * and without reaching over its end.
  */
-extern void ckpx_job_gather(CkpxDirtyTree *tree, XLogRecPtr start_lsn,
-							XLogRecPtr end_lsn, uint32 epoch);
+extern void ckpx_job_gather(CkpxDirtyTree *tree, const CkpxRange *range);
 
 /*
  * Write 'tree' as the object of 'entry', in as many parts as needed, and

@@ -61,12 +61,10 @@ spill_segment(const CkpxSegmentInfo *info)
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("no room for a logtail segment among \"ckpx.max_entries\" entries")));
 
-	if (!ckpx_logtail_mark_spilling(info->range.start_lsn, info->range.end_lsn,
-									true))
+	if (!ckpx_logtail_mark_spilling(&info->range, true))
 		return false;
 	tree = ckpx_dirty_tree_create(CurrentMemoryContext);
-	ckpx_job_gather(tree, info->range.start_lsn, info->range.end_lsn,
-					info->range.epoch);
+	ckpx_job_gather(tree, &info->range);
 	ckpx_segment_entry(&entry, info);
 	ckpx_job_write(&entry, tree, NULL, 0, "segment");
 	ckpx_progress_phase(CKPX_JOB_PHASE_PUBLISH, 1);
@@ -83,8 +81,7 @@ spill_segment(const CkpxSegmentInfo *info)
 	CkpxShared->stat.segments_spilled++;
 	LWLockRelease(CkpxShared->lock);
 
-	(void) ckpx_logtail_mark_spilled(info->range.start_lsn,
-									 info->range.end_lsn, entry.nparts);
+	(void) ckpx_logtail_mark_spilled(&info->range, entry.nparts);
 	ConditionVariableBroadcast(&CkpxShared->progress);
 
 	(void) ckpx_enqueue(CKPX_QUEUE_WAIT, NULL);
@@ -131,8 +128,7 @@ ckpx_spill_forget(void)
 	for (uint32 i = 0; i < ninfos; i++)
 	{
 		if (infos[i].spilling)
-			(void) ckpx_logtail_mark_spilling(infos[i].range.start_lsn,
-											  infos[i].range.end_lsn, false);
+			(void) ckpx_logtail_mark_spilling(&infos[i].range, false);
 	}
 	pfree(infos);
 }

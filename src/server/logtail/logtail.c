@@ -35,7 +35,7 @@ list_remove(CkpxLogtail *logtail, uint32 index, uint32 count)
 
 /* The index in the list of the segment with this range, or nsegments. */
 static uint32
-list_find(CkpxLogtail *logtail, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
+list_find(CkpxLogtail *logtail, const CkpxRange *range)
 {
 	uint32		i;
 
@@ -43,8 +43,8 @@ list_find(CkpxLogtail *logtail, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 	{
 		CkpxSegmentInfo *info = &logtail->slots[logtail->order[i]].info;
 
-		if (info->range.start_lsn == start_lsn &&
-			info->range.end_lsn == end_lsn)
+		if (info->range.start_lsn == range->start_lsn &&
+			info->range.end_lsn == range->end_lsn)
 			break;
 	}
 	return i;
@@ -252,8 +252,7 @@ ckpx_logtail_mark_redo(XLogRecPtr lsn, uint64 redo_ms)
 }
 
 bool
-ckpx_logtail_mark_spilling(XLogRecPtr start_lsn, XLogRecPtr end_lsn,
-						   bool spilling)
+ckpx_logtail_mark_spilling(const CkpxRange *range, bool spilling)
 {
 	CkpxLogtail *logtail;
 	uint32		index;
@@ -262,7 +261,7 @@ ckpx_logtail_mark_spilling(XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 	ckpx_logtail_attach();
 	logtail = CkpxShared->logtail;
 	LWLockAcquire(CkpxShared->logtail_lock, LW_EXCLUSIVE);
-	index = list_find(logtail, start_lsn, end_lsn);
+	index = list_find(logtail, range);
 	if (index < logtail->nsegments)
 	{
 		CkpxSegmentInfo *info = &logtail->slots[logtail->order[index]].info;
@@ -278,8 +277,7 @@ ckpx_logtail_mark_spilling(XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 }
 
 bool
-ckpx_logtail_mark_spilled(XLogRecPtr start_lsn, XLogRecPtr end_lsn,
-						  uint32 nparts)
+ckpx_logtail_mark_spilled(const CkpxRange *range, uint32 nparts)
 {
 	CkpxLogtail *logtail;
 	uint32		index;
@@ -288,7 +286,7 @@ ckpx_logtail_mark_spilled(XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 	ckpx_logtail_attach();
 	logtail = CkpxShared->logtail;
 	LWLockAcquire(CkpxShared->logtail_lock, LW_EXCLUSIVE);
-	index = list_find(logtail, start_lsn, end_lsn);
+	index = list_find(logtail, range);
 	if (index < logtail->nsegments)
 	{
 		CkpxSlot   *slot = &logtail->slots[logtail->order[index]];

@@ -104,15 +104,13 @@ extern void ckpx_logtail_clear(void);
  * not any more; false where there is no such segment in memory, so that its
  * object would be of no use.
  */
-extern bool ckpx_logtail_mark_spilling(XLogRecPtr start_lsn,
-									   XLogRecPtr end_lsn, bool spilling);
+extern bool ckpx_logtail_mark_spilling(const CkpxRange *range, bool spilling);
 
 /*
  * The segment with exactly this range is in an object now; its bytes are freed
  * once nobody has them pinned.  False where it has left the list meanwhile.
  */
-extern bool ckpx_logtail_mark_spilled(XLogRecPtr start_lsn,
-									  XLogRecPtr end_lsn, uint32 nparts);
+extern bool ckpx_logtail_mark_spilled(const CkpxRange *range, uint32 nparts);
 
 /*
  * Pin every segment that overlaps [start_lsn, end_lsn), in order; an array

@@ -88,9 +88,7 @@ remove_cancelled(void)
 
 		if (entry->state == CKPX_ENTRY_RUNNING && entry->cancelled &&
 			ckpx_entry_transition(entry, CKPX_EVENT_ABANDON) &&
-			ckpx_entry_store_remove(store, entry->kind, entry->range.epoch,
-									entry->range.start_lsn,
-									entry->range.end_lsn))
+			ckpx_entry_store_remove(store, entry))
 			any = true;
 		else
 			i++;
@@ -176,9 +174,7 @@ recover(void)
 		 */
 		if ((entry->kind == CKPX_KIND_BACKUP || entry->cancelled) &&
 			entry->state == CKPX_ENTRY_PENDING &&
-			ckpx_entry_store_remove(store, entry->kind, entry->range.epoch,
-									entry->range.start_lsn,
-									entry->range.end_lsn))
+			ckpx_entry_store_remove(store, entry))
 			continue;
 		i++;
 	}

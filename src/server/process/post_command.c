@@ -295,9 +295,7 @@ note_result(const CkpxEntry *entry, const char *problem)
 	CkpxEntry  *found;
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-	found = ckpx_entry_store_find(CkpxShared->store, entry->kind,
-								  entry->range.epoch, entry->range.start_lsn,
-								  entry->range.end_lsn);
+	found = ckpx_shared_entry(entry);
 	if (problem == NULL)
 		CkpxShared->stat.commands_done++;
 	else
@@ -354,9 +352,7 @@ run_for_entry(const CkpxEntry *entry, const char *command)
 		char		file[CKPX_NAME_MAX];
 		char	   *path;
 
-		ckpx_object_name(file, entry->kind, entry->range.epoch,
-						 entry->range.timeline, entry->range.start_lsn,
-						 entry->range.end_lsn, part);
+		ckpx_entry_object_name(file, entry, part);
 		path = is_absolute_path(folder) ?
 			psprintf("%s/%s", folder, file) :
 			psprintf("%s/%s/%s", DataDir, folder, file);

@@ -271,8 +271,7 @@ note_holes(CkpxBoot *boot)
 	all.range.end_lsn = boot->known_end;
 
 	/* A global of just that range leaves no hole. */
-	if (ckpx_entry_store_find(store, all.kind, all.range.epoch,
-							  all.range.start_lsn, all.range.end_lsn) == NULL)
+	if (ckpx_shared_entry(&all) == NULL)
 		(void) ckpx_entry_store_lose(store, &all, GetCurrentTimestamp(),
 									 CKPX_REASON_NO_MANIFEST ", and no object has this range");
 	LWLockRelease(CkpxShared->lock);
@@ -326,10 +325,7 @@ find_end(CkpxBoot *boot, const CkpxManifest *manifest, bool *damaged)
 		}
 		warn_damaged(problem);
 		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
-		(void) ckpx_entry_store_remove(store, boot->last.kind,
-									   boot->last.range.epoch,
-									   boot->last.range.start_lsn,
-									   boot->last.range.end_lsn);
+		(void) ckpx_entry_store_remove(store, &boot->last);
 		LWLockRelease(CkpxShared->lock);
 		for (uint32 i = 0; i < manifest->nentries; i++)
 		{
@@ -440,10 +436,7 @@ keep_what_memory_knows(CkpxManifest *manifest)
 
 		CHECK_FOR_INTERRUPTS();
 		LWLockAcquire(CkpxShared->lock, LW_SHARED);
-		known = ckpx_entry_store_find(CkpxShared->store, entry->kind,
-									  entry->range.epoch,
-									  entry->range.start_lsn,
-									  entry->range.end_lsn);
+		known = ckpx_shared_entry(entry);
 		if (known != NULL && known->state == CKPX_ENTRY_FINISHED)
 		{
 			entry->range.clock_ms = known->range.clock_ms;
