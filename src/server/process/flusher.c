@@ -244,9 +244,9 @@ serve_tickets(const CkpxDirtyTicket *tickets, uint32 ntickets,
 
 		failed = true;
 		end_pass(reason, &start_time, &result, true);
-		fail_tickets(tickets, ntickets, reason, error->message);
 		for (uint32 i = 0; i < nkeys; i++)
 			ckpx_sheet_failed(&keys[i], upto, error->message);
+		fail_tickets(tickets, ntickets, reason, error->message);
 		if (!ckpx_error_is_external(error))
 			ReThrowError(error);
 		ereport(LOG,
