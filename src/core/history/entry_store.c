@@ -119,23 +119,6 @@ ckpx_entry_store_ending_after(const CkpxEntryStore *store, uint32 epoch,
 	return low;
 }
 
-/* The newest entry of a kind in one epoch, or NULL. */
-const CkpxEntry *
-ckpx_store_newest_of(const CkpxEntryStore *store, uint32 epoch,
-					 CkpxEntryKind kind, bool finished_only)
-{
-	for (uint32 i = epoch_end(store, epoch); i-- > 0;)
-	{
-		const CkpxEntrySpan *span = &spans_of(store)[i];
-
-		if (span->epoch != epoch)
-			break;
-		if (span->kind == kind && (!finished_only || is_finished(store, i)))
-			return ckpx_entry_store_at(store, i);
-	}
-	return NULL;
-}
-
 /*-------------------------------------------------------------------------
  * Setting up
  *-------------------------------------------------------------------------
@@ -253,8 +236,13 @@ ckpx_entry_store_remove(CkpxEntryStore *store, const CkpxEntry *entry)
 	return ckpx_entry_store_remove_all(store, &key, 1) == 1;
 }
 
-void
-ckpx_store_keep(CkpxEntryStore *store, uint32 index, uint32 *kept)
+/*
+ * Keep entry 'index' while the array is made denser: it gets the next index,
+ * *kept.  What is passed over is behind all that is kept, and goes when the
+ * caller sets nentries.
+ */
+static void
+keep_entry(CkpxEntryStore *store, uint32 index, uint32 *kept)
 {
 	CkpxEntrySpan *spans = spans_of(store);
 	uint32	   *places = places_of(store);
@@ -291,7 +279,7 @@ ckpx_entry_store_remove_all(CkpxEntryStore *store, const CkpxEntrySpan *keys,
 			(span->finished || ckpx_entry_store_at(store, i)->state !=
 			 CKPX_ENTRY_RUNNING))
 			continue;
-		ckpx_store_keep(store, i, &kept);
+		keep_entry(store, i, &kept);
 	}
 	removed = store->nentries - kept;
 	store->nentries = kept;
@@ -304,12 +292,19 @@ ckpx_entry_store_remove_all(CkpxEntryStore *store, const CkpxEntrySpan *keys,
  */
 
 CkpxEntry *
-ckpx_entry_store_newest(CkpxEntryStore *store, CkpxEntryKind kind,
+ckpx_entry_store_newest(const CkpxEntryStore *store, CkpxEntryKind kind,
 						bool finished_only)
 {
-	return unconstify(CkpxEntry *,
-					  ckpx_store_newest_of(store, store->epoch, kind,
-										   finished_only));
+	for (uint32 i = epoch_end(store, store->epoch); i-- > 0;)
+	{
+		const CkpxEntrySpan *span = &spans_of(store)[i];
+
+		if (span->epoch != store->epoch)
+			break;
+		if (span->kind == kind && (!finished_only || is_finished(store, i)))
+			return ckpx_entry_store_at(store, i);
+	}
+	return NULL;
 }
 
 CkpxEntrySpan
@@ -405,7 +400,7 @@ ckpx_entry_store_begin_epoch(CkpxEntryStore *store, TimeLineID timeline,
 	for (uint32 i = 0; i < store->nentries; i++)
 	{
 		if (is_finished(store, i))
-			ckpx_store_keep(store, i, &kept);
+			keep_entry(store, i, &kept);
 	}
 	store->nentries = kept;
 

@@ -270,7 +270,7 @@ extern uint32 ckpx_entry_store_next_open(const CkpxEntryStore *store,
 										 uint32 index);
 
 /* The newest of a kind in the open epoch, in any state, or finished only. */
-extern CkpxEntry *ckpx_entry_store_newest(CkpxEntryStore *store,
+extern CkpxEntry *ckpx_entry_store_newest(const CkpxEntryStore *store,
 										  CkpxEntryKind kind,
 										  bool finished_only);
 

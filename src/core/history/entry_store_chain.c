@@ -47,11 +47,10 @@ ckpx_entry_store_checkpointed(const CkpxEntryStore *store)
 	if (store->epoch == 0)
 		return InvalidXLogRecPtr;
 
-	entry = ckpx_store_newest_of(store, store->epoch, CKPX_KIND_INCREMENTAL,
-								 true);
+	entry = ckpx_entry_store_newest(store, CKPX_KIND_INCREMENTAL, true);
 	if (entry)
 		lsn = Max(lsn, entry->range.end_lsn);
-	entry = ckpx_store_newest_of(store, store->epoch, CKPX_KIND_GLOBAL, true);
+	entry = ckpx_entry_store_newest(store, CKPX_KIND_GLOBAL, true);
 	if (entry)
 		lsn = Max(lsn, entry->range.end_lsn);
 	for (uint32 i = 0; i < store->ngaps; i++)
@@ -112,8 +111,8 @@ ckpx_entry_store_stretch_start(const CkpxEntryStore *store)
 const CkpxEntry *
 ckpx_entry_store_previous_global(const CkpxEntryStore *store)
 {
-	const CkpxEntry *newest = ckpx_store_newest_of(store, store->epoch,
-												   CKPX_KIND_GLOBAL, true);
+	const CkpxEntry *newest = ckpx_entry_store_newest(store,
+													  CKPX_KIND_GLOBAL, true);
 
 	return newest != NULL &&
 		newest->range.end_lsn > ckpx_entry_store_stretch_start(store) ?
@@ -228,8 +227,7 @@ ckpx_entry_store_insert(CkpxEntryStore *store, const CkpxEntry *entry)
 
 	if (entry->kind != CKPX_KIND_SEGMENT)
 	{
-		previous = ckpx_store_newest_of(store, store->epoch, entry->kind,
-										false);
+		previous = ckpx_entry_store_newest(store, entry->kind, false);
 		if (previous && previous->state != CKPX_ENTRY_FINISHED)
 			return CKPX_STORE_UNFINISHED;
 	}

@@ -76,14 +76,6 @@ extern void ckpx_store_describe(CkpxEntrySpan *span, const CkpxEntry *entry);
 extern int	ckpx_store_compare(const CkpxEntrySpan *a,
 							   const CkpxEntrySpan *b);
 
-/*
- * entry_store.c: keep entry 'index' while the array is made denser: it gets
- * the next index, *kept.  What is passed over is behind all that is kept, and
- * goes when the caller sets nentries.
- */
-extern void ckpx_store_keep(CkpxEntryStore *store, uint32 index,
-							uint32 *kept);
-
 /* Where an epoch begins in the array, and where the next one does. */
 static inline uint32
 epoch_begin(const CkpxEntryStore *store, uint32 epoch)
@@ -96,11 +88,6 @@ epoch_end(const CkpxEntryStore *store, uint32 epoch)
 {
 	return ckpx_entry_store_ending_after(store, epoch, PG_UINT64_MAX);
 }
-
-/* entry_store.c: the newest entry of a kind in one epoch, or NULL. */
-extern const CkpxEntry *ckpx_store_newest_of(const CkpxEntryStore *store,
-											 uint32 epoch, CkpxEntryKind kind,
-											 bool finished_only);
 
 /*
  * An epoch as the gaps tell it: it holds the LSNs [start, limit), and objects
