@@ -8,9 +8,9 @@
  * on its copy after the spinlock is released, because every action may raise
  * an error, sleep or end the process.
  *
- * Whoever waits in a fault sleeps on one condition variable that serves all
- * faults.  It goes on when the fault it met is gone (told by its id, since a
- * name may be set again meanwhile) or its count of wakeups has grown.
+ * A process that waits in a fault sleeps on one condition variable that serves
+ * all faults.  It goes on when the fault it met is gone (told by its id, since
+ * a name may be set again meanwhile) or its count of wakeups has grown.
  *
  *-------------------------------------------------------------------------
  */
@@ -141,7 +141,7 @@ ckpx_fault_set(const CkpxFault *fault)
 	slot->waiting = 0;
 	SpinLockRelease(&table->mutex);
 
-	/* those who wait in a fault that was replaced go on */
+	/* processes that wait in a fault that was replaced go on */
 	ConditionVariableBroadcast(&table->changed);
 	return true;
 }

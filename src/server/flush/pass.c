@@ -16,7 +16,7 @@
  *	   its file by somebody.
  *	4. Write each dirty one once.  A buffer that holds another block by the
  *	   time we come to it was written before that.
- *	5. Sync every file that holds a changed block, whoever wrote it, and the
+ *	5. Sync every file that holds a changed block, from any process, and the
  *	   file that a truncation cut.
  *	6. Wait for truncations that are under way, as a checkpoint does: buffers
  *	   that we found gone may not be gone from the file yet.
@@ -34,7 +34,7 @@
  *
  * Opening each file by its path gives a descriptor of the file that is there
  * now.  An fsync that fails is a PANIC unless data_sync_retry is set: Linux
- * tells of a failed write once, so the one who is told must not go on.
+ * tells of a failed write once, so the process that is told must not go on.
  *
  *-------------------------------------------------------------------------
  */
@@ -136,7 +136,7 @@ sync_segment(const CkpxRelKey *key, uint32 segment, CkpxPassResult *result)
 										  (ForkNumber) key->fork);
 	int			fd;
 
-	/* Whoever waits for all descriptors to be closed waits for one fsync. */
+	/* A barrier that closes all descriptors waits for one fsync only. */
 	ckpx_worker_interrupts();
 
 	if (segment > 0)

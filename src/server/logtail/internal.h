@@ -6,7 +6,7 @@
  * The idea: a segment is a slot: its info, a pointer into the DSA area, and a
  * count of pins.  'order' lists the slots of the logtail in LSN order; a slot
  * that is neither there nor in the free list is retired: it left the logtail
- * while somebody had it pinned, and whoever unpins it last frees it.  All of
+ * while a process had it pinned, and the last unpin frees it.  All of
  * that changes under logtail_lock, held exclusively, and nothing that can
  * raise an error happens while it is held.
  *

@@ -296,7 +296,7 @@ ckpx_logtail_mark_spilled(const CkpxRange *range, uint32 nparts)
 		slot->info.nparts = nparts;
 		slot->info.bytes = slot->info.thinned_bytes = 0;
 
-		/* Who pinned it before reads on; the last of them frees the bytes. */
+		/* Pins from before read on; the last unpin frees the bytes. */
 		ckpx_logtail_settle(logtail, logtail->order[index]);
 		found = true;
 	}

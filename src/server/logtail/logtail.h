@@ -16,11 +16,11 @@
  * not enough the runner has segments spilled to disk: such a segment has no
  * bytes in memory and is read from its object.
  *
- * Only the runner adds, merges and trims.  Anybody may pin, and whoever spills
- * may mark: first mark_spilling (merging then leaves the segment alone), then
- * the object, then mark_spilled, or mark_spilling(false) if that failed.
- * logtail_lock guards the list and is taken here, so the caller must not hold
- * it; the bytes of a pinned segment need no lock.
+ * Only the runner adds, merges and trims.  Any process may pin, and one that
+ * spills may mark: first mark_spilling (merging then leaves the segment
+ * alone), then the object, then mark_spilled, or mark_spilling(false) if that
+ * failed.  logtail_lock guards the list and is taken here, so the caller must
+ * not hold it; the bytes of a pinned segment need no lock.
  *
  *-------------------------------------------------------------------------
  */

@@ -41,7 +41,7 @@ extern void ckpx_chain_stuck_reason(char *reason, Size size);
 
 /*
  * All before 'lsn', where reading stands, is collected.  Takes the lock; the
- * caller tells those who wait.
+ * caller wakes the waiters.
  */
 extern void ckpx_chain_set_collected(CkpxRunner *runner, XLogRecPtr lsn);
 

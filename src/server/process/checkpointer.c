@@ -169,8 +169,8 @@ recover(void)
 			(void) ckpx_entry_transition(entry, CKPX_EVENT_ABANDON);
 
 		/*
-		 * A backup's request is taken up anew, with another range.  Who
-		 * cancelled an entry waits for it to go.
+		 * A backup's request is taken up anew, with another range.  The
+		 * session that canceled an entry waits for it to go.
 		 */
 		if ((entry->kind == CKPX_KIND_BACKUP || entry->cancelled) &&
 			entry->state == CKPX_ENTRY_PENDING &&

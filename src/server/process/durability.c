@@ -16,16 +16,16 @@
  *	- No block changed between it and the last cut: the last cut.  So an idle
  *	  server, which skips checkpoints, finishes its entries as well.
  *
- * One thing is not in it: files under construction.  Who builds an index or
- * rewrites a table writes outside shared buffers and syncs, or (from 17 on)
- * only registers the file to be synced, at the end.  The relation is listed as
- * undurable until its transaction has ended and, after that, a checkpoint of
- * PostgreSQL has begun and was completed, or a durable pass was made: each
- * pass syncs all files of this kind, although their blocks may have been in
- * an earlier range.  How far that is true says synced_lsn.  It is not enough
- * that nothing changed since, so it may stay behind durable_lsn.  Where there
- * are more of them than can be handed to the flusher, as after a restore of
- * thousands of tables, PostgreSQL is asked for a checkpoint instead.
+ * One thing is not in it: files under construction.  A backend that builds an
+ * index or rewrites a table writes outside shared buffers and syncs, or (from
+ * 17 on) only registers the file to be synced, at the end.  The relation is
+ * listed as undurable until its transaction has ended and, after that, a
+ * checkpoint of PostgreSQL has begun and was completed, or a durable pass was
+ * made: each pass syncs all files of this kind, although their blocks may have
+ * been in an earlier range.  synced_lsn says how far that is true.  It is not
+ * enough that nothing changed since, so it may stay behind durable_lsn.  Where
+ * there are more of them than can be handed to the flusher, as after a restore
+ * of thousands of tables, PostgreSQL is asked for a checkpoint instead.
  *
  *-------------------------------------------------------------------------
  */

@@ -9,7 +9,7 @@
  * both: it leaves off in the middle when one of them comes.
  *
  * Errors of the surroundings are written where they belong (on the request,
- * on the range, on the relation) and tried again by whoever asked, after a
+ * on the range, on the relation) and tried again by the asker, after a
  * pause.  Any other error ends the process.  A ticket that dies with it is
  * put in again by the backend that waits, or found anew by the next tick.
  *
@@ -140,7 +140,7 @@ ticket_key(const CkpxDirtyTicket *ticket)
 	return key;
 }
 
-/* Tell who waits for a ticket what came of it. */
+/* Tell the backend that waits for a ticket what came of it. */
 static void
 answer(const CkpxDirtyTicket *ticket, bool missing, uint64 blocks_written,
 	   const char *error)

@@ -12,8 +12,8 @@
  * to disk with the next manifest, so after a crash a command may run again
  * for the same object: it must be able to.
  *
- * Like archive_command it runs with the rights of the server: who may set it
- * is a superuser in all but name.
+ * Like archive_command it runs with the rights of the server: a role that may
+ * set it is a superuser in all but name.
  *
  * system() would neither hear SIGTERM nor leave the latch usable, so the
  * shell is started by hand, in a process group of its own, and polled.  The
@@ -220,7 +220,7 @@ run_command(const char *command)
 	if (pid == 0)
 		exec_command(command);
 
-	/* Both sides do it: whoever comes first, the group is there. */
+	/* Both sides do it, so the group is there when either goes on. */
 	(void) setpgid(pid, pid);
 	command_group = pid;
 	CKPX_FAULT("command-started");

@@ -6,7 +6,7 @@
  *
  * An incremental waits for two things.  Committed: every transaction that
  * wrote WAL before its end has ended, so that its end is a consistent point
- * for whoever reads rows; but at most ckpx.commit_wait, because the block map
+ * for a reader of rows; but at most ckpx.commit_wait, because the block map
  * does not depend on commits, and not for those that wait for a checkpoint
  * themselves.  Durable: the pages that it names are on disk.
  *

@@ -10,7 +10,7 @@
 #define CKPX_UNINSTALL_H
 
 /*
- * Runner: drop the slot, remove the files, tell who waits.  Returns in how
+ * Runner: drop the slot, remove the files, wake the waiters.  Returns in how
  * many ms it wants to be called again; 0 when all is done.
  */
 extern long ckpx_uninstall_step(void);
