@@ -21,6 +21,7 @@
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "server/base/fault.h"
+#include "server/base/options.h"
 #include "server/wal/source.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -30,8 +31,9 @@ PG_MODULE_MAGIC;
 
 PG_FUNCTION_INFO_V1(ckpx_decode);
 
-/* What reads WAL asks for faults; here none is ever set. */
+/* What reads WAL asks for faults and for a setting; no fault is ever set. */
 pg_atomic_uint32 *ckpx_fault_active = NULL;
+int			ckpx_flush_mode = CKPX_FLUSH_MODE_ON;
 
 void
 ckpx_fault_fire(const char *name)
