@@ -220,6 +220,7 @@ is( $node->safe_psql('postgres',
 
 # Disabled: collecting goes on, checkpoints do not, and asking for one says so.
 $node->safe_psql('postgres', 'SELECT ckpx_disable()');
+$node->safe_psql('postgres', "INSERT INTO t VALUES (11)");
 my ($ret, $stdout, $stderr) = $node->psql('postgres', 'SELECT ckpx_checkpoint()');
 like($stderr, qr/checkpoints of ckpx are disabled/, 'a disabled ckpx refuses a checkpoint');
 $node->safe_psql('postgres', "INSERT INTO t VALUES (12)");

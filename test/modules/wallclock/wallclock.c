@@ -53,6 +53,9 @@ map_offset(void)
 	offset = place;
 }
 
+/* PGXS hides symbols since 16; these are to be found. */
+#pragma GCC visibility push(default)
+
 int
 clock_gettime(clockid_t clock, struct timespec *now)
 {
@@ -87,3 +90,5 @@ time(time_t *now)
 		*now = precise.tv_sec;
 	return precise.tv_sec;
 }
+
+#pragma GCC visibility pop
