@@ -126,8 +126,10 @@ comes_true(
 wait_for_sql($node,
 	"SELECT count(*) = 1 FROM ckpx_gaps WHERE from_lsn = '$f' AND to_lsn = '$g'");
 my $failed = sql('SELECT jobs_failed FROM ckpx_stat');
-is(sql('SELECT ckpx_global_checkpoint()'), $h, 'the next one succeeds');
-is(global_range(), "$g|$h", 'and begins behind the gap');
+# It may take in what has changed since, where its next attempt came first.
+my $end = sql('SELECT ckpx_global_checkpoint()');
+is(sql("SELECT '$end'::pg_lsn >= '$h'"), 't', 'the next one succeeds');
+is(global_range(), "$g|$end", 'and begins behind the gap');
 is(sql('SELECT jobs_failed FROM ckpx_stat'), $failed, 'without a failure');
 is(answer($node, $b, $f), $left, 'the left side is answered as before');
 is(answer($node, $g, $h), $right, 'and the right side');
