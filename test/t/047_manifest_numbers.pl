@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 
+use File::Basename;
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
@@ -14,7 +15,6 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = loaded_node('main', on_demand => 1);
-
 
 sub numbers
 {
@@ -60,6 +60,23 @@ my @numbers = numbers();
 is(scalar @numbers, 2, 'two manifests are kept');
 is($numbers[0] - $numbers[1], 2, 'with a number between them that no manifest has');
 store_is_sound($node, 'a number left out');
+
+# After such a failure, attempts that come less far do not remove what the
+# manifest names: a start believes it.
+add_fault($node, 'manifest-renamed', 'error', '1:1', 'eio');
+add_fault($node, 'object-create', 'error', '2:1000', 'enospc');
+run_load($node, 3);
+$node->psql('postgres', "SELECT ckpx_checkpoint(NULL, '100ms')");
+wait_for_sql($node, "SELECT fired > 2 FROM ckpx_fault_list() WHERE name = 'object-create'");
+is(sql("SELECT state FROM ckpx_checkpoints ORDER BY end_lsn DESC LIMIT 1"),
+	'running', 'a checkpoint that is named but not published is tried again');
+my ($path) = manifests($node);
+my @gone = grep { !-e dirname($path) . "/$_" } @{ read_manifest($path)->{objects} };
+is("@gone", '', 'the newest manifest names files that are there');
+crash_and_restart($node);
+await_tracking($node);
+store_is_sound($node, 'named but not published');
+covers_all_oracles($node, $start, sql('SELECT ckpx_checkpoint()'), 'in the end');
 
 $node->stop('fast');
 done_testing();

@@ -70,7 +70,7 @@ extern XLogRecPtr ckpx_durable_synced_lsn(void);
  * Runner: learn the redo point of PostgreSQL's last completed checkpoint
  * (Invalid: not known) and the last change in the logtail; then, where the
  * files under construction are ('from' to 'to', Invalid: none), and how far
- * all of this is final.  True if anything is new to those who wait.
+ * all of this is final.  True if a waiting process may see something new.
  */
 extern void ckpx_durable_learn(XLogRecPtr redo, XLogRecPtr last_change,
 							   CkpxDurability *durability);

@@ -213,9 +213,9 @@ ckpx_spill_cut(const CkpxSegmentInfo *given, const CkpxDirtyTree *tree)
 
 	if (!set_cut_in_work(info.range.end_lsn))
 		return false;
+	ckpx_segment_entry(&entry, &info);
 	PG_TRY();
 	{
-		ckpx_segment_entry(&entry, &info);
 		ckpx_job_write(&entry, tree, NULL, 0, "segment");
 		entry.finished_at = GetCurrentTimestamp();
 		info.nrelations = entry.nrelations;
@@ -224,11 +224,12 @@ ckpx_spill_cut(const CkpxSegmentInfo *given, const CkpxDirtyTree *tree)
 		added = ckpx_logtail_add_spilled(&info);
 		if (added)
 			keep_cut(&entry);
-		else
-			ckpx_object_remove_quietly(&entry, entry.nparts);
 	}
 	PG_FINALLY();
 	{
+		/* No manifest can name it, and the runner does not sweep. */
+		if (!added)
+			ckpx_object_remove_quietly(&entry, entry.nparts);
 		(void) set_cut_in_work(InvalidXLogRecPtr);
 	}
 	PG_END_TRY();

@@ -153,17 +153,14 @@ ckpx_object_remove_quietly(const CkpxEntry *entry, uint32 nparts)
 }
 
 /*
- * Remove what was written.  A part that has its name may have been published
- * by an attempt that failed later: the manifest may have been renamed and only
- * the folder's sync failed.  Such parts stay, and the next attempt writes them
- * anew.
+ * Remove the file that has only its temporary name.  The parts before it stay:
+ * an earlier attempt, also one of a process that has ended, may have written
+ * some of the same names and failed behind the rename of the manifest that
+ * names them.  The sweep reads the manifests, and removes what none names.
  */
 void
 ckpx_object_output_abort(CkpxObjectOutput *output, bool closed)
 {
-	if (output == NULL)
-		return;
-	ckpx_output_abort(output->file, closed);
-	if (output->entry->failed_phase != CKPX_PHASE_PUBLISH)
-		ckpx_object_remove_quietly(output->entry, output->header.part + 1);
+	if (output != NULL)
+		ckpx_output_abort(output->file, closed);
 }

@@ -39,9 +39,9 @@ extern void ckpx_object_output_end(CkpxObjectOutput *output,
 								   XLogRecPtr tombstones_from);
 
 /*
- * Remove what was written, but for files that a manifest may name since an
- * earlier attempt.  'closed': the descriptors are closed already.  Raises no
- * error; frees nothing; does nothing for NULL.
+ * Remove the file in work; parts that are complete are left to a sweep.
+ * 'closed': the descriptors are closed already.  Raises no error; frees
+ * nothing; does nothing for NULL.
  */
 extern void ckpx_object_output_abort(CkpxObjectOutput *output, bool closed);
 

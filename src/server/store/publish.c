@@ -185,7 +185,8 @@ keep_objects(HTAB *kept, const CkpxManifest *manifest)
 /*
  * Is the file being written, or does it wait to be named by a manifest?  A
  * global is in work over many steps of the checkpointer; a cut that the runner
- * spills itself has an entry, but no manifest yet.
+ * spills itself has an entry, but no manifest yet.  Of an incremental that is
+ * to be tried again nothing is in work: no job runs beside a sweep.
  */
 static bool
 is_in_work(const CkpxName *name)
@@ -201,7 +202,8 @@ is_in_work(const CkpxName *name)
 			(name->epoch == CkpxShared->store->epoch &&
 			 name->end_lsn == CkpxShared->cut_in_work_end);
 	else
-		in_work = entry != NULL && entry->state == CKPX_ENTRY_RUNNING;
+		in_work = name->kind == CKPX_KIND_GLOBAL && entry != NULL &&
+			entry->state == CKPX_ENTRY_RUNNING;
 	LWLockRelease(CkpxShared->lock);
 	return in_work;
 }
