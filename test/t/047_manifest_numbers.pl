@@ -78,5 +78,27 @@ await_tracking($node);
 store_is_sound($node, 'named but not published');
 covers_all_oracles($node, $start, sql('SELECT ckpx_checkpoint()'), 'in the end');
 
+# A manifest with a checkpoint that is not finished in memory, and then one
+# without it: WAL stays for the one that knows less.
+my $before = sql('SELECT ckpx_checkpoint()');
+add_fault($node, 'job-published', 'wait');
+add_fault($node, 'object-create', 'error', '2:1000', 'enospc');
+run_load($node, 3);
+$node->psql('postgres', "SELECT ckpx_checkpoint(NULL, '100ms')");
+await_held($node, 'job-published');
+sql("SELECT pg_terminate_backend(pid) FROM ckpx_workers WHERE name = 'checkpointer'");
+remove_fault($node, 'job-published');
+wait_for_sql($node, "SELECT fired > 0 FROM ckpx_fault_list() WHERE name = 'object-create'");
+sql("SELECT ckpx_pin('later', '$before')");
+for (1 .. 2)
+{
+	run_load($node, 1);
+	sql('SELECT ckpx_wait_collected(pg_current_wal_insert_lsn())');
+}
+crash_and_restart($node);
+await_tracking($node);
+is(sql('SELECT epoch FROM ckpx_runner'), 1, 'a start goes on where the newest manifest ends');
+covers_all_oracles($node, $start, sql('SELECT ckpx_checkpoint()'), 'after it');
+
 $node->stop('fast');
 done_testing();

@@ -431,7 +431,8 @@ release_wal(void)
 		CKPX_FAULT("release-ticket");
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
-	release_lsn = CkpxShared->manifest_release[1];
+	release_lsn = Min(CkpxShared->manifest_release[0],
+					  CkpxShared->manifest_release[1]);
 	present = CkpxShared->collected_lsn;
 	LWLockRelease(CkpxShared->lock);
 
