@@ -79,7 +79,17 @@ remove_fault($node, 'object-read');
 like($reader->(), qr/^\d+$/, 'the reader does with what is left');
 is(sql("SELECT count(*) FROM ckpx_gaps WHERE reason ~ 'damaged'"), 0, 'nothing is in doubt');
 
+# What a global had written when an attempt failed does not wait for the next.
 my (undef, $d) = large_incremental();
+my @before = store_files($node, qr/^glo_/);
+add_fault($node, 'global-create', 'error', '5:1000', 'enospc');
+$node->psql('postgres', "SELECT ckpx_global_checkpoint('1s')");
+wait_for_sql($node, "SELECT fired > 0 FROM ckpx_fault_list() WHERE name = 'global-create'");
+comes_true(sub { "@{[ store_files($node, qr/^glo_/) ]}" eq "@before" },
+	'the parts of a global that failed go, although it is to be tried again');
+is(sql("SELECT count(*) FROM ckpx_checkpoints WHERE kind = 'global' AND state = 'running'"),
+	1, 'as it still is');
+remove_fault($node, 'global-create');
 $global = sql('SELECT ckpx_global_checkpoint()');
 is($global, $d, 'a global of a global and an incremental, both of many parts');
 sql('SELECT ckpx_gc()');

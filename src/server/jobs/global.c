@@ -11,8 +11,8 @@
  * else is due (an incremental, a spill, a manifest) runs before the next one.
  *
  * What an error of any job leaves behind is cleaned up by closing all files
- * of the process, those of a global in work among them.  Then what it had
- * written is removed and it is begun anew.
+ * of the process, those of a global in work among them.  Then a sweep removes
+ * what it had written, and it is begun anew.
  *
  * The entry is PENDING for a moment only, when it is inserted and after a
  * crash.  A process that dies in the middle leaves a RUNNING entry, which the
@@ -29,6 +29,7 @@
 #include "server/jobs/global_merge.h"
 #include "server/jobs/job.h"
 #include "server/jobs/steps.h"
+#include "server/store/publish.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -57,6 +58,7 @@ drop_job(bool closed)
 	if (context == NULL)
 		return;
 	job.context = NULL;
+	ckpx_sweep_spare_global(false);
 	ckpx_progress_end(CKPX_JOB_GLOBAL);
 	ckpx_global_merge_drop(&job.merge, closed);
 	MemoryContextDelete(context);
@@ -150,6 +152,7 @@ create_job(const CkpxEntryTicket *ticket)
 	job.context = AllocSetContextCreate(TopMemoryContext, "ckpx global",
 										ALLOCSET_DEFAULT_SIZES);
 	ckpx_job_at_catch(forget_job);
+	ckpx_sweep_spare_global(true);
 	return true;
 }
 
@@ -176,7 +179,10 @@ ckpx_global_step(long *wait_ms)
 		/* The history may have been loaded anew, or a new epoch begun. */
 		ready = ckpx_job_copy_running(&job.ticket, &entry);
 		if (!ready)
+		{
 			drop_job(false);
+			ckpx_sweep_want();
+		}
 	}
 	if (ready)
 	{

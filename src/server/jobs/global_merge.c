@@ -280,7 +280,7 @@ ckpx_global_merge_end(CkpxGlobalMerge *job)
 }
 
 /*
- * Close the inputs, and remove an object that was not completed.
+ * Close the inputs and the object, which may not be complete.
  */
 void
 ckpx_global_merge_drop(CkpxGlobalMerge *job, bool closed)

@@ -79,8 +79,9 @@ extern void ckpx_job_gather(CkpxDirtyTree *tree, const CkpxRange *range);
 
 /*
  * Write 'tree' as the object of 'entry', in as many parts as needed, and
- * complete the entry's counts.  On error no file is left behind.  'what'
- * names fault points, see files.h.  The runner may call this too.
+ * complete the entry's counts.  After an error a sweep removes what was
+ * written.  'what' names fault points, see files.h.  The runner may call this
+ * too.
  */
 extern void ckpx_job_write(CkpxEntry *entry, const CkpxDirtyTree *tree,
 						   const CkpxOpenXact *open_xacts,

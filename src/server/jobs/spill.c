@@ -229,7 +229,7 @@ ckpx_spill_cut(const CkpxSegmentInfo *given, const CkpxDirtyTree *tree)
 	{
 		/* No manifest can name it, and the runner does not sweep. */
 		if (!added)
-			ckpx_object_remove_quietly(&entry, entry.nparts);
+			ckpx_object_remove_quietly(&entry, entry.nparts + 1);
 		(void) set_cut_in_work(InvalidXLogRecPtr);
 	}
 	PG_END_TRY();

@@ -37,6 +37,7 @@
  * removed may still be in either of the two manifests that are kept, so it is
  * looked at now and once each of these has been replaced.
  */
+static bool global_in_work = false; /* see ckpx_sweep_spare_global() */
 static bool sweep_wanted = false;
 static int	sweeps_left = 0;	/* manifests after which to look again */
 static uint64 swept_at = 0;		/* sequence of a manifest */
@@ -184,9 +185,8 @@ keep_objects(HTAB *kept, const CkpxManifest *manifest)
 
 /*
  * Is the file being written, or does it wait to be named by a manifest?  A
- * global is in work over many steps of the checkpointer; a cut that the runner
- * spills itself has an entry, but no manifest yet.  Of an incremental that is
- * to be tried again nothing is in work: no job runs beside a sweep.
+ * global may be in work beside a sweep, as no other job of the checkpointer
+ * is; a cut that the runner spills itself has an entry, but no manifest yet.
  */
 static bool
 is_in_work(const CkpxName *name)
@@ -202,8 +202,8 @@ is_in_work(const CkpxName *name)
 			(name->epoch == CkpxShared->store->epoch &&
 			 name->end_lsn == CkpxShared->cut_in_work_end);
 	else
-		in_work = name->kind == CKPX_KIND_GLOBAL && entry != NULL &&
-			entry->state == CKPX_ENTRY_RUNNING;
+		in_work = global_in_work && name->kind == CKPX_KIND_GLOBAL &&
+			entry != NULL && entry->state == CKPX_ENTRY_RUNNING;
 	LWLockRelease(CkpxShared->lock);
 	return in_work;
 }
@@ -303,6 +303,15 @@ ckpx_sweep(void)
 		remove_one(((CkpxStoreFile *) lfirst(cell))->file);
 		ckpx_progress_done(foreach_current_index(cell) + 1);
 	}
+}
+
+/*
+ * Is a global in work, so that a sweep is to spare its files?
+ */
+void
+ckpx_sweep_spare_global(bool in_work)
+{
+	global_in_work = in_work;
 }
 
 /*

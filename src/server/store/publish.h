@@ -40,9 +40,11 @@ extern XLogRecPtr ckpx_release_point(const CkpxManifest *manifest);
 /*
  * Remove files of ours that neither kept manifest names, temporary files
  * among them.  Does nothing when either manifest cannot be read, nor while
- * CkpxShared->keep_files is set.
+ * CkpxShared->keep_files is set.  The checkpointer says whether a global is in
+ * work, whose files stay.
  */
 extern void ckpx_sweep(void);
+extern void ckpx_sweep_spare_global(bool in_work);
 
 /*
  * Have the files removed that no manifest names: the checkpointer calls
