@@ -245,7 +245,8 @@ ckpx_logtail_mark_redo(XLogRecPtr lsn, uint64 redo_ms)
 	{
 		uint16		last = logtail->order[logtail->nsegments - 1];
 
-		if (logtail->slots[last].info.range.end_lsn == lsn)
+		if (logtail->slots[last].info.range.end_lsn == lsn &&
+			logtail->slots[last].info.redo_ms == 0)
 			logtail->slots[last].info.redo_ms = redo_ms;
 	}
 	LWLockRelease(CkpxShared->logtail_lock);

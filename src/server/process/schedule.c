@@ -74,8 +74,9 @@ gather_range(CkpxEntry *entry, XLogRecPtr upto, XLogRecPtr *redo)
 		ckpx_range_append(&entry->range, &info->range);
 		if (info->redo_ms != 0 &&
 			entry->range.last_change_lsn != InvalidXLogRecPtr &&
-			(*redo == InvalidXLogRecPtr || info->redo_ms - redo_ms <
-			 (uint64) ckpx_min_incremental_interval))
+			(*redo == InvalidXLogRecPtr ||
+			 ckpx_age_ms(redo_ms, info->redo_ms) <
+			 ckpx_min_incremental_interval))
 		{
 			*redo = info->range.end_lsn;
 			redo_ms = info->redo_ms;
