@@ -145,7 +145,8 @@ ckpx_durable_learn(XLogRecPtr redo, XLogRecPtr last_change,
 	durable = Max(durable, ckpx_entry_store_checkpointed(CkpxShared->store));
 	if (durable > last_change)
 		durable = Max(durable, CkpxShared->collected_lsn);
-	durability->moved = durable > CkpxShared->durable_lsn;
+	durability->moved = durable > CkpxShared->durable_lsn ||
+		redo > flush->completed_redo;
 	CkpxShared->durable_lsn = durable;
 	flush->completed_redo = Max(flush->completed_redo, redo);
 	flush->synced_lsn = Max(flush->synced_lsn, redo);
