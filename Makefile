@@ -12,6 +12,7 @@
 #	make test               unit, regress, isolation and TAP tests
 #	make unit               only the unit tests of src/core
 #	make check-house        the rules of src/server/README.md
+#	make indent             pgindent
 #	make bench              the benchmarks; the results are in build/bench.txt
 #	make fuzz SECONDS=60    libFuzzer on every decoder of src/core
 #	make test-cassert       the tests on a server with assertions
@@ -104,7 +105,7 @@ ifneq ($(filter command line environment,$(origin PG_CONFIG)),)
 export PG_CONFIG
 endif
 
-.PHONY: setup test unit demo play bench fuzz indent test-major test-cassert test-core test-soak
+.PHONY: setup test unit demo play bench fuzz check-house indent test-major test-cassert test-core test-soak
 
 setup:
 	@test/setup.sh
@@ -127,7 +128,7 @@ play: setup
 	@test/private.sh test/play.sh
 
 # Lay the sources out as PostgreSQL's: pgindent.
-indent:
+indent: setup
 	@tools/indent.sh
 
 # T= picks parts: make bench T='collect tps'

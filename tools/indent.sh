@@ -51,6 +51,10 @@ if [ ! -x build/pg_bsd_indent ] || [ "$source/src/tools/pg_bsd_indent/indent.c" 
 fi
 
 mapfile -t files < <(git ls-files -co --exclude-standard 'src/*.[ch]')
+[ ${#files[@]} -gt 0 ] || {
+	echo "indent: git lists no file" >&2
+	exit 2
+}
 tools/typedefs.sh "${files[@]}" >build/typedefs.list
 if [ "${1:-}" = --check ]; then
 	cmp build/typedefs.list tools/typedefs.list

@@ -68,4 +68,22 @@ like(
 	report_of(%good, 'core/map/leaf.c' => "$leaf\n\n" . $leaf =~ s/leaf/next/r),
 	qr{^core/map/leaf.c:7: not one blank line}, 'and with two');
 
+like(report_of(%good, 'server/base/new.h' => "#if PG_VERSION_NUM >= 170000\n#endif\n"),
+	qr{^server/base/new.h:1: looks at PG_VERSION_NUM$}, 'another file that knows majors');
+
+# A check that saw nothing must not pass.
+{
+	my $top = tempdir(CLEANUP => 1);
+	make_path("$top/src/core/map");
+	like(scalar `$check $top`, qr/^no file found$/m, 'a tree without sources');
+	open my $out, '>', "$top/src/core/map/leaf.c" or die "leaf.c: $!";
+	print $out $leaf;
+	close $out;
+	like(scalar `$check $top`, qr{^core/map/leaf.c: not compiled$}m, 'a file that is not compiled');
+	open $out, '>', "$top/src/core/map/leaf.o" or die "leaf.o: $!";
+	close $out;
+	like(scalar `$check $top 2>/dev/null`, qr{^core/map/leaf.c: its symbols cannot be read$}m,
+		'an object that cannot be read');
+}
+
 done_testing();
