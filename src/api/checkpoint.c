@@ -65,7 +65,7 @@ set_goal(Goal *goal, XLogRecPtr target)
  * the store does not tell.  Caller holds the lock.
  */
 static bool
-goal_news(Goal *goal, XLogRecPtr reached)
+goal_settled(Goal *goal, XLogRecPtr reached)
 {
 	goal->enabled = ckpx_enabled && !CkpxShared->disabled;
 	goal->canceled = CkpxShared->cancels != goal->cancels;
@@ -109,15 +109,16 @@ check_goal(const Goal *goal)
 
 /* Is there anything for finish_incremental() to do?  Lock is held. */
 static bool
-incremental_news(void *arg)
+incremental_wait_over(void *arg)
 {
 	Goal	   *goal = arg;
 	CkpxEntryStore *store = CkpxShared->store;
 	const CkpxEntry *entry = ckpx_entry_store_newest(store,
 													 CKPX_KIND_INCREMENTAL,
 													 false);
-	bool		over = goal_news(goal, ckpx_entry_store_checkpointed(store));
+	bool		over;
 
+	over = goal_settled(goal, ckpx_entry_store_checkpointed(store));
 	goal->waiting_end = InvalidXLogRecPtr;
 	if (CkpxShared->booted &&
 		entry != NULL && entry->state == CKPX_ENTRY_PENDING &&
@@ -147,7 +148,7 @@ finish_incremental(XLogRecPtr target, uint64 deadline)
 
 	ckpx_lock_history(LW_EXCLUSIVE);
 	set_goal(&goal, target);
-	(void) incremental_news(&goal);
+	(void) incremental_wait_over(&goal);
 	if (goal.reached < target && goal.enabled)
 		CkpxShared->checkpoint_request = Max(CkpxShared->checkpoint_request,
 											 target);
@@ -165,7 +166,7 @@ finish_incremental(XLogRecPtr target, uint64 deadline)
 			if (!RecoveryInProgress())
 				RequestCheckpoint(CHECKPOINT_IMMEDIATE | CHECKPOINT_FORCE);
 		}
-		if (!ckpx_wait_for_entry(incremental_news, &goal, deadline))
+		if (!ckpx_wait_for_entry(incremental_wait_over, &goal, deadline))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("checkpoint of ckpx up to %X/%X was not finished in time",
@@ -261,10 +262,10 @@ prepare_incremental(uint64 deadline)
 
 /* Has the request come to an end?  Lock is held. */
 static bool
-global_news(void *arg)
+global_wait_over(void *arg)
 {
 	Goal	   *goal = arg;
-	bool		over = goal_news(goal, covered_lsn());
+	bool		over = goal_settled(goal, covered_lsn());
 
 	goal->failed = CkpxShared->global_failed > goal->attempts;
 	strlcpy(goal->error, CkpxShared->global_error, sizeof(goal->error));
@@ -298,7 +299,7 @@ ckpx_global_checkpoint(PG_FUNCTION_ARGS)
 	if (!ckpx_enqueue(CKPX_QUEUE_GLOBAL, NULL))
 		ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
 
-	if (!ckpx_wait_until(global_news, &goal, deadline,
+	if (!ckpx_wait_until(global_wait_over, &goal, deadline,
 						 CKPX_WORKER_CHECKPOINTER, CKPX_WAIT_STRICT))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -20,8 +20,8 @@ like($first_steps, qr/CREATE EXTENSION ckpx/, 'another one makes use of it');
 cmp_ok(scalar(split /\n/, $opening), '<', 18, 'the opening is short');
 
 # Links of the pages lead to a file that exists, and to a heading of it.
-foreach my $page ('README.md', 'src/README.md', 'test/README.md',
-	'test/bench/README.md', map { s{^\Q$top\E/}{}r } glob "$top/docs/*.md")
+foreach my $page ('README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'src/README.md',
+	'src/server/README.md', 'test/README.md', 'test/bench/README.md', map { s{^\Q$top\E/}{}r } glob "$top/docs/*.md")
 {
 	my ($directory) = "$top/$page" =~ m{(.*)/};
 

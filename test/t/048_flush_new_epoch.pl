@@ -50,7 +50,7 @@ is(sql("SELECT redo_lsn < '$upto', (SELECT max(to_lsn) > '$upto' FROM ckpx_gaps)
 	't|t', 'the epoch begins at the redo point of a checkpoint that goes on');
 is(sql("SELECT flushed FROM ckpx_flush('$upto', '1s')"), 'f', 'no flush is claimed meanwhile');
 sql('CHECKPOINT');
-is($flush->(), "t\n", 'with the checkpoint it is done, for the one who has waited');
+is($flush->(), "t\n", 'with the checkpoint it is done, for the call that has waited');
 is(sql("SELECT flushed FROM ckpx_flush('$upto')"), 't', 'and for others');
 is(dirty('t'), 0, 'the change is on disk');
 is($backup->(), "t\n", 'it was the checkpoint of a backup');

@@ -393,14 +393,14 @@ choose(const CkpxEntryStore *store, const CkpxEpochView *view,
 {
 	XLogRecPtr	position;
 	XLogRecPtr	upto;
-	uint32 global = find_global(store, view, start_lsn, end_lsn,
-								&result->oldest_end);
+	uint32		cover;
 
-	if (global == store->nentries)
+	cover = find_global(store, view, start_lsn, end_lsn, &result->oldest_end);
+	if (cover == store->nentries)
 		return ckpx_epoch_walk(store, view, start_lsn, false, end_lsn, chosen,
 							   &result->nchosen);
 
-	upto = spans_of(store)[global].end_lsn;
+	upto = spans_of(store)[cover].end_lsn;
 	if (incrementals_first)
 	{
 		position = ckpx_epoch_walk(store, view, start_lsn, false, end_lsn,
@@ -408,8 +408,7 @@ choose(const CkpxEntryStore *store, const CkpxEpochView *view,
 		if (position >= Min(upto, end_lsn))
 			return position;
 	}
-	chosen[0] = global;
-
+	chosen[0] = cover;
 	result->nchosen = 1;
 	return ckpx_epoch_walk(store, view, upto, true, end_lsn, chosen,
 						   &result->nchosen);

@@ -16,6 +16,7 @@
 #if PG_VERSION_NUM < 150000
 #error "ckpx needs PostgreSQL 15 or later"
 #endif
+#define CKPX_PG_MAJOR	(PG_VERSION_NUM / 10000)
 
 #include "access/xact.h"
 #include "access/xlog_internal.h"

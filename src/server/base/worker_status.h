@@ -21,7 +21,7 @@ extern void ckpx_worker_report(CkpxWorkerId worker, CkpxWorkerState state,
 
 /*
  * Show an error of a job in the worker's row.  It is no failure of the
- * worker: nobody's waiting ends with it.
+ * worker: no wait ends with it.
  */
 extern void ckpx_worker_note(CkpxWorkerId worker, const char *message);
 

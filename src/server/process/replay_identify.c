@@ -112,7 +112,7 @@ ckpx_replay_identify(CkpxBoot *boot)
 
 	memset(&identity, 0, sizeof(identity));
 	identity.system_identifier = GetSystemIdentifier();
-	identity.pg_major = PG_VERSION_NUM / 10000;
+	identity.pg_major = CKPX_PG_MAJOR;
 	identity.block_size = BLCKSZ;
 	identity.segment_blocks = RELSEG_SIZE;
 	identity.wal_segment_size = wal_segment_size;
