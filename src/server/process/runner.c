@@ -415,8 +415,9 @@ follow_wal(const CkpxRequests *requests, bool *more)
 }
 
 /*
- * Move the slot to where the older of the two kept manifests allows, and
- * forget the segments of finished incrementals.
+ * Move the slot to where both kept manifests allow, and forget the segments
+ * of finished incrementals.  The newer one may know less: where a checkpoint
+ * is published and not yet finished in memory, the next manifest lacks it.
  */
 static void
 release_wal(void)

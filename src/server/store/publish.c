@@ -6,7 +6,7 @@
  * The two newest manifests are kept.  An object may go only when neither of
  * them names it, because the older one is what a start falls back to when
  * the newest is damaged; for the same reason WAL is released only up to what
- * the older one knows.
+ * both know.
  *
  * Each attempt to write a manifest has a sequence number of its own.  One that
  * fails after its rename leaves a manifest of that number, and the next

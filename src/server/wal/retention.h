@@ -6,7 +6,7 @@
  *
  * The runner holds the slot for as long as it lives.  The slot's restart_lsn
  * is always the start of a record: of the last record of the newest range
- * that the older of the two kept manifests knows, so that the next start can
+ * that both kept manifests know, so that the next start can
  * make sure that the WAL is still the same.
  *
  * When the server wants to invalidate the slot, its checkpointer sends
