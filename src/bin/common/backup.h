@@ -1,0 +1,69 @@
+/*-------------------------------------------------------------------------
+ *
+ * backup.h
+ *		A backup in a directory, plain or tar, and the chain that it ends.
+ *
+ * A backup whose manifest is missing was not finished and is none.  What a
+ * chain is follows the ids in the labels, where both have them; else system
+ * identifier, timeline and start LSN.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CKPX_BIN_BACKUP_H
+#define CKPX_BIN_BACKUP_H
+
+#include "bin/common/label.h"
+#include "bin/common/manifest.h"
+#include "catalog/pg_control.h"
+
+typedef struct Backup
+{
+	char	   *path;			/* of the directory */
+	int			dir;			/* open, O_DIRECTORY */
+	bool		tar;
+	bool		compressed;		/* tar: zstd */
+	uint64		system_identifier;
+	BackupLabel label;
+	char	   *label_text;
+	Manifest   *manifest;
+	ControlFileData control;	/* the copied pg_control, its CRC checked */
+	XLogRecPtr	end_lsn;		/* the highest end of the manifest's ranges */
+	TimeLineID	end_tli;
+} Backup;
+
+/*
+ * Open a directory as a backup: manifest, label and pg_control are read and
+ * compared with one another.  NULL with *problem in new memory, which names
+ * the file.  Of a tar only the members before what is looked for are read.
+ */
+extern Backup *backup_open(const char *path, char **problem);
+extern void backup_close(Backup *backup);
+
+/* Is this a tar of the backup ("base.tar.zst", "16385.tar"): its OID, 0: base. */
+extern bool backup_tar_name(const char *name, Oid *tablespace);
+
+/*
+ * All complete backups that are directories in 'directory' and no ".partial",
+ * opened; what cannot be opened is skipped with a warning.
+ */
+extern Backup **backup_siblings(const char *directory, int *count);
+
+/* Does 'child' go on from 'parent'? */
+extern bool backup_is_child(const Backup *child, const Backup *parent);
+
+/*
+ * The chain that ends with 'backup', from the full on, found among
+ * 'candidates'.  The number of backups in it; 0 with *problem that names what
+ * is missing, or found twice.
+ */
+extern int	backup_chain(Backup *backup, Backup **candidates, int ncandidates,
+						 Backup **chain, char **problem);
+
+/*
+ * The mark of the backup's checkpoint: its label's line; else from the record
+ * in its WAL; else, without a CRC, from its pg_control.
+ */
+extern bool backup_mark(Backup *backup, CheckpointMark *mark,
+						char **problem);
+
+#endif							/* CKPX_BIN_BACKUP_H */

@@ -1,0 +1,74 @@
+/*-------------------------------------------------------------------------
+ *
+ * manifest.h
+ *		backup_manifest, versions 1 and 2: read, looked up, written.
+ *
+ * Version 2, of PostgreSQL 17, adds the system identifier.  A manifest is
+ * believed after its own SHA-256 line was right; every name passes
+ * path_check() and occurs once; sizes are not negative.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CKPX_BIN_MANIFEST_H
+#define CKPX_BIN_MANIFEST_H
+
+#include "postgres_fe.h"
+
+#include "access/xlogdefs.h"
+#include "common/checksum_helper.h"
+
+typedef struct ManifestFile
+{
+	char	   *path;			/* checked */
+	uint64		size;
+	int64		modified;		/* seconds since 1970 */
+	pg_checksum_type checksum_type;
+	uint8		checksum_length;
+	uint8		checksum[PG_CHECKSUM_MAX_LENGTH];
+	uint32		hash;			/* of simplehash */
+	char		status;			/* the same */
+} ManifestFile;
+
+typedef struct ManifestWalRange
+{
+	TimeLineID	timeline;
+	XLogRecPtr	start_lsn;
+	XLogRecPtr	end_lsn;
+} ManifestWalRange;
+
+typedef struct Manifest
+{
+	int			version;		/* 1 or 2 */
+	uint64		system_identifier;	/* 0 in version 1 */
+	uint32		nfiles;
+	uint32		nranges;
+	ManifestWalRange *ranges;
+	struct manifest_files_hash *files;	/* see manifest_find, _next */
+} Manifest;
+
+/* Read a whole file's text; NULL with *problem in new memory. */
+extern Manifest *manifest_parse(const char *text, size_t length,
+								char **problem);
+extern void manifest_free(Manifest *manifest);
+
+extern Manifest *manifest_create(int version, uint64 system_identifier);
+
+/* Add a file; false if it is there already.  The path is copied. */
+extern bool manifest_add(Manifest *manifest, const ManifestFile *file);
+extern void manifest_remove(Manifest *manifest, const char *path);
+extern void manifest_add_range(Manifest *manifest, TimeLineID timeline,
+							   XLogRecPtr start_lsn, XLogRecPtr end_lsn);
+
+extern ManifestFile *manifest_find(const Manifest *manifest,
+								   const char *path);
+
+/* The files sorted by path; an array of nfiles pointers in new memory. */
+extern ManifestFile **manifest_sorted(const Manifest *manifest);
+
+/*
+ * Append the text, with its checksum line, to the file that 'fd' has open,
+ * in bounded memory.  Returns false with errno set.
+ */
+extern bool manifest_write(const Manifest *manifest, int fd);
+
+#endif							/* CKPX_BIN_MANIFEST_H */
