@@ -34,6 +34,7 @@
 #include "server/wal/retention.h"
 #include "storage/procarray.h"
 #include "storage/standby.h"
+#include "utils/snapmgr.h"
 
 #define CKPX_WAIT_LOG_MS	120000
 #define CKPX_STALLED_MS		120000
@@ -325,12 +326,17 @@ is_committed(CkpxRunner *runner, const CkpxEntry *entry, char *waiting,
 /*
  * Take those out of the list that have ended: the record that says so may not
  * be decoded yet.  Returns how many are left.
+ *
+ * TransactionIdIsInProgress() takes what precedes RecentXmin for ended, and a
+ * process that takes no snapshots keeps the RecentXmin of its start: after 2^31
+ * transactions every open one would precede it.
  */
 static uint32
 forget_ended(CkpxOpenXact *xacts, uint32 nxacts)
 {
 	uint32		kept = 0;
 
+	RecentXmin = GetOldestActiveTransactionId();
 	for (uint32 i = 0; i < nxacts; i++)
 	{
 		if (TransactionIdIsInProgress(xacts[i].xid))
