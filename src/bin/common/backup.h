@@ -39,7 +39,7 @@ typedef struct Backup
 extern Backup *backup_open(const char *path, char **problem);
 extern void backup_close(Backup *backup);
 
-/* Is this a tar of the backup ("base.tar.zst", "16385.tar"): its OID, 0: base. */
+/* Is this a tar of the backup (base.tar.zst, 16385.tar)?  OID 0: base. */
 extern bool backup_tar_name(const char *name, Oid *tablespace);
 
 /*

@@ -29,8 +29,8 @@ typedef struct CheckpointMark
 	XLogRecPtr	redo;
 	bool		has_crc;
 	uint32		crc;			/* xl_crc of the record */
-	int64		time;			/* of the record, seconds since 1970;
-								 * 0: not known */
+	int64		time;			/* of the record, seconds since 1970; 0: not
+								 * known */
 } CheckpointMark;
 
 typedef struct BackupLabel
@@ -47,7 +47,7 @@ typedef struct BackupLabel
 	CheckpointMark mark;		/* lsn Invalid: there is no such line */
 } BackupLabel;
 
-/* False with *problem (static text) where a needed line is missing or wrong. */
+/* False with *problem (static text) where a line is missing or wrong. */
 extern bool label_parse(BackupLabel *label, const char *text, size_t length,
 						const char **problem);
 

@@ -31,8 +31,9 @@ typedef struct PathParts
 	PathKind	kind;
 	ForkNumber	fork;			/* of relation and fsm */
 	uint32		segment;		/* the same */
-	bool		incremental;	/* the last component begins with INCREMENTAL.,
-								 * and 'name' is the path without it */
+	bool		incremental;	/* the last component begins with
+								 * INCREMENTAL., and 'name' is the path
+								 * without it */
 	char		name[MAXPGPATH];
 } PathParts;
 

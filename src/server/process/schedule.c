@@ -327,9 +327,9 @@ is_committed(CkpxRunner *runner, const CkpxEntry *entry, char *waiting,
  * Take those out of the list that have ended: the record that says so may not
  * be decoded yet.  Returns how many are left.
  *
- * TransactionIdIsInProgress() takes what precedes RecentXmin for ended, and a
- * process that takes no snapshots keeps the RecentXmin of its start: after 2^31
- * transactions every open one would precede it.
+ * TransactionIdIsInProgress() takes what precedes RecentXmin for ended.  A
+ * process that takes no snapshots keeps the RecentXmin of its start, and after
+ * 2^31 transactions every open one would precede it.
  */
 static uint32
 forget_ended(CkpxOpenXact *xacts, uint32 nxacts)
