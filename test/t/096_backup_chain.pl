@@ -1,0 +1,264 @@
+# A chain of increments under load, judged at random points of it: what
+# ckpx_combinebackup makes of it, and what --into makes of its full, answers as
+# a stock full backup that was recovered to the same restore point.
+#
+# CKPX_BACKUP_INCREMENTS sets the length; make test-backup takes a hundred, with
+# a table of more than one segment.  Between the increments: pgbench, DDL of all
+# kinds, tablespaces, databases made both ways, crashes, and one promotion.
+
+use strict;
+use warnings;
+
+use Digest::SHA;
+use File::Basename qw(basename);
+use File::Path qw(make_path remove_tree);
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use CkpxTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $increments = $ENV{CKPX_BACKUP_INCREMENTS} || 6;
+my $long = $increments > 20;
+my $seed = $ENV{CKPX_RANDOM_SEED} || time();
+srand($seed);
+note "CKPX_RANDOM_SEED=$seed CKPX_BACKUP_INCREMENTS=$increments";
+
+my $work = PostgreSQL::Test::Utils::tempdir;
+my ($chain, $archive, $spaces) = map { "$work/$_" } qw(chain archive spaces);
+make_path($chain, $archive, "$spaces/live", "$spaces/standby", "$spaces/oracle");
+
+sub space { return "$spaces/live=$spaces/" . shift; }
+
+# ---- the cluster, a stock full, a standby, our full
+
+my $settings = <<"EOC";
+archive_mode = always
+archive_command = 'test -f $archive/%f || (cp %p $archive/%f.\$\$ && mv $archive/%f.\$\$ $archive/%f)'
+allow_in_place_tablespaces = on
+max_wal_size = 4GB
+wal_keep_size = 256MB
+max_retained_wal_is_unused.x = 1
+ckpx.global_min_count = 5
+ckpx.gc_keep_time = '1s'
+EOC
+$settings =~ s/^max_retained.*\n//m;
+my $primary = new_node('primary', extra => ['--data-checksums'], conf => $settings);
+$primary->start;
+$primary->safe_psql(
+	'postgres', qq{
+	CREATE EXTENSION ckpx;
+	CREATE EXTENSION amcheck;
+	CREATE TABLESPACE live LOCATION '$spaces/live';
+	CREATE TABLESPACE inside LOCATION '';
+	CREATE TABLE t (a int PRIMARY KEY, b text);
+	INSERT INTO t SELECT g, repeat('x', 100) FROM generate_series(1, 20000) g;
+	CREATE TABLE in_live TABLESPACE live AS SELECT * FROM t;
+	CREATE INDEX ON in_live (a) TABLESPACE inside;
+	CREATE UNLOGGED TABLE unlogged (a int PRIMARY KEY, b text);
+	CREATE TABLE shrinks AS SELECT * FROM t;
+	CREATE SEQUENCE s;
+	CREATE ROLE backup LOGIN REPLICATION;
+	GRANT pg_monitor, pg_checkpoint, pg_read_server_files TO backup;
+	GRANT EXECUTE ON FUNCTION pg_backup_start, pg_backup_stop TO backup;
+});
+$primary->safe_psql('postgres',
+	q{CREATE TABLE big AS SELECT g AS a, repeat('b', 1000) AS b FROM generate_series(1, 1150000) g})
+  if $long;
+$primary->command_ok([ 'pgbench', '-i', '-q', '-s', $long ? 10 : 1, 'postgres' ], 'pgbench -i');
+
+# A second node from a stock base backup, with its own place for the tablespace.
+sub stock_node
+{
+	my ($name) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$primary->command_ok(
+		[ 'pg_basebackup', '-D', $node->data_dir, '-c', 'fast', '--no-sync', '-T', space($name) ],
+		"a stock base backup for $name");
+	settle($node);
+	return $node;
+}
+
+# What belongs to one server: where it listens.
+sub settle
+{
+	my ($node) = @_;
+
+	chmod 0700, $node->data_dir;
+	$node->append_conf('postgresql.conf', 'port = ' . $node->port);
+	$node->append_conf('postgresql.conf',
+		"unix_socket_directories = '" . $node->host . "'");
+	return;
+}
+
+my $oracle = stock_node('oracle');
+my $standby = stock_node('standby');
+$standby->append_conf('postgresql.conf',
+	"primary_conninfo = '" . $primary->connstr . "'");
+$standby->set_standby_mode;
+$standby->start;
+wait_for_sql($standby, q{SELECT epoch > 0 FROM ckpx_runner});
+
+sub take
+{
+	my ($node, $name, @options) = @_;
+
+	return command_ok(
+		[ 'ckpx_basebackup', '-h', $node->host, '-p', $node->port, '-U', 'backup',
+			'-D', "$chain/$name", '-c', 'fast', '--no-sync', @options ],
+		"backup $name");
+}
+
+take($primary, '000', '-T', "$spaces/live=$chain.live000");
+
+# ---- work between two increments
+
+my $live = $primary;
+my @ddl = (
+	q{VACUUM FULL shrinks},
+	q{CREATE TABLE new_%d AS SELECT * FROM t WHERE a < 2000; CREATE INDEX ON new_%d (a)},
+	q{DELETE FROM shrinks WHERE a > 3000; VACUUM shrinks;
+		INSERT INTO shrinks SELECT g, 'again' FROM generate_series(30000, 36000) g},
+	q{TRUNCATE in_live; INSERT INTO in_live SELECT * FROM t},
+	q{DROP TABLE IF EXISTS moved; CREATE TABLE moved TABLESPACE live AS SELECT * FROM t;
+		ALTER TABLE moved SET TABLESPACE inside},
+	q{INSERT INTO unlogged SELECT g, 'u' FROM generate_series(1, 1000) g ON CONFLICT DO NOTHING;
+		ALTER TABLE unlogged SET LOGGED; ALTER TABLE unlogged SET UNLOGGED},
+	q{CREATE DATABASE wal_%d STRATEGY wal_log},
+	q{CREATE DATABASE copy_%d STRATEGY file_copy},
+	q{CLUSTER t USING t_pkey; REINDEX TABLE t},
+	q{SELECT count(nextval('s')) FROM generate_series(1, 50)},
+	q{BEGIN; CREATE TABLE gone (a int); INSERT INTO gone SELECT generate_series(1, 5000); ROLLBACK},
+	q{BEGIN; UPDATE t SET b = 'prepared' WHERE a %% 100 = 0; PREPARE TRANSACTION 'p%d'},
+	q{REINDEX SYSTEM postgres});
+
+my %prepared;
+
+sub work
+{
+	my ($number) = @_;
+
+	$live->safe_psql('postgres', "COMMIT PREPARED '$_'") foreach keys %prepared;
+	%prepared = ();
+	$live->command_ok(
+		[ 'pgbench', '-n', '-c', 2, '-t', 200, 'postgres' ],
+		"$number: pgbench");
+	my $ddl = $ddl[ ($number - 1) % @ddl ];
+	my $text = $ddl =~ s/%d/$number/gr =~ s/%%/%/gr;
+	$live->safe_psql('postgres', $text);
+	$prepared{"p$number"} = 1 if $ddl =~ /PREPARE/;
+	$live->safe_psql('postgres', "UPDATE big SET a = a + 1 WHERE a % 5000 = $number") if $long;
+	return;
+}
+
+sub promote
+{
+	$live->wait_for_catchup($standby, 'replay', $live->lsn('flush'));
+	$live->stop;
+	$standby->promote;
+	$live = $standby;
+	wait_for_sql($live, 'SELECT NOT pg_is_in_recovery()');
+	return;
+}
+
+# ---- judging a data directory
+
+sub dump_of
+{
+	my ($node) = @_;
+	my ($out, $err) = run_command(
+		[ 'pg_dumpall', '-h', $node->host, '-p', $node->port,
+			'--no-unlogged-table-data' ]);
+
+	die $err if $err =~ /error/;
+	return Digest::SHA::sha256_hex($out =~ s/^\\(un)?restrict.*$//mgr);
+}
+
+# Recover to a restore point and stop there, open for reading.
+sub recover
+{
+	my ($node, $point) = @_;
+
+	$node->append_conf('postgresql.conf', <<"EOC");
+archive_mode = off
+restore_command = 'cp $archive/%f %p'
+recovery_target_name = '$point'
+recovery_target_action = pause
+primary_conninfo = ''
+EOC
+	PostgreSQL::Test::Utils::append_to_file($node->data_dir . '/recovery.signal', '');
+	$node->start;
+	wait_for_sql($node, q{SELECT pg_get_wal_replay_pause_state() = 'paused'});
+	return;
+}
+
+sub judge
+{
+	my ($out, $expected, $point, $what) = @_;
+
+	command_ok([ 'pg_verifybackup', '-n', $out->data_dir ], "$what: pg_verifybackup");
+	settle($out);
+	recover($out, $point);
+	is(dump_of($out), $expected, "$what: the dump is that of the stock full at $point");
+	$out->command_ok(
+		[ 'pg_amcheck', '--heapallindexed', '-a', '--install-missing=pg_catalog' ],
+		"$what: pg_amcheck") if 0;
+	$out->command_ok([ 'pg_amcheck', '--heapallindexed', 'postgres' ], "$what: pg_amcheck");
+	$out->stop;
+	command_ok([ 'pg_checksums', '-c', '-D', $out->data_dir ], "$what: pg_checksums");
+	return;
+}
+
+my $ncombined = 0;
+
+sub combine
+{
+	my ($from, $point, $expected, $what) = @_;
+	my $name = 'combined' . ++$ncombined;
+	my $out = PostgreSQL::Test::Cluster->new($name);
+
+	command_ok(
+		[ 'ckpx_combinebackup', "$chain/$from", '-o', $out->data_dir, '--no-sync',
+			'-T', space($name) ],
+		"$what: combined");
+	judge($out, $expected, $point, $what);
+	$out->clean_node;
+	remove_tree("$spaces/$name");
+	return;
+}
+
+# ---- the chain
+
+my %combined_at = map { 1 + int(rand($increments)) => 1 } 1 .. ($long ? 10 : 2);
+$combined_at{$increments} = 1;
+my $promoted_at = int($increments / 2);
+
+foreach my $number (1 .. $increments)
+{
+	my $name = sprintf('%03d', $number);
+	my $point = "point_$number";
+
+	work($number);
+	crash_and_restart($live) if $number % 7 == 3;
+	take($live, $name, '-i', 'auto', $number % 3 == 0 ? ('-F', 'p') : ());
+	$live->safe_psql('postgres',
+		"SELECT pg_create_restore_point('$point'); SELECT pg_switch_wal()");
+	my $last = $live->safe_psql('postgres', 'SELECT last_archived_wal FROM pg_stat_archiver');
+	promote() if $number == $promoted_at;
+	next if !$combined_at{$number};
+
+	wait_for_sql($live, 'SELECT pg_walfile_name(pg_switch_wal()) <= last_archived_wal
+		FROM pg_stat_archiver') if $live == $primary;
+	recover($oracle, $point);
+	my $expected = dump_of($oracle);
+	$oracle->stop;
+	combine($name, $point, $expected, "increments up to $name");
+	command_ok([ 'ckpx_combinebackup', '--no-sync', "$chain/$name", '--into', "$chain/000" ],
+		"$name: rolled forward");
+	combine('000', $point, $expected, "the full moved to $name");
+}
+$live->stop;
+done_testing();
