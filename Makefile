@@ -76,6 +76,17 @@ include $(PGXS)
 # PGXS knows no header dependencies.
 $(OBJS): $(wildcard src/*.h src/*/*.h src/*/*/*.h)
 
+# The programs, one after the other: they share objects.
+all: all-bin
+install: install-bin
+uninstall: uninstall-bin
+clean: clean-bin
+install-bin: all-bin
+.PHONY: all-bin install-bin uninstall-bin clean-bin
+all-bin install-bin uninstall-bin clean-bin:
+	@set -e; for program in basebackup combinebackup; do \
+		$(MAKE) --no-print-directory -C src/bin/$$program PG_CONFIG='$(PG_CONFIG)' $(@:-bin=); done
+
 ifeq ($(CKPX_WITH_ZSTD), yes)
 $(OBJS): | zstd-header
 .PHONY: zstd-header
@@ -94,7 +105,8 @@ all install installcheck:
 	@echo 'ckpx: install postgresql-server-dev-$(PGMAJOR) (or run test/setup.sh), or set PG_CONFIG.' >&2
 	@exit 1
 clean:
-	rm -rf $(EXTRA_CLEAN) $(OBJS) ckpx.so
+	rm -rf $(EXTRA_CLEAN) $(OBJS) ckpx.so src/bin/*/*.o \
+		src/bin/basebackup/ckpx_basebackup src/bin/combinebackup/ckpx_combinebackup
 .PHONY: all install installcheck clean
 .DEFAULT_GOAL = all
 

@@ -71,6 +71,26 @@ like(
 like(report_of(%good, 'server/base/new.h' => "#if PG_VERSION_NUM >= 170000\n#endif\n"),
 	qr{^server/base/new.h:1: looks at PG_VERSION_NUM$}, 'another file that knows majors');
 
+# Programs have symbols of their own, and share those of one room.
+{
+	my $main = "int leaf(void);\nint help(void);\n\nint\nhelp(void)\n{\n\treturn leaf();\n}\n\n"
+	  . "int\nmain(void)\n{\n\treturn help();\n}\n";
+	my %programs = (
+		'bin/common/leaf.c' => $leaf,
+		'bin/basebackup/main.c' => $main,
+		'bin/combinebackup/main.c' => $main);
+	is(report_of(%programs), '', 'two programs with main() and a function of the same name');
+	is(report_of(%good, %programs), '', 'which the library has as well');
+	like(
+		report_of(
+			%programs, 'bin/common/up.c' => qq{#include "bin/basebackup/up.h"\n} . $leaf =~ s/leaf/up/r,
+			'bin/basebackup/up.h' => ''),
+		qr{^bin/common/up.c: bin/common may not use bin/basebackup: }, 'a header of a program');
+	like(
+		report_of(%good, 'bin/common/base.c' => $base =~ s/leaf\(/base(/gr =~ s/\nbase/\nother/r),
+		qr{^bin/common/base.c: bin/common may not use server/base: base$}, 'a function of the server');
+}
+
 # A check that saw nothing must not pass.
 {
 	my $top = tempdir(CLEANUP => 1);

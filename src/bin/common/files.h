@@ -44,7 +44,7 @@ extern bool remove_tree(int parent, const char *name);
 /* fsync a directory tree, file systems of links not included. */
 extern bool sync_tree(int dir);
 
-/* Is this the data directory of a server that runs, or may run? */
+/* Is it the data directory of a server that runs, or may have run since? */
 extern bool is_live_cluster(int dir);
 
 #endif							/* CKPX_BIN_FILES_H */

@@ -47,7 +47,7 @@ typedef struct BackupLabel
 	CheckpointMark mark;		/* lsn Invalid: there is no such line */
 } BackupLabel;
 
-/* False with *problem (static text) where a line is missing or wrong. */
+/* False with *problem (static text): a needed line is missing or wrong. */
 extern bool label_parse(BackupLabel *label, const char *text, size_t length,
 						const char **problem);
 
