@@ -8,6 +8,9 @@ PG_CPPFLAGS = -DFRONTEND -I../.. -I$(includedir)
 PG_CFLAGS = -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 PG_LIBS_INTERNAL = -L$(pkglibdir) -lpgfeutils $(libpq_pgport)
 
+# The server has no use for a program's bitcode.
+override with_llvm = no
+
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
