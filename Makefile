@@ -19,6 +19,8 @@
 #	make test-core          PostgreSQL's own regression tests as the workload
 #	make test-soak MINUTES=60
 #	                        load of every kind for that long, memory watched
+#	make test-backup INCREMENTS=100
+#	                        a chain of so many backups under load, judged
 #	make test-major PGMAJOR=17
 #	                        the server tests with another major, in a chroot
 
@@ -87,6 +89,17 @@ all-bin install-bin uninstall-bin clean-bin:
 	@set -e; for program in basebackup combinebackup; do \
 		$(MAKE) --no-print-directory -C src/bin/$$program PG_CONFIG='$(PG_CONFIG)' $(@:-bin=); done
 
+# Their manual pages.
+MAN = $(wildcard docs/man/*.1)
+install: install-man
+uninstall: uninstall-man
+.PHONY: install-man uninstall-man
+install-man:
+	$(MKDIR_P) '$(DESTDIR)$(mandir)/man1'
+	$(INSTALL_DATA) $(MAN) '$(DESTDIR)$(mandir)/man1/'
+uninstall-man:
+	rm -f $(patsubst docs/man/%,'$(DESTDIR)$(mandir)/man1/%',$(MAN))
+
 ifeq ($(CKPX_WITH_ZSTD), yes)
 $(OBJS): | zstd-header
 .PHONY: zstd-header
@@ -117,7 +130,7 @@ ifneq ($(filter command line environment,$(origin PG_CONFIG)),)
 export PG_CONFIG
 endif
 
-.PHONY: setup test unit demo play bench fuzz check-house indent test-major test-cassert test-core test-soak
+.PHONY: setup test unit demo play bench fuzz check-house indent test-major test-cassert test-core test-soak test-backup
 
 setup:
 	@test/setup.sh
@@ -161,6 +174,10 @@ test-core:
 MINUTES ?= 60
 test-soak: setup
 	@CKPX_SOAK_MINUTES=$(MINUTES) test/private.sh test/run.sh test/t/088_soak.pl
+
+INCREMENTS ?= 100
+test-backup: setup
+	@CKPX_BACKUP_INCREMENTS=$(INCREMENTS) test/private.sh test/run.sh test/t/096_backup_chain.pl
 
 SECONDS ?= 60
 fuzz: setup

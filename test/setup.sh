@@ -43,6 +43,7 @@ need perl prove --version
 need util-linux setpriv --version
 need libipc-run-perl perl -MIPC::Run -e 1
 need libcmocka-dev has_cmocka
+need groff-base groff --version
 need libroaring-dev has_header roaring/roaring.h
 need libzstd-dev has_header zstd.h
 
