@@ -73,5 +73,25 @@ diff "$TMPDIR/collect.before" "$TMPDIR/collect.after" || fail "ckpx_collect_rang
 diff "$TMPDIR/blocks.before" "$TMPDIR/blocks.after" || fail "ckpx_changed_blocks answers differently"
 say "the same answers: $(wc -l <"$TMPDIR/blocks.after") relation forks, byte for byte"
 
+say "a full backup, ten changed rows, and a backup of what changed since"
+backups=$TMPDIR/backups
+mkdir "$backups"
+ckpx_basebackup -D "$backups/full" -c fast
+ask "UPDATE pgbench_accounts SET abalance = 42 WHERE aid % 50000 = 7" >/dev/null
+ckpx_basebackup -D "$backups/increment" -c fast -i auto
+size() { du -sk "$1" | cut -f1; }
+echo "full: $(size "$backups/full") kB, increment: $(size "$backups/increment") kB"
+digest="SELECT md5(string_agg(a::text, ' ' ORDER BY aid)) FROM pgbench_accounts a"
+ask "$digest" >"$TMPDIR/digest.before"
+
+say "both combined, and the restored server asked"
+ckpx_combinebackup "$backups/increment" -o "$backups/restored"
+pg_ctl -s -w -D "$data" -m fast stop || fail "the server did not stop"
+data=$backups/restored
+start
+ask "$digest" >"$TMPDIR/digest.after"
+diff "$TMPDIR/digest.before" "$TMPDIR/digest.after" || fail "the restored server answers differently"
+echo "the same rows: $(cat "$TMPDIR/digest.after")"
+
 pg_ctl -s -w -D "$data" -m fast stop || fail "the server did not stop"
 say "stopped; everything is removed"
