@@ -7,6 +7,9 @@
  * believed after its own SHA-256 line was right; every name passes
  * path_check() and occurs once; sizes are not negative.
  *
+ * A ManifestFile stays where it is until it is removed, or the manifest freed.
+ * Threads may look up and walk at the same time, and nothing else.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef CKPX_BIN_MANIFEST_H
@@ -25,8 +28,6 @@ typedef struct ManifestFile
 	pg_checksum_type checksum_type;
 	uint8		checksum_length;
 	uint8		checksum[PG_CHECKSUM_MAX_LENGTH];
-	uint32		hash;			/* of simplehash */
-	char		status;			/* the same */
 } ManifestFile;
 
 typedef struct ManifestWalRange
@@ -43,22 +44,29 @@ typedef struct Manifest
 	uint32		nfiles;
 	uint32		nranges;
 	ManifestWalRange *ranges;
-	struct manifest_files_hash *files;	/* see manifest_find, _next */
+	struct manifest_files_hash *files;	/* see manifest_find, _sorted */
 } Manifest;
 
-/* Read a whole file's text; NULL with *problem in new memory. */
+/*
+ * Read a whole file's text, in memory that is bounded by its length; NULL with
+ * *problem in new memory.
+ */
 extern Manifest *manifest_parse(const char *text, size_t length,
 								char **problem);
 extern void manifest_free(Manifest *manifest);
 
 extern Manifest *manifest_create(int version, uint64 system_identifier);
 
-/* Add a file; false if it is there already.  The path is copied. */
+/* Bytes of a checksum of this type. */
+extern int	manifest_checksum_length(pg_checksum_type type);
+
+/* Add a file; false if it is there already.  It is copied with its path. */
 extern bool manifest_add(Manifest *manifest, const ManifestFile *file);
 extern void manifest_remove(Manifest *manifest, const char *path);
 extern void manifest_add_range(Manifest *manifest, TimeLineID timeline,
 							   XLogRecPtr start_lsn, XLogRecPtr end_lsn);
 
+/* NULL if the file is not there. */
 extern ManifestFile *manifest_find(const Manifest *manifest,
 								   const char *path);
 
@@ -66,8 +74,8 @@ extern ManifestFile *manifest_find(const Manifest *manifest,
 extern ManifestFile **manifest_sorted(const Manifest *manifest);
 
 /*
- * Append the text, with its checksum line, to the file that 'fd' has open,
- * in bounded memory.  Returns false with errno set.
+ * Write the text, with its checksum line, to the file that 'fd' has open:
+ * files sorted by path, in bounded memory.  Returns false with errno set.
  */
 extern bool manifest_write(const Manifest *manifest, int fd);
 
