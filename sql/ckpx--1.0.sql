@@ -197,6 +197,73 @@ REVOKE ALL ON FUNCTION ckpx_read_object(text, bigint, bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_read_object(text, bigint, bigint) TO pg_read_server_files;
 
 --
+-- Reading for a backup, for ckpx_basebackup
+--
+
+CREATE FUNCTION ckpx_backup_files(
+    slot name,
+    start_lsn pg_lsn,
+    parent_start pg_lsn DEFAULT NULL)
+RETURNS TABLE (
+    path bytea,
+    kind text,
+    link bytea,
+    size bigint,
+    modified timestamptz,
+    blocks int8multirange,
+    covered_to pg_lsn)
+AS 'MODULE_PATHNAME', 'ckpx_backup_files'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ckpx_backup_files(name, pg_lsn, pg_lsn) IS
+'returns the files of a backup, with the blocks that changed since an earlier one';
+REVOKE ALL ON FUNCTION ckpx_backup_files(name, pg_lsn, pg_lsn) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_backup_files(name, pg_lsn, pg_lsn) TO pg_read_server_files;
+
+CREATE FUNCTION ckpx_read_list(
+    slot name,
+    start_lsn pg_lsn,
+    paths bytea[],
+    blocks int8multirange[],
+    verify_checksums boolean DEFAULT true)
+RETURNS void
+AS 'MODULE_PATHNAME', 'ckpx_read_list'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ckpx_read_list(name, pg_lsn, bytea[], int8multirange[], boolean) IS
+'sets the files and blocks that ckpx_read_files() reads';
+REVOKE ALL ON FUNCTION ckpx_read_list(name, pg_lsn, bytea[], int8multirange[], boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_read_list(name, pg_lsn, bytea[], int8multirange[], boolean) TO pg_read_server_files;
+
+CREATE FUNCTION ckpx_read_files()
+RETURNS SETOF bytea
+AS 'MODULE_PATHNAME', 'ckpx_read_files'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ckpx_read_files() IS
+'returns the files and blocks set by ckpx_read_list(), piece by piece';
+REVOKE ALL ON FUNCTION ckpx_read_files() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_read_files() TO pg_read_server_files;
+
+CREATE FUNCTION ckpx_read_wal(
+    file text,
+    "offset" bigint DEFAULT 0,
+    length bigint DEFAULT NULL)
+RETURNS bytea
+AS 'MODULE_PATHNAME', 'ckpx_read_wal'
+LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION ckpx_read_wal(text, bigint, bigint) IS
+'returns bytes of a WAL segment or timeline history file';
+REVOKE ALL ON FUNCTION ckpx_read_wal(text, bigint, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_read_wal(text, bigint, bigint) TO pg_read_server_files;
+
+CREATE FUNCTION ckpx_read_control()
+RETURNS bytea
+AS 'MODULE_PATHNAME', 'ckpx_read_control'
+LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION ckpx_read_control() IS
+'returns the control file, as no write has left it half done';
+REVOKE ALL ON FUNCTION ckpx_read_control() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_read_control() TO pg_read_server_files;
+
+--
 -- Views
 --
 

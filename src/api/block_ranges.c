@@ -31,15 +31,13 @@ ckpx_ranges_init(CkpxRanges *ranges)
 	ranges->ranges = palloc(sizeof(RangeType *) * ranges->maxranges);
 }
 
-void
-ckpx_ranges_add(CkpxRanges *ranges, uint64 from, uint64 to)
+static void
+add_range(CkpxRanges *ranges, uint64 from, uint64 to, bool endless)
 {
 	/* val, infinite, inclusive, lower */
 	RangeBound	lower = {Int64GetDatum((int64) from), false, true, true};
-	RangeBound	upper = {Int64GetDatum((int64) to), false, false, false};
+	RangeBound	upper = {Int64GetDatum((int64) to), endless, false, false};
 	MemoryContext old;
-
-	Assert(from < to);
 
 	if (ranges->nranges == ranges->maxranges)
 	{
@@ -52,8 +50,20 @@ ckpx_ranges_add(CkpxRanges *ranges, uint64 from, uint64 to)
 	ranges->ranges[ranges->nranges++] =
 		ckpx_range_serialize(ranges->range_type, &lower, &upper);
 	MemoryContextSwitchTo(old);
+}
 
+void
+ckpx_ranges_add(CkpxRanges *ranges, uint64 from, uint64 to)
+{
+	Assert(from < to);
+	add_range(ranges, from, to, false);
 	ranges->nblocks += to - from;
+}
+
+void
+ckpx_ranges_add_from(CkpxRanges *ranges, uint64 from)
+{
+	add_range(ranges, from, 0, true);
 }
 
 Datum

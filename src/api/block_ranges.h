@@ -28,13 +28,16 @@ typedef struct CkpxRanges
 	RangeType **ranges;
 	uint32		nranges;
 	uint32		maxranges;
-	uint64		nblocks;		/* in the runs */
+	uint64		nblocks;		/* in the runs that have an end */
 } CkpxRanges;
 
 extern void ckpx_ranges_init(CkpxRanges *ranges);
 
 /* Add [from, to), which lies behind the last one and does not touch it. */
 extern void ckpx_ranges_add(CkpxRanges *ranges, uint64 from, uint64 to);
+
+/* Add what begins at 'from' and has no end, after which nothing is added. */
+extern void ckpx_ranges_add_from(CkpxRanges *ranges, uint64 from);
 
 static inline bool
 ckpx_ranges_full(const CkpxRanges *ranges)

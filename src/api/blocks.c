@@ -196,13 +196,6 @@ ckpx_changed_blocks(PG_FUNCTION_ARGS)
 	return put_map(fcinfo, &map, NULL);
 }
 
-static int
-compare_to_relation(const void *key, const void *element)
-{
-	return ckpx_rel_key_compare(key,
-								&(*(CkpxRelation *const *) element)->key);
-}
-
 /* The map, and for each of its relations a count. */
 typedef struct DirtyCounts
 {
@@ -215,14 +208,11 @@ count_if_changed(void *arg, const CkpxRelKey *key, BlockNumber block,
 				 int buffer)
 {
 	const DirtyCounts *dirty = arg;
-	CkpxRelation **relations = dirty->map->relations;
-	CkpxRelation **relation = bsearch(key, relations, dirty->map->nrelations,
-									  sizeof(CkpxRelation *),
-									  compare_to_relation);
+	CkpxRelation **relation = ckpx_map_find(dirty->map, key);
 
 	if (relation != NULL &&
 		ckpx_block_set_changed(&(*relation)->blocks, block))
-		dirty->counts[relation - relations]++;
+		dirty->counts[relation - dirty->map->relations]++;
 }
 
 /*

@@ -14,7 +14,7 @@
  * not have it either.
  *
  * The rest of the answer is what the map does not hold and a copy needs all
- * the same: the tablespaces, before all else, and always_whole below.
+ * the same: the tablespaces, before all else, and ckpx_always_whole.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,6 +29,7 @@
 #include "access/tableam.h"
 #include "api/api.h"
 #include "api/block_ranges.h"
+#include "api/data_files.h"
 #include "api/map_reader.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_tablespace_d.h"
@@ -39,41 +40,6 @@
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(ckpx_changed_files);
-
-/*
- * Not in the map, and needed in a copy: a name that ends in '/' is a
- * directory with all that is in it, '*' stands for any characters but '/'.
- * FSM forks change without WAL.  The SLRUs, the relation maps, two-phase
- * files, origins and mappings of logical decoding and the control file are
- * written by other means than pages of relations.  The control file is the
- * last: it must be copied last.
- *
- * Each of these has the same contents in every copy of this cluster, on
- * whatever host.  What belongs to one server stays out, a copy has its own:
- * configuration (ALTER SYSTEM's, too: a standby has its primary_conninfo
- * there), signal files, backup_label, postmaster.pid and .opts, pg_replslot,
- * the store of ckpx.  So does what PostgreSQL removes or makes anew at a start
- * (pg_subtrans, pg_notify, pg_serial, pg_snapshots, pg_dynshmem, pg_stat,
- * pg_stat_tmp, pgsql_tmp, pg_internal.init, temporary relations, and unlogged
- * ones but for their init forks, which the map has), and pg_wal: what a copy
- * needs of it depends on how it is made.  docs/incremental-copy.md goes
- * through all of them.
- */
-static const char *const always_whole[] = {
-	"PG_VERSION",
-	"pg_xact/",
-	"pg_multixact/",
-	"pg_commit_ts/",
-	"pg_twophase/",
-	"pg_logical/",
-	"global/*_fsm*",
-	"base/*/*_fsm*",
-	"global/pg_filenode.map",
-	"global/pg_control"
-};
-
-/* Index of the first name that belongs behind the databases' files. */
-#define FIRST_LATE_NAME		(lengthof(always_whole) - 1)
 
 /* The files on their way out. */
 typedef struct FileRows
@@ -92,31 +58,6 @@ put_whole(FileRows *out, const char *path)
 	ckpx_row_nulls(&out->row, 2);
 	ckpx_row_lsn(&out->row, out->covered_to);
 	ckpx_put_row(&out->row);
-}
-
-/*
- * The target of a tablespace's link; '' for a directory, which a tablespace
- * made with allow_in_place_tablespaces is.  False if it was dropped meanwhile.
- */
-static bool
-read_tablespace(const char *path, char *target)
-{
-	ssize_t		length = readlink(path, target, MAXPGPATH);
-
-	if (length < 0 && errno == ENOENT)
-		return false;
-	if (length < 0 && errno == EINVAL)
-		length = 0;				/* not a symbolic link */
-	if (length < 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not read symbolic link \"%s\": %m", path)));
-	if (length >= MAXPGPATH)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("symbolic link \"%s\" target is too long", path)));
-	target[length] = '\0';
-	return true;
 }
 
 /*
@@ -147,7 +88,7 @@ put_tablespaces(FileRows *out)
 		if (strspn(de->d_name, "0123456789") != strlen(de->d_name))
 			continue;
 		snprintf(path, MAXPGPATH, "pg_tblspc/%s", de->d_name);
-		if (!read_tablespace(path, target))
+		if (!ckpx_read_tablespace_link(path, target))
 			continue;
 
 		ckpx_row_text(&out->row, path);
@@ -163,20 +104,13 @@ put_tablespaces(FileRows *out)
 	FreeDir(dir);
 }
 
-/* The path of a segment; segment 0 has no suffix. */
-static char *
-segment_path(const char *path, uint32 segment)
-{
-	return segment == 0 ? pstrdup(path) : psprintf("%s.%u", path, segment);
-}
-
 /* Put out a segment with the ranges gathered, if there are any. */
 static void
 put_segment(FileRows *out, const char *path, uint32 segment)
 {
 	if (out->ranges.nranges == 0)
 		return;
-	ckpx_row_text(&out->row, segment_path(path, segment));
+	ckpx_row_text(&out->row, ckpx_segment_path(path, segment));
 	ckpx_row_bool(&out->row, false);
 	ckpx_row_datum(&out->row, ckpx_ranges_value(&out->ranges));
 	ckpx_row_nulls(&out->row, 1);
@@ -188,7 +122,7 @@ put_segment(FileRows *out, const char *path, uint32 segment)
 static bool
 segment_exists(const char *path, uint32 segment)
 {
-	char	   *name = segment_path(path, segment);
+	char	   *name = ckpx_segment_path(path, segment);
 	struct stat st;
 	bool		exists = stat(name, &st) == 0;
 
@@ -251,11 +185,11 @@ put_fork(FileRows *out, const CkpxRelation *relation)
 		return;
 
 	if (whole)
-		put_whole(out, segment_path(path, limit_segment));
+		put_whole(out, ckpx_segment_path(path, limit_segment));
 	for (segment = limit_segment + 1; segment_exists(path, segment); segment++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		put_whole(out, segment_path(path, segment));
+		put_whole(out, ckpx_segment_path(path, segment));
 	}
 }
 
@@ -311,10 +245,10 @@ ckpx_changed_files(PG_FUNCTION_ARGS)
 			put_fork(&out, relation);
 	}
 
-	for (int i = 0; i < (int) FIRST_LATE_NAME; i++)
-		put_whole(&out, always_whole[i]);
+	for (int i = 0; i < CKPX_ALWAYS_WHOLE_EARLY; i++)
+		put_whole(&out, ckpx_always_whole[i]);
 	put_databases(&out);
-	for (int i = FIRST_LATE_NAME; i < (int) lengthof(always_whole); i++)
-		put_whole(&out, always_whole[i]);
+	for (int i = CKPX_ALWAYS_WHOLE_EARLY; i < CKPX_ALWAYS_WHOLE; i++)
+		put_whole(&out, ckpx_always_whole[i]);
 	return (Datum) 0;
 }

@@ -62,6 +62,7 @@ typedef struct MapMerge
 	bool		missing_ok;		/* give up where an object has gone */
 	bool		incomplete;		/* objects have removed tombstones of the
 								 * range */
+	uint8		custom_rmgrs[CKPX_RMGR_BITMAP_BYTES];
 	CkpxDirtyTree *tree;
 } MapMerge;
 
@@ -215,6 +216,14 @@ report_damage(XLogRecPtr start_lsn, XLogRecPtr end_lsn, const char *problem)
 					problem)));
 }
 
+/* Note the custom resource managers of an input. */
+static void
+merge_rmgrs(MapMerge *merge, const CkpxRange *range)
+{
+	for (int i = 0; i < CKPX_RMGR_BITMAP_BYTES; i++)
+		merge->custom_rmgrs[i] |= range->custom_rmgrs[i];
+}
+
 /*
  * Append an object to the tree: what it says of changes in the range.  A
  * global is always the first object, so its layers may go into the tree one
@@ -232,6 +241,7 @@ merge_object(MapMerge *merge, const CkpxEntry *entry)
 
 	if (file == NULL)
 		return false;
+	merge_rmgrs(merge, &ckpx_object_file_header(file)->range);
 	tombstones_from = ckpx_object_file_tombstones_from(file);
 	if (ckpx_object_file_header(file)->nlayers > 0 &&
 		merge->end_lsn < tombstones_from)
@@ -270,6 +280,7 @@ merge_segment(MapMerge *merge, const CkpxSegmentRef *segment)
 		ckpx_segment_entry(&entry, &segment->info);
 		return merge_object(merge, &entry);
 	}
+	merge_rmgrs(merge, &segment->info.range);
 	while (ckpx_relation_view_next(segment->bytes, segment->info.bytes,
 								   &offset, &view, &problem))
 	{
@@ -319,6 +330,7 @@ begin_tree(MapMerge *merge, const CkpxRelKey *relation)
 
 	merge->tree = ckpx_dirty_tree_create(CurrentMemoryContext);
 	merge->incomplete = false;
+	memset(merge->custom_rmgrs, 0, CKPX_RMGR_BITMAP_BYTES);
 	if (relation == NULL)
 		return;
 	key = *relation;
@@ -348,6 +360,7 @@ finish_map(CkpxMap *map, const MapMerge *merge)
 			relations[map->nrelations++] = relations[i];
 	}
 	map->covered_to = merge->end_lsn;
+	memcpy(map->custom_rmgrs, merge->custom_rmgrs, CKPX_RMGR_BITMAP_BYTES);
 }
 
 /* Read the map of [start_lsn, end_lsn), which is collected already. */
@@ -475,4 +488,18 @@ ckpx_map_read_logtail(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 	}
 	PG_END_TRY();
 	finish_map(map, &merge);
+}
+
+static int
+compare_to_relation(const void *key, const void *element)
+{
+	return ckpx_rel_key_compare(key,
+								&(*(CkpxRelation *const *) element)->key);
+}
+
+CkpxRelation **
+ckpx_map_find(const CkpxMap *map, const CkpxRelKey *key)
+{
+	return bsearch(key, map->relations, map->nrelations,
+				   sizeof(CkpxRelation *), compare_to_relation);
 }

@@ -27,6 +27,10 @@ typedef struct CkpxMap
 	uint32		nrelations;
 	CkpxRelation **relations;	/* in key order */
 	XLogRecPtr	covered_to;		/* the map is of [start, covered_to) */
+	uint8		custom_rmgrs[CKPX_RMGR_BITMAP_BYTES];	/* of everything that
+														 * was merged: records
+														 * of them may have
+														 * changed more */
 } CkpxMap;
 
 /*
@@ -50,5 +54,8 @@ extern void ckpx_map_read_arguments(FunctionCallInfo fcinfo, CkpxMap *map,
  */
 extern void ckpx_map_read_logtail(CkpxMap *map, XLogRecPtr start_lsn,
 								  XLogRecPtr end_lsn);
+
+/* Find a relation fork; NULL: the map does not have it. */
+extern CkpxRelation **ckpx_map_find(const CkpxMap *map, const CkpxRelKey *key);
 
 #endif							/* CKPX_MAP_READER_H */

@@ -364,6 +364,7 @@ Datum
 ckpx_get_progress(PG_FUNCTION_ARGS)
 {
 	CkpxJobProgress jobs[CKPX_NJOBS];
+	CkpxCallProgress calls[CKPX_MAX_CALLS];
 	CkpxFlushProgress flush;
 	int			checkpointer;
 	int			flusher;
@@ -372,6 +373,7 @@ ckpx_get_progress(PG_FUNCTION_ARGS)
 	ckpx_begin_rows(fcinfo, &row);
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	memcpy(jobs, CkpxShared->jobs, sizeof(jobs));
+	memcpy(calls, CkpxShared->calls, sizeof(calls));
 	checkpointer = CkpxShared->workers[CKPX_WORKER_CHECKPOINTER].pid;
 	flush = CkpxShared->flush->progress;
 	flusher = CkpxShared->workers[CKPX_WORKER_FLUSHER].pid;
@@ -390,6 +392,15 @@ ckpx_get_progress(PG_FUNCTION_ARGS)
 							  ckpx_flush_reason_name(flush.reason)),
 					 flush_phase_name(flush.phase), flush.done, flush.total,
 					 flush.started_at);
+	for (int i = 0; i < CKPX_MAX_CALLS; i++)
+	{
+		const CkpxJobProgress *progress = &calls[i].progress;
+
+		if (calls[i].pid != 0)
+			put_progress(&row, calls[i].pid, ckpx_job_name(calls[i].job),
+						 ckpx_job_phase_name(progress->phase), progress->done,
+						 progress->total, progress->started_at);
+	}
 	return (Datum) 0;
 }
 

@@ -215,6 +215,11 @@ ckpx_issue_writebacks(WritebackContext *context)
 #endif
 }
 
+/* Directory of WAL summaries, from 17 on. */
+#if PG_VERSION_NUM >= 170000
+#define CKPX_WAL_SUMMARIES	XLOGDIR "/summaries"
+#endif
+
 /* A range value from bounds that are canonical already. */
 static inline RangeType *
 ckpx_range_serialize(TypeCacheEntry *typcache, RangeBound *lower,

@@ -1,14 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * progress.c
- *		How far the jobs of the ckpx checkpointer are.
+ *		How far the jobs of the ckpx checkpointer, and calls of sessions, are.
  *
  *-------------------------------------------------------------------------
  */
 #include "server/base/compat.h"
 
 #include "server/base/progress.h"
+#include "miscadmin.h"
 #include "server/base/shared_state.h"
+#include "utils/memutils.h"
 
 /* The lock is not worth taking for every single relation. */
 #define REPORT_EVERY		64
@@ -82,6 +84,81 @@ ckpx_progress_done(uint64 done)
 	LWLockRelease(CkpxShared->lock);
 }
 
+struct CkpxCall
+{
+	CkpxCallProgress *place;	/* in shared memory; NULL: none */
+	MemoryContextCallback callback;
+};
+
+static void
+forget_call(void *arg)
+{
+	ckpx_call_end(arg);
+}
+
+CkpxCall *
+ckpx_call_begin(MemoryContext context, CkpxJobKind job)
+{
+	CkpxCall   *call = MemoryContextAllocZero(context, sizeof(CkpxCall));
+	TimestampTz now = GetCurrentTimestamp();
+
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < CKPX_MAX_CALLS && call->place == NULL; i++)
+	{
+		CkpxCallProgress *place = &CkpxShared->calls[i];
+
+		if (place->pid != 0)
+			continue;
+		memset(place, 0, sizeof(*place));
+		place->pid = MyProcPid;
+		place->job = job;
+		place->progress.started_at = now;
+		call->place = place;
+	}
+	LWLockRelease(CkpxShared->lock);
+
+	call->callback.func = forget_call;
+	call->callback.arg = call;
+	MemoryContextRegisterResetCallback(context, &call->callback);
+	return call;
+}
+
+void
+ckpx_call_phase(CkpxCall *call, CkpxJobPhase phase, uint64 total)
+{
+	if (call->place == NULL)
+		return;
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	call->place->progress.phase = phase;
+	call->place->progress.done = 0;
+	call->place->progress.total = total;
+	LWLockRelease(CkpxShared->lock);
+}
+
+void
+ckpx_call_done(CkpxCall *call, uint64 done)
+{
+	/* Only this process writes it, so it can be read without the lock. */
+	if (call->place == NULL ||
+		(done < call->place->progress.done + REPORT_EVERY &&
+		 done != call->place->progress.total))
+		return;
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	call->place->progress.done = done;
+	LWLockRelease(CkpxShared->lock);
+}
+
+void
+ckpx_call_end(CkpxCall *call)
+{
+	if (call->place == NULL)
+		return;
+	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
+	call->place->pid = 0;
+	LWLockRelease(CkpxShared->lock);
+	call->place = NULL;
+}
+
 const char *
 ckpx_job_name(CkpxJobKind job)
 {
@@ -97,8 +174,10 @@ ckpx_job_name(CkpxJobKind job)
 			return "spill";
 		case CKPX_JOB_GC:
 			return "gc";
-		case CKPX_NJOBS:
-			break;
+		case CKPX_JOB_LIST_FILES:
+			return "list files";
+		case CKPX_JOB_READ_FILES:
+			return "read files";
 	}
 	return "unknown";
 }
@@ -122,6 +201,12 @@ ckpx_job_phase_name(CkpxJobPhase phase)
 			return "publishing";
 		case CKPX_JOB_PHASE_REMOVE:
 			return "removing files";
+		case CKPX_JOB_PHASE_MAP:
+			return "reading the map";
+		case CKPX_JOB_PHASE_LIST:
+			return "listing files";
+		case CKPX_JOB_PHASE_READ:
+			return "reading files";
 	}
 	return "unknown";
 }

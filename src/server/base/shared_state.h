@@ -377,6 +377,7 @@ typedef struct CkpxSharedState
 
 	/* for the views; under lock */
 	CkpxJobProgress jobs[CKPX_NJOBS];
+	CkpxCallProgress calls[CKPX_MAX_CALLS];
 	CkpxHistory history;
 	CkpxStat	stat;
 } CkpxSharedState;
