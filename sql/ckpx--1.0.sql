@@ -143,6 +143,19 @@ COMMENT ON FUNCTION ckpx_sync_point() IS
 REVOKE ALL ON FUNCTION ckpx_sync_point() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_sync_point() TO pg_monitor;
 
+CREATE FUNCTION ckpx_checkpoint_mark(
+    lsn pg_lsn,
+    OUT redo pg_lsn,
+    OUT timeline integer,
+    OUT crc bigint,
+    OUT "time" timestamptz)
+AS 'MODULE_PATHNAME', 'ckpx_checkpoint_mark'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ckpx_checkpoint_mark(pg_lsn) IS
+'returns what was decoded of PostgreSQL''s checkpoint record that starts at an LSN; NULLs where none is known';
+REVOKE ALL ON FUNCTION ckpx_checkpoint_mark(pg_lsn) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_checkpoint_mark(pg_lsn) TO pg_monitor;
+
 --
 -- Waiting
 --

@@ -29,7 +29,9 @@
 #define HEADER_END			80
 #define HEADER_NOPEN		196
 #define HEADER_NLAYERS		200
-#define HEADER_FIXED		204
+#define HEADER_NMARKS		204
+#define HEADER_FIXED		208
+#define HEADER_FIXED_1		204 /* in version 1, which has no marks */
 #define TOC_ENTRY			40
 #define TOC_OFFSET			16
 #define TOC_STORED			24
@@ -141,7 +143,7 @@ seal(File *file)
 	uint32		nsections = get_u32(footer + FOOTER_NSECTIONS);
 	uint32		crc;
 
-	if (length >= HEADER_FIXED + 4 && length < file->length)
+	if (length >= HEADER_FIXED_1 + 4 && length < file->length)
 	{
 		crc = crc_of(file->bytes, length - 4);
 		set_u32(file->bytes + length - 4, crc);
@@ -164,6 +166,9 @@ seal(File *file)
 	}
 	set_u32(footer + FOOTER_CRC, crc_of(footer, FOOTER_CRC));
 }
+
+/* Those of the last header that any_header() has made. */
+static CkpxMark any_marks[3];
 
 static void
 any_header(CkpxObjectHeader *h, uint32 nopen)
@@ -204,6 +209,16 @@ any_header(CkpxObjectHeader *h, uint32 nopen)
 			h->layers[i].end_time = (int64) next_random();
 		}
 	}
+	h->nmarks = next_random() % (lengthof(any_marks) + 1);
+	h->marks = any_marks;
+	for (uint32 i = 0; i < h->nmarks; i++)
+	{
+		any_marks[i].lsn = h->range.start_lsn + i;
+		any_marks[i].redo = next_random();
+		any_marks[i].timeline = (uint32) next_random();
+		any_marks[i].crc = (uint32) next_random();
+		any_marks[i].time = (int64) next_random();
+	}
 	h->nopen_xacts = nopen;
 	h->open_xacts = palloc0((nopen + 1) * sizeof(CkpxOpenXact));
 	for (uint32 i = 0; i < nopen; i++)
@@ -233,7 +248,10 @@ assert_same_header(const CkpxObjectHeader *in, const CkpxObjectHeader *out)
 	for (uint32 i = 0; i < a.nopen_xacts; i++)
 		assert_true(a.open_xacts[i].xid == b.open_xacts[i].xid &&
 					a.open_xacts[i].first_lsn == b.open_xacts[i].first_lsn);
+	assert_int_equal(a.nmarks, b.nmarks);
+	assert_memory_equal(a.marks, b.marks, a.nmarks * sizeof(CkpxMark));
 	a.open_xacts = b.open_xacts = NULL;
+	a.marks = b.marks = NULL;
 	assert_memory_equal(&a, &b, sizeof(a));
 }
 
@@ -455,7 +473,8 @@ empty_object(void **state)
 	any_header(&header, 0);
 	write_object(&file, &header, tree, &options, &totals);
 	assert_int_equal(file.length,
-					 HEADER_FIXED + 16 * header.nlayers + 4 + FOOTER);
+					 HEADER_FIXED + 16 * header.nlayers + 32 * header.nmarks +
+					 4 + FOOTER);
 	assert_object(&file, &header, tree, &totals);
 
 	reader = must_open(&file);
@@ -937,11 +956,15 @@ header_checked(void **state)
 	small_file(&file, CKPX_COMPRESSION_NONE);
 	h = file.bytes;
 	expect_edit(&file, h, 0, "file is not a checkpoint object");
-	expect_edit(&file, h + HEADER_VERSION, 2,
+	expect_edit(&file, h + HEADER_VERSION, 3,
 				"object is of a newer version than this one can read");
+	expect_edit(&file, h + HEADER_VERSION, 1,
+				"object header has an impossible number of transactions");
 	expect_edit(&file, h + HEADER_VERSION, 0,
 				"object is of an unknown version");
 	expect_edit(&file, h + HEADER_LENGTH, 0,
+				"object header has an impossible length");
+	expect_edit(&file, h + HEADER_LENGTH, HEADER_FIXED_1 + 3,
 				"object header has an impossible length");
 	expect_edit(&file, h + HEADER_LENGTH, HEADER_FIXED + 3,
 				"object header has an impossible length");
@@ -977,6 +1000,73 @@ header_checked(void **state)
 	h[HEADER_EPOCH] ^= 1;
 	expect_problem(&file, "object header does not match its checksum");
 	free(file.bytes);
+}
+
+static void
+marks_checked(void **state)
+{
+	CkpxObjectOptions options = {2, 65536, CKPX_COMPRESSION_NONE};
+	CkpxObjectTotals totals = {0};
+	CkpxObjectHeader header;
+	CkpxDirtyTree *tree = any_tree(6, 12);
+	const char *number = "object header has an impossible number of marks";
+	const char *order = "object header has its marks out of order";
+	File		file;
+	char	   *marks;
+
+	any_header(&header, 2);
+	header.kind = CKPX_KIND_INCREMENTAL;
+	header.nlayers = 0;
+	memset(header.layers, 0, sizeof(header.layers));
+	header.range.start_lsn = 100;
+	header.range.end_lsn = 200;
+	header.nmarks = 3;
+	for (int i = 0; i < 3; i++)
+		any_marks[i].lsn = 100 + 10 * i;
+	write_object(&file, &header, tree, &options, &totals);
+	assert_object(&file, &header, tree, &totals);
+
+	marks = file.bytes + HEADER_FIXED + 2 * 12;
+	assert_int_equal(get_u32(marks), 100);
+	expect_edit(&file, file.bytes + HEADER_NMARKS, CKPX_MAX_MARKS + 1, number);
+	expect_edit(&file, file.bytes + HEADER_NMARKS, 2,
+				"object header has an impossible number of transactions");
+	expect_edit(&file, marks, 99, order);
+	expect_edit(&file, marks, 110, order);
+	expect_edit(&file, marks + 64, 110, order);
+	expect_edit(&file, marks + 64, 200, order);
+
+	free(file.bytes);
+	ckpx_dirty_tree_free(tree);
+	pfree(header.open_xacts);
+}
+
+/* An object with as many marks as there may be. */
+static void
+full_of_marks(void **state)
+{
+	CkpxObjectOptions options = {100, 65536, CKPX_COMPRESSION_ZSTD};
+	CkpxObjectTotals totals = {0};
+	CkpxObjectHeader header;
+	CkpxDirtyTree *tree = any_tree(2, 2);
+	File		file;
+
+	any_header(&header, 0);
+	header.range.end_lsn = header.range.start_lsn + CKPX_MAX_MARKS;
+	header.kind = CKPX_KIND_BACKUP;
+	header.nlayers = 0;
+	memset(header.layers, 0, sizeof(header.layers));
+	header.nmarks = CKPX_MAX_MARKS;
+	header.marks = palloc0(sizeof(CkpxMark) * CKPX_MAX_MARKS);
+	for (uint32 i = 0; i < CKPX_MAX_MARKS; i++)
+		header.marks[i].lsn = header.range.start_lsn + i;
+	write_object(&file, &header, tree, &options, &totals);
+	assert_object(&file, &header, tree, &totals);
+
+	free(file.bytes);
+	ckpx_dirty_tree_free(tree);
+	pfree(header.marks);
+	pfree(header.open_xacts);
 }
 
 static void
@@ -1054,6 +1144,7 @@ layers_checked(void **state)
 	header.range.start_lsn = 100;
 	header.range.end_lsn = 200;
 	header.nlayers = 3;
+	header.nmarks = 0;
 	for (int i = 0; i < 3; i++)
 		header.layers[i].end_lsn = 200 - 10 * i;
 	write_object(&file, &header, tree, &options, &totals);
@@ -1257,6 +1348,8 @@ main(void)
 		cmocka_unit_test(every_byte_changed_and_sealed),
 		cmocka_unit_test(header_checked),
 		cmocka_unit_test(layers_checked),
+		cmocka_unit_test(marks_checked),
+		cmocka_unit_test(full_of_marks),
 		cmocka_unit_test(footer_checked),
 		cmocka_unit_test(toc_checked),
 		cmocka_unit_test(toc_sum_checked),

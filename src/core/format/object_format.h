@@ -30,10 +30,11 @@
 #ifndef CKPX_OBJECT_FORMAT_H
 #define CKPX_OBJECT_FORMAT_H
 
+#include "core/history/mark.h"
 #include "core/history/range.h"
 #include "core/map/layers.h"
 
-#define CKPX_OBJECT_VERSION		1
+#define CKPX_OBJECT_VERSION		2
 
 #define CKPX_COMPRESSION_NONE	0
 #define CKPX_COMPRESSION_ZSTD	1
@@ -57,7 +58,7 @@ typedef struct CkpxOpenXact
 
 typedef struct CkpxObjectHeader
 {
-	uint32		version;		/* CKPX_OBJECT_VERSION */
+	uint32		version;		/* CKPX_OBJECT_VERSION; read: up to it */
 	CkpxEntryKind kind;
 	CkpxIdentity identity;
 	CkpxRange	range;			/* without next_xid and clock_ms */
@@ -68,6 +69,9 @@ typedef struct CkpxObjectHeader
 								 * write: in any order */
 	uint32		nlayers;		/* of a global, newest first; else 0 */
 	CkpxLayer	layers[CKPX_MAX_LAYERS];
+	uint32		nmarks;			/* at most CKPX_MAX_MARKS; version 1: none */
+	CkpxMark   *marks;			/* ascending, within the range; read: from the
+								 * reader's memory */
 } CkpxObjectHeader;
 
 /* Of one file, that is, of one part. */

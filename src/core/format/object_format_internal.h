@@ -22,13 +22,15 @@ static const char header_magic[8] =
 {'\x89', 'C', 'K', 'P', 'X', '\r', '\n', '\0'};
 static const char footer_magic[8] = {'C', 'K', 'P', 'X', 'E', 'N', 'D', '\n'};
 
-#define HEADER_FIXED_BYTES	204 /* up to the open transactions */
+#define HEADER_FIXED_BYTES	208 /* up to the open transactions */
+#define HEADER_FIXED_BYTES_1	204 /* in version 1 */
 #define OPEN_XACT_BYTES		12
 #define LAYER_BYTES			16
+#define MARK_BYTES			32
 #define CRC_BYTES			4
 #define MAX_HEADER_BYTES \
 	(HEADER_FIXED_BYTES + CKPX_MAX_OPEN_XACTS * OPEN_XACT_BYTES + \
-	 CKPX_MAX_LAYERS * LAYER_BYTES + CRC_BYTES)
+	 CKPX_MAX_LAYERS * LAYER_BYTES + CKPX_MAX_MARKS * MARK_BYTES + CRC_BYTES)
 #define TOC_ENTRY_BYTES		40
 #define FOOTER_BYTES		72
 #define FOOTER_CRC_OFFSET	60

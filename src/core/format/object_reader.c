@@ -53,12 +53,24 @@ read_bytes(CkpxObjectReader *reader, uint64 offset, char *bytes, Size length,
 }
 
 /*
- * Take the ends of the layers, which must lie within the range one before the
- * other, the first at its end.
+ * Take the header's lists.  The ends of the layers must lie within the range
+ * one before the other, the first at its end; the marks one behind the other.
  */
 static const char *
-take_layers(CkpxObjectHeader *header, const char *at)
+take_lists(CkpxObjectReader *reader, const char *at)
 {
+	CkpxObjectHeader *header = &reader->header;
+
+	header->open_xacts = ckpx_alloc(reader->mem,
+									header->nopen_xacts *
+									sizeof(CkpxOpenXact) + 1);
+	for (uint32 i = 0; i < header->nopen_xacts; i++)
+	{
+		header->open_xacts[i].xid = take_u32(&at);
+		header->open_xacts[i].first_lsn = take_u64(&at);
+		if (i > 0 && header->open_xacts[i].xid < header->open_xacts[i - 1].xid)
+			return "object header has its transactions out of order";
+	}
 	for (uint32 i = 0; i < header->nlayers; i++)
 	{
 		CkpxLayer  *layer = &header->layers[i];
@@ -69,6 +81,23 @@ take_layers(CkpxObjectHeader *header, const char *at)
 			: layer->end_lsn >= header->layers[i - 1].end_lsn ||
 			layer->end_lsn <= header->range.start_lsn)
 			return "object header has its layers out of order";
+	}
+
+	header->marks = ckpx_alloc(reader->mem,
+							   header->nmarks * sizeof(CkpxMark) + 1);
+	for (uint32 i = 0; i < header->nmarks; i++)
+	{
+		CkpxMark   *mark = &header->marks[i];
+
+		mark->lsn = take_u64(&at);
+		mark->redo = take_u64(&at);
+		mark->timeline = take_u32(&at);
+		mark->crc = take_u32(&at);
+		mark->time = (int64) take_u64(&at);
+		if (mark->lsn < header->range.start_lsn ||
+			mark->lsn >= header->range.end_lsn ||
+			(i > 0 && mark->lsn <= mark[-1].lsn))
+			return "object header has its marks out of order";
 	}
 	return NULL;
 }
@@ -82,8 +111,12 @@ take_header(CkpxObjectReader *reader, const char *at)
 	CkpxObjectHeader *header = &reader->header;
 	CkpxIdentity *identity = &header->identity;
 	CkpxRange  *range = &header->range;
+	uint32		fixed = header->version == 1 ? HEADER_FIXED_BYTES_1 :
+		HEADER_FIXED_BYTES;
 	uint32		kind;
 
+	if (reader->header_length < fixed + CRC_BYTES)
+		return "object header has an impossible length";
 	kind = take_u32(&at);
 	reader->compression = take_u32(&at);
 	identity->system_identifier = take_u64(&at);
@@ -113,6 +146,8 @@ take_header(CkpxObjectReader *reader, const char *at)
 	at += CKPX_RMGR_BITMAP_BYTES;
 	header->nopen_xacts = take_u32(&at);
 	header->nlayers = take_u32(&at);
+	if (header->version > 1)
+		header->nmarks = take_u32(&at);
 
 	if (kind == CKPX_KIND_NONE || kind > CKPX_KIND_SEGMENT)
 		return "object is of an unknown kind";
@@ -126,25 +161,15 @@ take_header(CkpxObjectReader *reader, const char *at)
 	if (header->nlayers > CKPX_MAX_LAYERS ||
 		(header->nlayers > 0) != (header->kind == CKPX_KIND_GLOBAL))
 		return "object header has an impossible number of layers";
+	if (header->nmarks > CKPX_MAX_MARKS)
+		return "object header has an impossible number of marks";
 	if (header->nopen_xacts > CKPX_MAX_OPEN_XACTS ||
-		reader->header_length != HEADER_FIXED_BYTES +
+		reader->header_length != fixed +
 		header->nopen_xacts * OPEN_XACT_BYTES +
-		header->nlayers * LAYER_BYTES + CRC_BYTES)
+		header->nlayers * LAYER_BYTES + header->nmarks * MARK_BYTES +
+		CRC_BYTES)
 		return "object header has an impossible number of transactions";
-
-	if (header->nopen_xacts == 0)
-		return take_layers(header, at);
-	header->open_xacts = ckpx_alloc(reader->mem,
-									header->nopen_xacts *
-									sizeof(CkpxOpenXact));
-	for (uint32 i = 0; i < header->nopen_xacts; i++)
-	{
-		header->open_xacts[i].xid = take_u32(&at);
-		header->open_xacts[i].first_lsn = take_u64(&at);
-		if (i > 0 && header->open_xacts[i].xid < header->open_xacts[i - 1].xid)
-			return "object header has its transactions out of order";
-	}
-	return take_layers(header, at);
+	return take_lists(reader, at);
 }
 
 static bool
@@ -156,7 +181,7 @@ read_header(CkpxObjectReader *reader, const char **problem)
 	uint32		crc;
 	char	   *bytes;
 
-	if (reader->size < HEADER_FIXED_BYTES + CRC_BYTES + FOOTER_BYTES)
+	if (reader->size < HEADER_FIXED_BYTES_1 + CRC_BYTES + FOOTER_BYTES)
 		return ckpx_damaged(problem, "file is too short");
 	if (!read_bytes(reader, 0, start, sizeof(start), problem))
 		return false;
@@ -164,7 +189,8 @@ read_header(CkpxObjectReader *reader, const char **problem)
 		return ckpx_damaged(problem, "file is not a checkpoint object");
 	reader->header.version = take_u32(&at);
 	length = take_u32(&at);
-	if (length < HEADER_FIXED_BYTES + CRC_BYTES || length > MAX_HEADER_BYTES ||
+	if (length < HEADER_FIXED_BYTES_1 + CRC_BYTES ||
+		length > MAX_HEADER_BYTES ||
 		length > reader->size - FOOTER_BYTES)
 		return ckpx_damaged(problem, "object header has an impossible length");
 	reader->header_length = length;
@@ -616,6 +642,8 @@ ckpx_object_close(CkpxObjectReader *reader)
 {
 	if (reader->header.open_xacts != NULL)
 		pfree(reader->header.open_xacts);
+	if (reader->header.marks != NULL)
+		pfree(reader->header.marks);
 	if (reader->toc != NULL)
 		pfree(reader->toc);
 	if (reader->loaded != NULL)

@@ -61,6 +61,42 @@ compare_open_xacts(const void *a, const void *b)
 	return x < y ? -1 : x > y ? 1 : 0;
 }
 
+/* The header's lists. */
+static char *
+put_lists(CkpxObjectWriter *writer, char *at, const CkpxObjectHeader *header)
+{
+	uint32		nopen = header->nopen_xacts;
+
+	if (nopen > 0)
+	{
+		CkpxOpenXact *sorted = ckpx_alloc(writer->mem,
+										  nopen * sizeof(CkpxOpenXact));
+
+		memcpy(sorted, header->open_xacts, nopen * sizeof(CkpxOpenXact));
+		qsort(sorted, nopen, sizeof(CkpxOpenXact), compare_open_xacts);
+		for (uint32 i = 0; i < nopen; i++)
+		{
+			at = put_u32(at, sorted[i].xid);
+			at = put_u64(at, sorted[i].first_lsn);
+		}
+		pfree(sorted);
+	}
+	for (uint32 i = 0; i < header->nlayers; i++)
+	{
+		at = put_u64(at, header->layers[i].end_lsn);
+		at = put_u64(at, (uint64) header->layers[i].end_time);
+	}
+	for (uint32 i = 0; i < header->nmarks; i++)
+	{
+		at = put_u64(at, header->marks[i].lsn);
+		at = put_u64(at, header->marks[i].redo);
+		at = put_u32(at, header->marks[i].timeline);
+		at = put_u32(at, header->marks[i].crc);
+		at = put_u64(at, (uint64) header->marks[i].time);
+	}
+	return at;
+}
+
 static void
 write_header(CkpxObjectWriter *writer, const CkpxObjectHeader *header)
 {
@@ -68,7 +104,8 @@ write_header(CkpxObjectWriter *writer, const CkpxObjectHeader *header)
 	const CkpxRange *range = &header->range;
 	uint32		nopen = header->nopen_xacts;
 	Size		length = HEADER_FIXED_BYTES + (Size) nopen * OPEN_XACT_BYTES +
-		(Size) header->nlayers * LAYER_BYTES + CRC_BYTES;
+		(Size) header->nlayers * LAYER_BYTES +
+		(Size) header->nmarks * MARK_BYTES + CRC_BYTES;
 	char	   *bytes = ckpx_alloc(writer->mem, length);
 	char	   *at = bytes;
 
@@ -105,27 +142,10 @@ write_header(CkpxObjectWriter *writer, const CkpxObjectHeader *header)
 	at += CKPX_RMGR_BITMAP_BYTES;
 	at = put_u32(at, nopen);
 	at = put_u32(at, header->nlayers);
+	at = put_u32(at, header->nmarks);
 	Assert(at == bytes + HEADER_FIXED_BYTES);
 
-	if (nopen > 0)
-	{
-		CkpxOpenXact *sorted = ckpx_alloc(writer->mem,
-										  nopen * sizeof(CkpxOpenXact));
-
-		memcpy(sorted, header->open_xacts, nopen * sizeof(CkpxOpenXact));
-		qsort(sorted, nopen, sizeof(CkpxOpenXact), compare_open_xacts);
-		for (uint32 i = 0; i < nopen; i++)
-		{
-			at = put_u32(at, sorted[i].xid);
-			at = put_u64(at, sorted[i].first_lsn);
-		}
-		pfree(sorted);
-	}
-	for (uint32 i = 0; i < header->nlayers; i++)
-	{
-		at = put_u64(at, header->layers[i].end_lsn);
-		at = put_u64(at, (uint64) header->layers[i].end_time);
-	}
+	at = put_lists(writer, at, header);
 	writer->header_crc = ckpx_crc(bytes, (Size) (at - bytes));
 	at = put_u32(at, writer->header_crc);
 	Assert(at == bytes + length);
@@ -231,6 +251,7 @@ ckpx_object_begin(CkpxMemory mem, const CkpxObjectHeader *header,
 	Assert(header->range.epoch != 0 && header->range.timeline != 0);
 	Assert(header->nopen_xacts <= CKPX_MAX_OPEN_XACTS);
 	Assert(header->nlayers <= CKPX_MAX_LAYERS);
+	Assert(header->nmarks <= CKPX_MAX_MARKS);
 	Assert((header->nlayers > 0) == (header->kind == CKPX_KIND_GLOBAL));
 
 	writer->mem = mem;

@@ -44,6 +44,7 @@ typedef struct CkpxHistoryItem
 	CkpxHistoryKind kind;
 	uint32		epoch;			/* of ckpx's */
 	TimeLineID	timeline;
+	uint32		crc;			/* of PostgreSQL's: of the record */
 	XLogRecPtr	start_lsn;		/* of the range; or the redo point, Invalid at
 								 * an end of recovery without checkpoint */
 	XLogRecPtr	end_lsn;		/* of the range; or start of the record */

@@ -148,6 +148,24 @@ is_undurable(const CkpxGlobalMerge *job, const CkpxRelKey *key)
 				 compare_keys) != NULL);
 }
 
+/* Put the newest marks of all inputs, which are open, into a header. */
+static void
+gather_marks(const CkpxGlobalMerge *job, CkpxObjectHeader *header)
+{
+	CkpxMarks  *marks = palloc(sizeof(CkpxMarks));
+
+	marks->count = 0;
+	for (uint32 i = job->ninputs; i-- > 0;)
+	{
+		const CkpxObjectHeader *input;
+
+		input = ckpx_object_file_header(job->inputs[i].file);
+		ckpx_marks_append(marks, input->marks, input->nmarks);
+	}
+	header->nmarks = marks->count;
+	header->marks = marks->items;
+}
+
 /*
  * Open the inputs, plan the layers and begin the object.
  */
@@ -206,7 +224,7 @@ ckpx_global_merge_begin(CkpxGlobalMerge *job)
 	output_header.nopen_xacts = newest->nopen_xacts;
 	output_header.open_xacts = newest->open_xacts;
 	output_header.nlayers = job->plan.nlayers;
-
+	gather_marks(job, &output_header);
 	memcpy(output_header.layers, job->plan.layers,
 		   sizeof(CkpxLayer) * job->plan.nlayers);
 	job->output = ckpx_object_output_begin(&job->entry, &output_header,

@@ -226,6 +226,10 @@ ckpx_job_write(CkpxEntry *entry, const CkpxDirtyTree *tree,
 
 	header.nopen_xacts = nopen_xacts;
 	header.open_xacts = unconstify(CkpxOpenXact *, open_xacts);
+	header.marks = palloc(sizeof(CkpxMark) * CKPX_MAX_MARKS);
+	header.nmarks = ckpx_logtail_marks(entry->range.start_lsn,
+									   entry->range.end_lsn, header.marks,
+									   CKPX_MAX_MARKS);
 	relations = ckpx_dirty_tree_sorted(tree, &nrelations);
 	ckpx_progress_phase(CKPX_JOB_PHASE_WRITE, nrelations);
 	output = ckpx_object_output_begin(entry, &header, what);
@@ -246,6 +250,7 @@ ckpx_job_write(CkpxEntry *entry, const CkpxDirtyTree *tree,
 	}
 	PG_END_TRY();
 	pfree(relations);
+	pfree(header.marks);
 }
 
 /*

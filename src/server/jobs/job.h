@@ -78,10 +78,10 @@ extern bool ckpx_job_copy_running(const CkpxEntryTicket *ticket,
 extern void ckpx_job_gather(CkpxDirtyTree *tree, const CkpxRange *range);
 
 /*
- * Write 'tree' as the object of 'entry', in as many parts as needed, and
- * complete the entry's counts.  After an error a sweep removes what was
- * written.  'what' names fault points, see files.h.  The runner may call this
- * too.
+ * Write 'tree' as the object of 'entry', in as many parts as needed, with the
+ * marks that the logtail has of its range, and complete the entry's counts.
+ * After an error a sweep removes what was written.  'what' names fault points,
+ * see files.h.  The runner may call this too.
  */
 extern void ckpx_job_write(CkpxEntry *entry, const CkpxDirtyTree *tree,
 						   const CkpxOpenXact *open_xacts,

@@ -23,6 +23,7 @@
 #ifndef CKPX_LOGTAIL_INTERNAL_H
 #define CKPX_LOGTAIL_INTERNAL_H
 
+#include "core/history/mark.h"
 #include "server/base/shared_state.h"
 #include "server/logtail/logtail.h"
 
@@ -44,6 +45,7 @@ struct CkpxLogtail
 	uint32		nfree;
 	uint16		order[CKPX_MAX_SEGMENTS];	/* slots in LSN order */
 	uint16		free[CKPX_MAX_SEGMENTS];	/* a stack */
+	CkpxMarks	marks;			/* of all segments, and of the next */
 	CkpxSlot	slots[CKPX_MAX_SEGMENTS];
 };
 

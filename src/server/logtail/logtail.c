@@ -206,17 +206,50 @@ ckpx_logtail_add_spilled(const CkpxSegmentInfo *given)
 }
 
 void
+ckpx_logtail_add_marks(const CkpxMark *marks, uint32 count)
+{
+	LWLockAcquire(CkpxShared->logtail_lock, LW_EXCLUSIVE);
+	ckpx_marks_append(&CkpxShared->logtail->marks, marks, count);
+	LWLockRelease(CkpxShared->logtail_lock);
+}
+
+uint32
+ckpx_logtail_marks(XLogRecPtr start_lsn, XLogRecPtr end_lsn, CkpxMark *marks,
+				   uint32 room)
+{
+	const CkpxMarks *all = &CkpxShared->logtail->marks;
+	uint32		begin;
+	uint32		count;
+
+	LWLockAcquire(CkpxShared->logtail_lock, LW_SHARED);
+	begin = ckpx_marks_find(all->items, all->count, start_lsn);
+	count = ckpx_marks_find(all->items, all->count, end_lsn) - begin;
+	count = Min(count, room);
+	memcpy(marks, all->items + begin, sizeof(CkpxMark) * count);
+	LWLockRelease(CkpxShared->logtail_lock);
+	return count;
+}
+
+void
 ckpx_logtail_trim(XLogRecPtr lsn)
 {
 	CkpxLogtail *logtail;
+	XLogRecPtr	trimmed = InvalidXLogRecPtr;
 	uint32		count = 0;
 
 	ckpx_logtail_attach();
 	logtail = CkpxShared->logtail;
 	LWLockAcquire(CkpxShared->logtail_lock, LW_EXCLUSIVE);
-	while (count < logtail->nsegments &&
-		   logtail->slots[logtail->order[count]].info.range.end_lsn <= lsn)
-		count++;
+	for (; count < logtail->nsegments; count++)
+	{
+		const CkpxRange *range =
+			&logtail->slots[logtail->order[count]].info.range;
+
+		if (range->end_lsn > lsn)
+			break;
+		trimmed = range->end_lsn;
+	}
+	ckpx_marks_forget(&logtail->marks, trimmed);
 	list_remove(logtail, 0, count);
 	LWLockRelease(CkpxShared->logtail_lock);
 }
@@ -230,6 +263,7 @@ ckpx_logtail_clear(void)
 	logtail = CkpxShared->logtail;
 	LWLockAcquire(CkpxShared->logtail_lock, LW_EXCLUSIVE);
 	list_remove(logtail, 0, logtail->nsegments);
+	logtail->marks.count = 0;
 	LWLockRelease(CkpxShared->logtail_lock);
 }
 
@@ -389,6 +423,5 @@ ckpx_segment_entry(CkpxEntry *entry, const CkpxSegmentInfo *info)
 	entry->range = info->range;
 	entry->nrelations = info->nrelations;
 	entry->nblocks = info->nblocks;
-	entry->version = CKPX_OBJECT_VERSION;
 	entry->nparts = info->nparts;
 }

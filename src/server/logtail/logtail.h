@@ -16,6 +16,10 @@
  * not enough the runner has segments spilled to disk: such a segment has no
  * bytes in memory and is read from its object.
  *
+ * The marks of all segments lie in one list of fixed size beside them, those
+ * of spilled ones too: segments are merged and spilled, a mark stays where it
+ * is.
+ *
  * Only the runner adds, merges and trims.  Any process may pin, and one that
  * spills may mark: first mark_spilling (merging then leaves the segment
  * alone), then the object, then mark_spilled, or mark_spilling(false) if that
@@ -31,6 +35,7 @@
 
 #include "core/format/object_format.h"
 #include "core/history/entry.h"
+#include "core/history/mark.h"
 #include "core/map/dirty_tree.h"
 #include "utils/dsa.h"
 
@@ -54,7 +59,10 @@ typedef struct CkpxSegmentInfo
 
 typedef struct CkpxLogtail CkpxLogtail;
 
-/* The entry that a spilled segment's object has. */
+/*
+ * The entry that a spilled segment's object has, but for its version: an older
+ * ckpx may have written it.
+ */
 extern void ckpx_segment_entry(CkpxEntry *entry, const CkpxSegmentInfo *info);
 
 /* A pinned segment. */
@@ -89,6 +97,19 @@ extern void ckpx_logtail_mark_redo(XLogRecPtr lsn, uint64 redo_ms);
 
 /* Runner: append a segment whose object is on disk (at boot). */
 extern bool ckpx_logtail_add_spilled(const CkpxSegmentInfo *info);
+
+/*
+ * Runner: add the marks of the segment that is added next; to say it twice is
+ * harmless.
+ */
+extern void ckpx_logtail_add_marks(const CkpxMark *marks, uint32 count);
+
+/*
+ * The marks in [start_lsn, end_lsn), at most 'room' of them; returns how many.
+ * Fails never, so 'lock' may be held.
+ */
+extern uint32 ckpx_logtail_marks(XLogRecPtr start_lsn, XLogRecPtr end_lsn,
+								 CkpxMark *marks, uint32 room);
 
 /* Runner: merge what can be merged; true if anything was won. */
 extern bool ckpx_logtail_merge(XLogRecPtr boundary);

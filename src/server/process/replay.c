@@ -336,6 +336,18 @@ find_end(CkpxBoot *boot, const CkpxManifest *manifest, bool *damaged)
 	}
 }
 
+/* The logtail has the marks of its segments, of spilled ones too. */
+static void
+load_marks(const CkpxEntry *segment)
+{
+	CkpxMark   *marks;
+	uint32		nmarks;
+
+	(void) ckpx_object_file_marks(segment, false, &marks, &nmarks);
+	ckpx_logtail_add_marks(marks, nmarks);
+	pfree(marks);
+}
+
 /*
  * Spilled segments that continue the chain are part of the logtail; returns
  * how many there are.
@@ -367,6 +379,7 @@ load_segments(CkpxBoot *boot, const CkpxManifest *manifest,
 			break;
 		}
 		segment_info_of_entry(&info, entry);
+		load_marks(entry);
 		if (!ckpx_logtail_add_spilled(&info))
 			break;
 		LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);

@@ -248,6 +248,33 @@ all_is_spilled(void)
 }
 
 /*
+ * Give the marks of the held cut to the logtail.
+ */
+static void
+keep_marks(void)
+{
+	const CkpxWalCut *cut = &runner->cut;
+	CkpxMark   *marks = palloc(sizeof(CkpxMark) * cut->ncheckpoints + 1);
+	uint32		nmarks = 0;
+
+	for (uint32 i = 0; i < cut->ncheckpoints; i++)
+	{
+		const CkpxHistoryItem *item = &cut->checkpoints[i];
+
+		if (item->kind == CKPX_HISTORY_END_OF_RECOVERY)
+			continue;
+		marks[nmarks].lsn = item->end_lsn;
+		marks[nmarks].redo = item->start_lsn;
+		marks[nmarks].timeline = item->timeline;
+		marks[nmarks].crc = item->crc;
+		marks[nmarks].time = item->started_at;
+		nmarks++;
+	}
+	ckpx_logtail_add_marks(marks, nmarks);
+	pfree(marks);
+}
+
+/*
  * Put the held cut into the logtail and show it to everybody.  False: there
  * is no room yet.
  */
@@ -264,6 +291,7 @@ publish_cut(void)
 	 * before has its segments forgotten here.
 	 */
 	forget_finished_segments();
+	keep_marks();
 	if (!ckpx_logtail_add(&runner->cut_info, cut->tree, cut->appended,
 						  boundary) &&
 		!(all_is_spilled() && ckpx_spill_cut(&runner->cut_info, cut->tree)))

@@ -472,6 +472,35 @@ ckpx_object_file_open(const CkpxEntry *entry, bool missing_ok)
 	return NULL;
 }
 
+/*
+ * Copy the marks in the header of an object; false where it is not there and
+ * 'missing_ok'.
+ */
+bool
+ckpx_object_file_marks(const CkpxEntry *entry, bool missing_ok,
+					   CkpxMark **marks, uint32 *nmarks)
+{
+	CkpxObjectFile *file = object_file_create();
+	const CkpxObjectHeader *header;
+	char	   *problem;
+	bool		found;
+
+	file->missing_ok = missing_ok;
+	file->ticket = ckpx_entry_ticket(entry);
+	found = part_open(file, entry, 0, &problem);
+	if (problem != NULL)
+		damaged(file->parts[0], problem);
+	if (found)
+	{
+		header = ckpx_object_file_header(file);
+		*nmarks = header->nmarks;
+		*marks = palloc(sizeof(CkpxMark) * header->nmarks + 1);
+		memcpy(*marks, header->marks, sizeof(CkpxMark) * header->nmarks);
+	}
+	ckpx_object_file_close(file);
+	return found;
+}
+
 bool
 ckpx_object_file_gone(const CkpxObjectFile *file)
 {

@@ -43,6 +43,14 @@ typedef struct CkpxObjectFile CkpxObjectFile;
 extern CkpxObjectFile *ckpx_object_file_open(const CkpxEntry *entry,
 											 bool missing_ok);
 extern const CkpxObjectHeader *ckpx_object_file_header(CkpxObjectFile *file);
+
+/*
+ * The marks in an object's header, from the current memory context, reading
+ * its first part's header and table of contents only; false where the object
+ * is gone.
+ */
+extern bool ckpx_object_file_marks(const CkpxEntry *entry, bool missing_ok,
+								   CkpxMark **marks, uint32 *nmarks);
 extern bool ckpx_object_file_next(CkpxObjectFile *file,
 								  CkpxRelationView *view);
 extern bool ckpx_object_file_find(CkpxObjectFile *file,

@@ -27,7 +27,8 @@ typedef struct CkpxObjectOutput CkpxObjectOutput;
 /*
  * Begin the object of 'entry', which is borrowed: its counts are set to those
  * of the object, by part.  'rest' says what the entry does not tell: open
- * transactions and layers.  'what', a static string, names fault points.
+ * transactions, layers and marks; its lists are borrowed as well.  'what', a
+ * static string, names fault points.
  */
 extern CkpxObjectOutput *ckpx_object_output_begin(CkpxEntry *entry,
 												  const CkpxObjectHeader *rest,

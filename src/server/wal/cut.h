@@ -25,7 +25,7 @@ typedef struct CkpxWalCut
 								 * ckpx.flush was not on when the cut began */
 	MemoryContext context;		/* delete it when done with the trees */
 	uint64		nrecords;
-	uint32		ncheckpoints;	/* of PostgreSQL, for ckpx_history */
+	uint32		ncheckpoints;	/* of PostgreSQL, for ckpx_history and marks */
 	CkpxHistoryItem *checkpoints;	/* in 'context' */
 } CkpxWalCut;
 

@@ -194,6 +194,7 @@ note_checkpoint(CkpxWalChanges *changes, XLogReaderState *reader)
 		item->start_lsn = checkpoint.redo;
 		item->started_at = time_t_to_timestamptz(checkpoint.time);
 	}
+	item->crc = reader->record->header.xl_crc;
 }
 
 static void
