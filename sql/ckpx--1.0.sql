@@ -770,17 +770,17 @@ CREATE VIEW ckpx_progress AS
     SELECT pid, job, phase, done, total, started_at
     FROM ckpx_get_progress();
 COMMENT ON VIEW ckpx_progress IS
-'what the workers are doing now; a global goes on between other jobs';
+'what the workers, and sessions that make a backup, are doing now';
 COMMENT ON COLUMN ckpx_progress.pid IS
-'process ID of the worker';
+'process ID';
 COMMENT ON COLUMN ckpx_progress.job IS
-'incremental, global, backup, spill, gc, or flush with its reason';
+'incremental, global, backup, spill, gc, flush with its reason; of sessions list files and read files';
 COMMENT ON COLUMN ckpx_progress.phase IS
 'part of the job';
 COMMENT ON COLUMN ckpx_progress.done IS
 'how much of the phase is done: segments, objects, relation forks, blocks, entries or files';
 COMMENT ON COLUMN ckpx_progress.total IS
-'how much there is to do';
+'how much there is to do; 0 if that is not known';
 COMMENT ON COLUMN ckpx_progress.started_at IS
 'when the job began';
 REVOKE ALL ON ckpx_progress FROM PUBLIC;

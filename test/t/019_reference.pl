@@ -192,6 +192,7 @@ foreach my $name (sort keys %view)
 foreach my $case (
 	[ 'Functions that read', 'pg_monitor', 'ckpx_read_object' ],
 	[ 'Functions that act', 'pg_checkpoint', '' ],
+	[ 'Functions for backups', 'pg_read_server_files', '' ],
 	[ 'Functions for superusers', '', '' ])
 {
 	my ($title, $role, $other) = @$case;
