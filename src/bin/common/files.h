@@ -13,21 +13,31 @@
 typedef enum CopyMethod
 {
 	COPY_METHOD_READ,			/* read and write of 1 MB */
-	COPY_METHOD_RANGE,			/* copy_file_range */
-	COPY_METHOD_CLONE			/* FICLONE */
+	COPY_METHOD_RANGE,			/* copy_file_range; read and write where the
+								 * file systems do not have it */
+	COPY_METHOD_CLONE			/* FICLONE, never replaced by a copy */
 } CopyMethod;
 
-/* Copy 'length' bytes at the same offset; false with errno set. */
+/*
+ * Copy 'length' bytes at the same offset; false with errno set: ENODATA where
+ * the source is shorter, EOPNOTSUPP or EXDEV where it cannot be cloned.
+ */
 extern bool copy_bytes(int from, int to, uint64 offset, uint64 length,
 					   CopyMethod method);
 
-/* Copy a whole file; a clone is tried as such and not replaced by a copy. */
+/* Copy a whole file. */
 extern bool copy_file(int from, int to, CopyMethod method);
 
 /* write() or pwrite() all of it; ENOSPC where nothing was written. */
 extern bool write_all(int fd, const char *bytes, size_t length);
 extern bool pwrite_all(int fd, const char *bytes, size_t length,
 					   uint64 offset);
+
+/*
+ * The whole of a file that is open, with a zero byte behind it, in new memory;
+ * NULL with errno set, EFBIG where it has more than 'max' bytes.
+ */
+extern char *read_whole_file(int fd, size_t max, size_t *length);
 
 /* Bytes that are free to this user in the file system of an open directory. */
 extern bool free_space(int dir, uint64 *bytes);
@@ -38,13 +48,18 @@ extern bool free_space(int dir, uint64 *bytes);
  */
 extern bool lock_file(int dir, const char *name, int *fd);
 
-/* Remove a directory with all that is in it, following no link. */
+/*
+ * Remove a file, link, or directory with all that is in it, following no link.
+ */
 extern bool remove_tree(int parent, const char *name);
 
-/* fsync a directory tree, file systems of links not included. */
+/* fsync a directory tree, without what links lead to. */
 extern bool sync_tree(int dir);
 
-/* Is it the data directory of a server that runs, or may have run since? */
+/*
+ * Is it the data directory of a server that runs, or that may have been
+ * started since the directory was made as a backup?
+ */
 extern bool is_live_cluster(int dir);
 
 #endif							/* CKPX_BIN_FILES_H */
