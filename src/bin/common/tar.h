@@ -55,11 +55,15 @@ extern TarReader *tar_open(TarInput input, void *arg, bool compressed);
 /*
  * The next member; what is left of the one before is skipped.  False at the
  * end of the archive with *problem NULL, or with a problem: also where the
- * bytes end before the archive does, or a name was there before.
+ * bytes end before the archive does, other bytes follow its end, or a name was
+ * there before.  After a problem nothing more is read.
  */
 extern bool tar_next(TarReader *reader, TarMember *member, char **problem);
 
-/* Bytes of the member: the number read, 0 at its end, -1 with *problem. */
+/*
+ * Bytes of the member: 'length' or what is left of it, 0 at its end, -1 with
+ * *problem.
+ */
 extern ssize_t tar_read(TarReader *reader, char *buffer, size_t length,
 						char **problem);
 extern void tar_close(TarReader *reader);
