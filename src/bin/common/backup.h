@@ -34,7 +34,9 @@ typedef struct Backup
 /*
  * Open a directory as a backup: manifest, label and pg_control are read and
  * compared with one another.  NULL with *problem in new memory, which names
- * the file.  Of a tar only the members before what is looked for are read.
+ * the file.  Label and pg_control must be as the manifest lists them.  Of a
+ * tar only the members before what is looked for are read: with pg_control
+ * near the end, most of it.
  */
 extern Backup *backup_open(const char *path, char **problem);
 extern void backup_close(Backup *backup);
@@ -44,7 +46,8 @@ extern bool backup_tar_name(const char *name, Oid *tablespace);
 
 /*
  * All complete backups that are directories in 'directory' and no ".partial",
- * opened; what cannot be opened is skipped with a warning.
+ * opened, sorted by name; what has a manifest and cannot be opened is skipped
+ * with a warning.
  */
 extern Backup **backup_siblings(const char *directory, int *count);
 
@@ -54,7 +57,7 @@ extern bool backup_is_child(const Backup *child, const Backup *parent);
 /*
  * The chain that ends with 'backup', from the full on, found among
  * 'candidates'.  The number of backups in it; 0 with *problem that names what
- * is missing, or found twice.
+ * is missing, or found twice.  'chain' has room for 'ncandidates' + 1.
  */
 extern int	backup_chain(Backup *backup, Backup **candidates, int ncandidates,
 						 Backup **chain, char **problem);
