@@ -602,6 +602,44 @@ COMMENT ON COLUMN ckpx_pins.expires_at IS
 REVOKE ALL ON ckpx_pins FROM PUBLIC;
 GRANT SELECT ON ckpx_pins TO pg_monitor, pg_checkpoint;
 
+CREATE FUNCTION ckpx_get_backups()
+RETURNS TABLE (
+    id text,
+    parent text,
+    timeline integer,
+    start_lsn pg_lsn,
+    stop_lsn pg_lsn,
+    bytes bigint,
+    finished_at timestamptz)
+AS 'MODULE_PATHNAME', 'ckpx_get_backups'
+LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION ckpx_get_backups() IS
+'rows of the view ckpx_backups';
+REVOKE ALL ON FUNCTION ckpx_get_backups() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_get_backups() TO pg_monitor, pg_checkpoint;
+
+CREATE VIEW ckpx_backups AS
+    SELECT id, parent, timeline, start_lsn, stop_lsn, bytes, finished_at
+    FROM ckpx_get_backups();
+COMMENT ON VIEW ckpx_backups IS
+'backups of this server that were recorded with ckpx_record_backup, the newest 1,000, oldest first';
+COMMENT ON COLUMN ckpx_backups.id IS
+'the backup''s id';
+COMMENT ON COLUMN ckpx_backups.parent IS
+'id of the backup that it continues; NULL for a full backup';
+COMMENT ON COLUMN ckpx_backups.timeline IS
+'timeline on which it began';
+COMMENT ON COLUMN ckpx_backups.start_lsn IS
+'where the WAL that it needs begins';
+COMMENT ON COLUMN ckpx_backups.stop_lsn IS
+'where the WAL that it needs ends';
+COMMENT ON COLUMN ckpx_backups.bytes IS
+'its size as it was reported';
+COMMENT ON COLUMN ckpx_backups.finished_at IS
+'when it was recorded';
+REVOKE ALL ON ckpx_backups FROM PUBLIC;
+GRANT SELECT ON ckpx_backups TO pg_monitor, pg_checkpoint;
+
 CREATE FUNCTION ckpx_get_stat()
 RETURNS TABLE (
     incrementals_done bigint,
@@ -988,6 +1026,21 @@ COMMENT ON FUNCTION ckpx_unpin(text) IS
 'removes a pin';
 REVOKE ALL ON FUNCTION ckpx_unpin(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_unpin(text) TO pg_checkpoint;
+
+CREATE FUNCTION ckpx_record_backup(
+    id text,
+    parent text,
+    timeline integer,
+    start_lsn pg_lsn,
+    stop_lsn pg_lsn,
+    bytes bigint)
+RETURNS void
+AS 'MODULE_PATHNAME', 'ckpx_record_backup'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ckpx_record_backup(text, text, integer, pg_lsn, pg_lsn, bigint) IS
+'adds a backup that was made of this server to the view ckpx_backups';
+REVOKE ALL ON FUNCTION ckpx_record_backup(text, text, integer, pg_lsn, pg_lsn, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_record_backup(text, text, integer, pg_lsn, pg_lsn, bigint) TO pg_checkpoint;
 
 CREATE FUNCTION ckpx_cancel_pending()
 RETURNS integer

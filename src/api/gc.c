@@ -80,56 +80,16 @@ remove_pin(int i)
 			sizeof(CkpxPin) * (CkpxShared->npins - i));
 }
 
-/* A change of the pins that a manifest is to hold. */
-typedef struct PublishWait
-{
-	uint64		wanted;			/* publish_done is to reach this */
-	uint64		failures;		/* as they were before */
-	bool		failed;			/* found */
-	char		error[CKPX_ERROR_TEXT_MAX];
-} PublishWait;
-
-/* Ask for a manifest.  Caller holds the lock. */
-static void
-request_publish(PublishWait *wait)
-{
-	wait->wanted = ++CkpxShared->publish_requested;
-	wait->failures = CkpxShared->publish_failures;
-	wait->failed = false;
-}
-
-static bool
-is_published(void *arg)
-{
-	PublishWait *wait = arg;
-
-	if (CkpxShared->publish_done >= wait->wanted)
-		return true;
-	if (CkpxShared->publish_failures == wait->failures)
-		return false;
-	wait->failed = true;
-	strlcpy(wait->error, CkpxShared->publish_error, sizeof(wait->error));
-	return true;
-}
-
 /*
  * Wait until a manifest has the change: 'pin' was added, or removed.  Undo the
  * change where that fails.
  */
 static void
-publish_change(PublishWait *wait, const CkpxPin *pin, bool added)
+publish_change(CkpxPublishWait *wait, const CkpxPin *pin, bool added)
 {
 	PG_TRY();
 	{
-		ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
-		(void) ckpx_wait_until(is_published, wait, CKPX_NO_DEADLINE,
-							   CKPX_WORKER_CHECKPOINTER,
-							   CKPX_WAIT_DESPITE_PROBLEM);
-		if (wait->failed)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("ckpx could not write a manifest with the change: %s",
-							wait->error)));
+		ckpx_wait_for_publish(wait);
 	}
 	PG_CATCH();
 	{
@@ -252,7 +212,7 @@ report_pin(PinResult result, const CkpxPin *pin, XLogRecPtr oldest)
  * false where that is not known yet.
  */
 static bool
-try_pin(const CkpxPin *pin, PublishWait *wait)
+try_pin(const CkpxPin *pin, CkpxPublishWait *wait)
 {
 	CkpxEntryStore *store = CkpxShared->store;
 	const CkpxEntry *newest;
@@ -285,7 +245,7 @@ try_pin(const CkpxPin *pin, PublishWait *wait)
 		newest = ckpx_entry_store_newest(store, CKPX_KIND_GLOBAL, true);
 		if (newest != NULL)
 			place->global_lsn = newest->range.end_lsn;
-		request_publish(wait);
+		ckpx_request_publish(wait);
 	}
 	LWLockRelease(CkpxShared->lock);
 
@@ -298,7 +258,7 @@ ckpx_pin(PG_FUNCTION_ARGS)
 {
 	CkpxPin		pin;
 	CkpxNow		now;
-	PublishWait wait;
+	CkpxPublishWait wait;
 
 	ckpx_require_installed();
 	memset(&pin, 0, sizeof(pin));
@@ -324,7 +284,7 @@ Datum
 ckpx_unpin(PG_FUNCTION_ARGS)
 {
 	CkpxPin		pin;
-	PublishWait wait;
+	CkpxPublishWait wait;
 	char	   *name;
 	int			i;
 
@@ -337,7 +297,7 @@ ckpx_unpin(PG_FUNCTION_ARGS)
 	{
 		pin = CkpxShared->pins[i];
 		remove_pin(i);
-		request_publish(&wait);
+		ckpx_request_publish(&wait);
 	}
 	LWLockRelease(CkpxShared->lock);
 	if (i < 0)

@@ -100,6 +100,44 @@ ckpx_lock_history(LWLockMode mode)
 	}
 }
 
+/* Ask for a manifest.  Caller holds the lock. */
+void
+ckpx_request_publish(CkpxPublishWait *wait)
+{
+	wait->wanted = ++CkpxShared->publish_requested;
+	wait->failures = CkpxShared->publish_failures;
+	wait->failed = false;
+}
+
+static bool
+is_published(void *arg)
+{
+	CkpxPublishWait *wait = arg;
+
+	if (CkpxShared->publish_done >= wait->wanted)
+		return true;
+	if (CkpxShared->publish_failures == wait->failures)
+		return false;
+	wait->failed = true;
+	strlcpy(wait->error, CkpxShared->publish_error, sizeof(wait->error));
+	return true;
+}
+
+/* Wait until the manifest that was asked for is durable. */
+void
+ckpx_wait_for_publish(CkpxPublishWait *wait)
+{
+	ckpx_wake_worker(CKPX_WORKER_CHECKPOINTER);
+	(void) ckpx_wait_until(is_published, wait, CKPX_NO_DEADLINE,
+						   CKPX_WORKER_CHECKPOINTER,
+						   CKPX_WAIT_DESPITE_PROBLEM);
+	if (wait->failed)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("ckpx could not write a manifest with the change: %s",
+						wait->error)));
+}
+
 /* Raise the error of a call during which the chain broke. */
 void
 ckpx_report_broken(void)

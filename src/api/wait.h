@@ -32,6 +32,22 @@ extern void ckpx_lock_history(LWLockMode mode);
 extern bool ckpx_wait_for_entry(CkpxReached reached, void *arg,
 								uint64 deadline);
 
+/*
+ * A manifest that is to hold a change of shared memory: _request asks for it,
+ * while the lock is held under which the change was made; _wait_for returns
+ * when it is durable, and raises an error where it cannot be written.
+ */
+typedef struct CkpxPublishWait
+{
+	uint64		wanted;			/* publish_done is to reach this */
+	uint64		failures;		/* as they were before */
+	bool		failed;			/* found */
+	char		error[CKPX_ERROR_TEXT_MAX];
+} CkpxPublishWait;
+
+extern void ckpx_request_publish(CkpxPublishWait *wait);
+extern void ckpx_wait_for_publish(CkpxPublishWait *wait);
+
 /* Raise 55000: a new epoch began while one of the old was waited for. */
 extern void ckpx_report_broken(void);
 

@@ -19,12 +19,14 @@ LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
 	copy[size] = '\0';
 	if (ckpx_manifest_decode(&manifest, copy, size, &problem))
 	{
+		manifest.version = CKPX_MANIFEST_VERSION;
 		initStringInfo(&text);
 		ckpx_manifest_encode(&text, &manifest);
 		if (!ckpx_manifest_decode(&again, text.data, text.len, &problem))
 			abort();
 		if (again.nentries != manifest.nentries ||
 			again.ngaps != manifest.ngaps || again.npins != manifest.npins ||
+			again.nbackups != manifest.nbackups ||
 			again.sequence != manifest.sequence ||
 			again.epoch != manifest.epoch)
 			abort();

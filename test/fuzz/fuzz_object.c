@@ -28,6 +28,7 @@ LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
 {
 	Input		input = {data, size};
 	CkpxObjectReader *reader;
+	const CkpxObjectHeader *header;
 	CkpxRelationView view;
 	CkpxRelKey	last = {0};
 	bool		any = false;
@@ -40,6 +41,13 @@ LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
 		if (problem == NULL)
 			abort();
 		return 0;
+	}
+	header = ckpx_object_header(reader);
+	for (uint32 i = 0; i < header->nmarks; i++)
+	{
+		if (ckpx_marks_find(header->marks, header->nmarks,
+							header->marks[i].lsn) != i)
+			abort();
 	}
 	while (ckpx_object_next(reader, &view, &problem))
 	{

@@ -60,6 +60,21 @@ SELECT outcome($$SELECT ckpx_gc('FFFF/0')$$);
 SELECT outcome($$SELECT ckpx_pin('p', 'FFFF/0')$$);
 SELECT outcome($$SELECT ckpx_pin('p', '0/1')$$);
 
+-- reports of backups
+SELECT outcome(format('SELECT ckpx_record_backup(%s)', arguments)) FROM (VALUES
+    ($$NULL, NULL, 1, '0/1', '0/2', 0$$),
+    ($$repeat('0', 32), NULL, NULL, '0/1', '0/2', 0$$),
+    ($$repeat('0', 32), NULL, 1, '0/1', '0/2', NULL$$),
+    ($$'', NULL, 1, '0/1', '0/2', 0$$),
+    ($$repeat('0', 33), NULL, 1, '0/1', '0/2', 0$$),
+    ($$repeat('A', 32), NULL, 1, '0/1', '0/2', 0$$),
+    ($$repeat('0', 32), 'x', 1, '0/1', '0/2', 0$$),
+    ($$repeat('0', 32), repeat('0', 32), 1, '0/1', '0/2', 0$$),
+    ($$repeat('0', 32), NULL, 0, '0/1', '0/2', 0$$),
+    ($$repeat('0', 32), NULL, 1, '0/2', '0/1', 0$$),
+    ($$repeat('0', 32), NULL, 1, '0/1', 'FFFF/0', 0$$),
+    ($$repeat('0', 32), NULL, 1, '0/1', '0/2', -1$$)) v (arguments);
+
 -- relations
 SELECT outcome($$SELECT ckpx_changed_blocks(pg_current_wal_lsn(), NULL, 'ckpx_v')$$);
 SELECT outcome($$SELECT ckpx_changed_blocks(pg_current_wal_lsn(), NULL, 'ckpx_parted')$$);

@@ -60,6 +60,7 @@ sub files_exist
 }
 
 my $round = 0;
+my $nbackups = 0;
 
 sub play
 {
@@ -79,6 +80,8 @@ sub play
 	sql("INSERT INTO t VALUES ($round)");
 	my $lsn = wal_position($node);
 
+	my $id = sprintf '%032x', $round;
+
 	add_fault($node, $point, 'wait');
 	my %sql = (
 		checkpoint => 'SELECT ckpx_checkpoint()',
@@ -86,6 +89,7 @@ sub play
 		backup => 'SELECT ckpx_backup_checkpoint()',
 		pin => "SELECT ckpx_pin('new$round', '$lsn')",
 		unpin => "SELECT ckpx_unpin('old$round')",
+		record_backup => "SELECT ckpx_record_backup('$id', NULL, 1, '0/1', '0/2', $round)",
 		gc => 'SELECT ckpx_gc()',
 		flush_table => "SELECT flushed FROM ckpx_flush_table('t')",
 		flush => 'SELECT flushed FROM ckpx_flush()',
@@ -142,6 +146,11 @@ sub play
 	  if defined $result{pin};
 	ok($manifest !~ /"old$round"/, "$name: the manifest does not have the pin removed")
 	  if defined $result{unpin};
+	my $has_backup = sql("SELECT count(*) FROM ckpx_backups WHERE id = '$id'");
+	is($has_backup, defined $result{record_backup} ? 1 : 0, "$name: the backup");
+	$nbackups += $has_backup;
+	ok($manifest =~ /"id": "$id"/, "$name: the manifest has the backup")
+	  if defined $result{record_backup};
 	is(sql("SELECT ckpx_is_flushed('$start', '$lsn')"),
 		't', "$name: flushed")
 	  if ($result{flush} // '') eq 't';
@@ -231,6 +240,7 @@ crash_and_restart($node);
 await_tracking($node);
 is(sql('SELECT string_agg(name, \',\') FROM ckpx_pins'),
 	'keep', 'pins after a crash');
+is(sql('SELECT count(*) FROM ckpx_backups'), $nbackups, 'backups after a crash');
 store_is_sound($node, 'in the end', 1);
 is_one_epoch($node, 'in the end');
 

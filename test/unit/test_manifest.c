@@ -59,8 +59,16 @@ any_entry(CkpxEntry *entry, uint32 epochs)
 	entry->post_pending = (any_number() & 1) != 0;
 }
 
+static void
+any_id(char *id)
+{
+	snprintf(id, CKPX_BACKUP_ID_DIGITS + 1, "%016llx%016llx",
+			 (unsigned long long) next_random(),
+			 (unsigned long long) next_random());
+}
+
 static CkpxManifest *
-any_manifest(uint32 nentries, uint32 ngaps, uint32 npins)
+any_manifest(uint32 nentries, uint32 ngaps, uint32 npins, uint32 nbackups)
 {
 	CkpxManifest *m = palloc0(sizeof(*m));
 
@@ -113,6 +121,22 @@ any_manifest(uint32 nentries, uint32 ngaps, uint32 npins)
 		pin->created_at = (int64) any_number();
 		pin->expires_at = (int64) any_number();
 	}
+
+	m->nbackups = nbackups;
+	m->backups = palloc0((nbackups + 1) * sizeof(CkpxBackupRecord));
+	for (uint32 i = 0; i < nbackups; i++)
+	{
+		CkpxBackupRecord *backup = &m->backups[i];
+
+		any_id(backup->id);
+		if (next_random() % 2)
+			any_id(backup->parent);
+		backup->timeline = (uint32) any_number();
+		backup->start_lsn = any_number();
+		backup->stop_lsn = any_number();
+		backup->bytes = any_number();
+		backup->finished_at = (int64) any_number();
+	}
 	return m;
 }
 
@@ -139,6 +163,7 @@ assert_same(const CkpxManifest *a, const CkpxManifest *b)
 	assert_int_equal(a->nentries, b->nentries);
 	assert_int_equal(a->ngaps, b->ngaps);
 	assert_int_equal(a->npins, b->npins);
+	assert_int_equal(a->nbackups, b->nbackups);
 	for (uint32 i = 0; i < a->nentries; i++)
 		assert_memory_equal(&a->entries[i], &b->entries[i], sizeof(CkpxEntry));
 	for (uint32 i = 0; i < a->ngaps; i++)
@@ -163,6 +188,9 @@ assert_same(const CkpxManifest *a, const CkpxManifest *b)
 					x->expires_at == y->expires_at);
 		assert_string_equal(x->name, y->name);
 	}
+	for (uint32 i = 0; i < a->nbackups; i++)
+		assert_memory_equal(&a->backups[i], &b->backups[i],
+							sizeof(CkpxBackupRecord));
 }
 
 /* Decode a copy without a byte to spare, so that a read too far is seen. */
@@ -183,7 +211,7 @@ decode_problem(const char *text, Size length, CkpxManifest *m)
 	}
 	assert_non_null(problem);
 	assert_true(m->nentries == 0 && m->entries == NULL && m->gaps == NULL &&
-				m->pins == NULL);
+				m->pins == NULL && m->backups == NULL);
 	return problem;
 }
 
@@ -245,6 +273,7 @@ round_trips(void **state)
 	for (int i = 0; i < 300; i++)
 	{
 		CkpxManifest *in = any_manifest(next_random() % 40, next_random() % 9,
+										next_random() % 9,
 										next_random() % 9);
 		CkpxManifest out;
 		StringInfoData text;
@@ -272,7 +301,7 @@ round_trips(void **state)
 static void
 appended(void **state)
 {
-	CkpxManifest *in = any_manifest(3, 1, 1);
+	CkpxManifest *in = any_manifest(3, 1, 1, 1);
 	CkpxManifest out;
 	StringInfoData text;
 
@@ -289,7 +318,7 @@ appended(void **state)
 static void
 empty_and_extreme(void **state)
 {
-	CkpxManifest *in = any_manifest(1, 1, 1);
+	CkpxManifest *in = any_manifest(1, 1, 1, 1);
 	CkpxManifest out;
 	StringInfoData text;
 	CkpxEntry  *e = &in->entries[0];
@@ -331,7 +360,7 @@ empty_and_extreme(void **state)
 	}
 	free_manifest(in);
 
-	in = any_manifest(0, 0, 0);
+	in = any_manifest(0, 0, 0, 0);
 	resetStringInfo(&text);
 	ckpx_manifest_encode(&text, in);
 	assert_null(decode_problem(text.data, text.len, &out));
@@ -339,6 +368,7 @@ empty_and_extreme(void **state)
 	assert_null(out.entries);
 	assert_null(out.gaps);
 	assert_null(out.pins);
+	assert_null(out.backups);
 	ckpx_manifest_free(&out);
 	free_manifest(in);
 	pfree(text.data);
@@ -347,7 +377,7 @@ empty_and_extreme(void **state)
 static void
 unfinished_left_out(void **state)
 {
-	CkpxManifest *in = any_manifest(9, 0, 0);
+	CkpxManifest *in = any_manifest(9, 0, 0, 0);
 	CkpxManifest out;
 	StringInfoData text;
 
@@ -374,7 +404,7 @@ unfinished_left_out(void **state)
 
 /* The layout is part of the format: this very text. */
 static const char fixed_text[] =
-"{ \"ckpx_manifest_version\": 1,\n"
+"{ \"ckpx_manifest_version\": 2,\n"
 "\"sequence\": 7,\n"
 "\"written_at\": 750000000000000,\n"
 "\"system_identifier\": \"7300000000000000001\",\n"
@@ -412,6 +442,12 @@ static const char fixed_text[] =
 "{ \"name\": \"nightly\", \"lsn\": \"0/1000028\", "
 "\"epoch\": 2, \"global_lsn\": \"0/2000028\", "
 "\"created_at\": 749999999000000, \"expires_at\": 0 }\n"
+"],\n"
+"\"backups\": [\n"
+"{ \"id\": \"0123456789abcdef0123456789abcdef\", "
+"\"parent\": \"\", \"timeline\": 1, \"start_lsn\": \"0/1000028\", "
+"\"stop_lsn\": \"0/1000100\", \"bytes\": 123456789, "
+"\"finished_at\": 750000000000000 }\n"
 "],\n";
 
 static char *
@@ -457,6 +493,11 @@ fixed_layout(void **state)
 	assert_string_equal(m.pins[0].name, "nightly");
 	assert_int_equal(m.pins[0].epoch, 2);
 	assert_true(m.pins[0].global_lsn == UINT64CONST(0x2000028));
+	assert_int_equal(m.nbackups, 1);
+	assert_string_equal(m.backups[0].id, "0123456789abcdef0123456789abcdef");
+	assert_string_equal(m.backups[0].parent, "");
+	assert_true(m.backups[0].stop_lsn == 0x1000100);
+	assert_true(m.backups[0].bytes == 123456789);
 
 	initStringInfo(&again);
 	ckpx_manifest_encode(&again, &m);
@@ -567,6 +608,7 @@ fields_checked(void **state)
 	const char *json = "manifest is not valid JSON";
 	const char *placed = "manifest has a value where none belongs";
 	const char *escape = "manifest has an escape that it must not have";
+	const char *id = "manifest has a backup with an impossible id";
 
 	/* the harness itself */
 	expect_edit(text, "\"sequence\": 7", "\"sequence\": 8", NULL);
@@ -657,7 +699,7 @@ fields_checked(void **state)
 	expect_edit(text, "\"nxacts\": 5", "\"nxacts\": [5]",
 				"manifest is nested too deeply");
 	expect_edit(text, "],\n\"gaps\"", "]\n\"gaps\"", json);
-	expect_edit(text, "\"expires_at\": 0 }", "\"expires_at\": 0", json);
+	expect_edit(text, "750000000000000 }", "750000000000000", json);
 	expect_edit(text, "\"pins\": [\n", "\"pins\": [ {}, \n", item);
 	expect_edit(text, "\"pins\": [", "\"pins\": 5, \"x\": [", placed);
 
@@ -687,6 +729,12 @@ fields_checked(void **state)
 				"749999999000000, \"damaged\": false",
 				"\"to_lsn\": \"0/0\", \"detected_at\": 0, \"damaged\": true",
 				"manifest has a damaged range that is empty");
+	expect_edit(text, "\"parent\": \"\"",
+				"\"parent\": \"00000000000000000000000000000000\"", NULL);
+	expect_edit(text, "\"parent\": \"\"", "\"parent\": \"0\"", id);
+	expect_edit(text, "\"0123456789abcdef0", "\"0123456789abcdeF0", id);
+	expect_edit(text, "\"0123456789abcdef0", "\"0123456789abcdef", id);
+	expect_edit(text, "\"0123456789abcdef0", "\"0123456789abcdef00", value);
 }
 
 static void
@@ -696,9 +744,13 @@ versions(void **state)
 	char	   *text = fixed_manifest(&length);
 	const char *begin = "manifest does not begin as one";
 	const char *newer = "manifest is of a newer version than this one can read";
-	const char *v = "{ \"ckpx_manifest_version\": 1,";
+	const char *v = "{ \"ckpx_manifest_version\": 2,";
 
-	expect_edit(text, v, "{ \"ckpx_manifest_version\": 2, \"new\": [[[[1]]]],",
+	/* Version 1 is this without backups; see test_samples.c, too. */
+	expect_edit(text, v, "{ \"ckpx_manifest_version\": 1,",
+				"manifest has an unknown field");
+	expect_edit(text, "\"pins\"", "\"x\"", "manifest has an unknown field");
+	expect_edit(text, v, "{ \"ckpx_manifest_version\": 3, \"new\": [[[[1]]]],",
 				newer);
 	expect_edit(text, v, "{ \"ckpx_manifest_version\": 4294967295,", newer);
 	expect_edit(text, v, "{ \"ckpx_manifest_version\": 0,", begin);
@@ -729,7 +781,8 @@ static void
 long_lists(void **state)
 {
 	CkpxManifest *in = any_manifest(20000, CKPX_MAX_GAPS,
-									CKPX_MANIFEST_MAX_PINS);
+									CKPX_MANIFEST_MAX_PINS,
+									CKPX_MAX_BACKUPS);
 	CkpxManifest out;
 	StringInfoData text;
 
@@ -740,13 +793,19 @@ long_lists(void **state)
 	ckpx_manifest_free(&out);
 	free_manifest(in);
 
-	in = any_manifest(0, CKPX_MAX_GAPS + 1, 0);
+	in = any_manifest(0, CKPX_MAX_GAPS + 1, 0, 0);
 	resetStringInfo(&text);
 	ckpx_manifest_encode(&text, in);
 	expect_problem(text.data, text.len, "manifest has a list that is too long");
 	free_manifest(in);
 
-	in = any_manifest(0, 0, CKPX_MANIFEST_MAX_PINS + 1);
+	in = any_manifest(0, 0, CKPX_MANIFEST_MAX_PINS + 1, 0);
+	resetStringInfo(&text);
+	ckpx_manifest_encode(&text, in);
+	expect_problem(text.data, text.len, "manifest has a list that is too long");
+	free_manifest(in);
+
+	in = any_manifest(0, 0, 0, CKPX_MAX_BACKUPS + 1);
 	resetStringInfo(&text);
 	ckpx_manifest_encode(&text, in);
 	expect_problem(text.data, text.len, "manifest has a list that is too long");

@@ -21,6 +21,8 @@
 	{name, type, offsetof(CkpxGap, member), room}
 #define PIN(name, type, member, room) \
 	{name, type, offsetof(CkpxPin, member), room}
+#define BACKUP(name, type, member, room) \
+	{name, type, offsetof(CkpxBackupRecord, member), room}
 
 const Field ckpx_manifest_top[] = {
 	TOP("ckpx_manifest_version", FIELD_U32, version),
@@ -93,6 +95,16 @@ static const Field pin_fields[] = {
 	PIN("expires_at", FIELD_TIME, expires_at, 0)
 };
 
+static const Field backup_fields[] = {
+	BACKUP("id", FIELD_TEXT, id, CKPX_BACKUP_ID_DIGITS + 1),
+	BACKUP("parent", FIELD_TEXT, parent, CKPX_BACKUP_ID_DIGITS + 1),
+	BACKUP("timeline", FIELD_U32, timeline, 0),
+	BACKUP("start_lsn", FIELD_LSN, start_lsn, 0),
+	BACKUP("stop_lsn", FIELD_LSN, stop_lsn, 0),
+	BACKUP("bytes", FIELD_U64, bytes, 0),
+	BACKUP("finished_at", FIELD_TIME, finished_at, 0)
+};
+
 const List	ckpx_manifest_lists[NLISTS] = {
 	{"entries", entry_fields, lengthof(entry_fields), sizeof(CkpxEntry),
 		CKPX_MANIFEST_MAX_ENTRIES, offsetof(CkpxManifest, entries),
@@ -102,7 +114,11 @@ const List	ckpx_manifest_lists[NLISTS] = {
 	offsetof(CkpxManifest, ngaps)},
 	{"pins", pin_fields, lengthof(pin_fields), sizeof(CkpxPin),
 		CKPX_MANIFEST_MAX_PINS, offsetof(CkpxManifest, pins),
-	offsetof(CkpxManifest, npins)}
+	offsetof(CkpxManifest, npins)},
+	{"backups", backup_fields, lengthof(backup_fields),
+		sizeof(CkpxBackupRecord), CKPX_MAX_BACKUPS,
+		offsetof(CkpxManifest, backups),
+	offsetof(CkpxManifest, nbackups)}
 };
 
 const char *const ckpx_manifest_kinds[CKPX_KIND_SEGMENT + 1] = {

@@ -13,10 +13,11 @@
 #ifndef CKPX_MANIFEST_H
 #define CKPX_MANIFEST_H
 
+#include "core/history/backup_record.h"
 #include "core/history/gc_plan.h"
 #include "lib/stringinfo.h"
 
-#define CKPX_MANIFEST_VERSION	1
+#define CKPX_MANIFEST_VERSION	2
 
 /*
  * Bounds that a reader insists on.  The largest number of the longest entries
@@ -28,7 +29,7 @@
 
 typedef struct CkpxManifest
 {
-	uint32		version;		/* CKPX_MANIFEST_VERSION */
+	uint32		version;		/* CKPX_MANIFEST_VERSION; read: up to it */
 	uint64		sequence;		/* each manifest's is one higher */
 	CkpxIdentity identity;
 	int64		written_at;
@@ -47,6 +48,8 @@ typedef struct CkpxManifest
 	CkpxGap    *gaps;
 	uint32		npins;
 	CkpxPin    *pins;
+	uint32		nbackups;		/* in the order in which they were reported */
+	CkpxBackupRecord *backups;	/* version 1: none */
 } CkpxManifest;
 
 /*

@@ -170,6 +170,7 @@ typedef struct ParseState
 {
 	CkpxManifest *manifest;
 	const char *problem;
+	int			nlists;			/* of this version */
 	int			depth;			/* objects and lists that are open */
 	const Field *field;
 	const List *list;
@@ -231,7 +232,7 @@ on_object_end(void *arg)
 	if (state->depth == 0)
 	{
 		if (state->top_seen != (UINT64CONST(1) << NTOP_FIELDS) - 1 ||
-			state->lists_seen != (1 << NLISTS) - 1)
+			state->lists_seen != (1 << state->nlists) - 1)
 			state->problem = "manifest lacks a field";
 	}
 	else if (state->item_seen !=
@@ -298,7 +299,7 @@ on_field_start(void *arg, char *name, bool isnull)
 		CKPX_JSON_RETURN;
 	}
 
-	for (int i = 0; i < NLISTS; i++)
+	for (int i = 0; i < state->nlists; i++)
 	{
 		if (strcmp(ckpx_manifest_lists[i].name, name) == 0)
 		{
@@ -402,15 +403,15 @@ checksum_agrees(const char *text, Size length, const char *digits)
 }
 
 /*
- * Verify the last line, then the version on the first one.
+ * Verify the last line, then the version on the first one, which goes to
+ * *version.
  */
 static const char *
-check_frame(const char *text, Size length)
+check_frame(const char *text, Size length, uint64 *version)
 {
 	const char *last;
 	const char *end;
 	char		digits[11];
-	uint64		version;
 
 	if (length > CKPX_MANIFEST_MAX_BYTES)
 		return "manifest is too large";
@@ -437,9 +438,9 @@ check_frame(const char *text, Size length)
 		return "manifest does not begin as one";
 	memcpy(digits, text, end - text);
 	digits[end - text] = '\0';
-	if (!parse_decimal(digits, PG_UINT32_MAX, &version) || version == 0)
+	if (!parse_decimal(digits, PG_UINT32_MAX, version) || *version == 0)
 		return "manifest does not begin as one";
-	if (version > CKPX_MANIFEST_VERSION)
+	if (*version > CKPX_MANIFEST_VERSION)
 		return "manifest is of a newer version than this one can read";
 	return NULL;
 }
@@ -448,9 +449,9 @@ check_frame(const char *text, Size length)
  * Check what numbers mean, once all are there.
  */
 static const char *
-check_meaning(const CkpxManifest *manifest)
+check_meaning(const CkpxManifest *manifest, uint64 version)
 {
-	if (manifest->version != CKPX_MANIFEST_VERSION)
+	if (manifest->version != version)
 		return "manifest gives two versions";
 
 	for (uint32 i = 0; i < manifest->nentries; i++)
@@ -476,6 +477,15 @@ check_meaning(const CkpxManifest *manifest)
 		if (gap->damaged && gap->from_lsn >= gap->to_lsn)
 			return "manifest has a damaged range that is empty";
 	}
+	for (uint32 i = 0; i < manifest->nbackups; i++)
+	{
+		const CkpxBackupRecord *backup = &manifest->backups[i];
+
+		if (!ckpx_backup_id_is_valid(backup->id) ||
+			(backup->parent[0] != '\0' &&
+			 !ckpx_backup_id_is_valid(backup->parent)))
+			return "manifest has a backup with an impossible id";
+	}
 	return NULL;
 }
 
@@ -485,6 +495,7 @@ ckpx_manifest_decode(CkpxManifest *manifest, const char *text, Size length,
 {
 	ParseState	state;
 	JsonSemAction sem;
+	uint64		version;
 
 	memset(manifest, 0, sizeof(*manifest));
 	memset(&state, 0, sizeof(state));
@@ -499,17 +510,18 @@ ckpx_manifest_decode(CkpxManifest *manifest, const char *text, Size length,
 	sem.object_field_end = on_field_end;
 	sem.scalar = on_scalar;
 
-	*problem = check_frame(text, length);
+	*problem = check_frame(text, length, &version);
 	if (*problem == NULL)
 		*problem = scan_text(text, length);
 	if (*problem == NULL)
 	{
+		state.nlists = version == 1 ? NLISTS_1 : NLISTS;
 		if (!ckpx_json_parse(text, length, &sem))
 			state.problem = "manifest is not valid JSON";
 		*problem = state.problem;
 	}
 	if (*problem == NULL)
-		*problem = check_meaning(manifest);
+		*problem = check_meaning(manifest, version);
 	if (*problem != NULL)
 	{
 		ckpx_manifest_free(manifest);

@@ -55,7 +55,7 @@ typedef struct Field
 	Size		room;			/* FIELD_TEXT */
 } Field;
 
-/* The three lists of the file, in its order. */
+/* The lists of the file, in its order. */
 typedef struct List
 {
 	const char *name;
@@ -67,7 +67,8 @@ typedef struct List
 	Size		count_offset;
 } List;
 
-#define NLISTS				3
+#define NLISTS				4
+#define NLISTS_1			3	/* of them in version 1 */
 
 /* The fields in front of the lists; the first is on the file's first line. */
 #define NTOP_FIELDS			16

@@ -294,8 +294,8 @@ typedef struct CkpxSharedState
 	bool		keep_files;		/* the boot had to fall back: nothing goes
 								 * that it found but did not know, */
 	uint64		keep_sequence;	/* and no manifest up to this one */
-	bool		pins_loaded;	/* from then on memory knows pins better than
-								 * any manifest */
+	bool		pins_loaded;	/* from then on memory knows pins and backups
+								 * better than any manifest */
 	bool		gc_stuck;		/* the caps are reached and nothing more can
 								 * be removed */
 	bool		removing;		/* GC has chosen what goes: no pin can come in
@@ -303,6 +303,8 @@ typedef struct CkpxSharedState
 	uint64		loaded_ms;		/* monotonic time of the first load */
 	uint32		npins;
 	CkpxPin		pins[CKPX_MAX_PINS];
+	uint32		nbackups;		/* reported, the newest last */
+	CkpxBackupRecord backups[CKPX_MAX_BACKUPS];
 
 	/*
 	 * What the runner hands to the job with START: transactions of the range

@@ -395,9 +395,10 @@ load_segments(CkpxBoot *boot, const CkpxManifest *manifest,
 }
 
 /*
- * Only the first boot of a server takes pins from a manifest.  Later ones
- * are starts of the runner alone: memory has the pins of the newest manifest
- * and those that are not in one yet, and lacks those that were removed since.
+ * Only the first boot of a server takes pins and recorded backups from a
+ * manifest.  Later ones are starts of the runner alone: memory has those of
+ * the newest manifest and what is not in one yet, and lacks what was removed
+ * since.  A copy of a data directory is another server, which has no backup.
  * Caller holds the lock.
  */
 static void
@@ -410,6 +411,11 @@ load_pins(const CkpxManifest *manifest, const CkpxNow *now)
 	if (CkpxShared->npins > 0)
 		memcpy(CkpxShared->pins, manifest->pins,
 			   sizeof(CkpxPin) * CkpxShared->npins);
+	if (manifest->identity.node_id == CkpxShared->identity.node_id)
+		CkpxShared->nbackups = manifest->nbackups;
+	if (CkpxShared->nbackups > 0)
+		memcpy(CkpxShared->backups, manifest->backups,
+			   sizeof(CkpxBackupRecord) * CkpxShared->nbackups);
 	CkpxShared->pins_loaded = true;
 }
 

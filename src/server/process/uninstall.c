@@ -150,6 +150,7 @@ ckpx_uninstall_step(void)
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	ckpx_entry_store_init(CkpxShared->store, ckpx_max_entries);
 	CkpxShared->npins = 0;
+	CkpxShared->nbackups = 0;
 	CkpxShared->collected_lsn = InvalidXLogRecPtr;
 	CkpxShared->released_lsn = InvalidXLogRecPtr;
 	CkpxShared->folder[0] = '\0';

@@ -59,6 +59,7 @@ gather_head(CkpxManifest *manifest)
 	manifest->entries = MemoryContextAllocHuge(CurrentMemoryContext, room);
 	manifest->gaps = palloc(sizeof(CkpxGap) * CKPX_MAX_GAPS);
 	manifest->pins = palloc(sizeof(CkpxPin) * CKPX_MAX_PINS);
+	manifest->backups = palloc(sizeof(CkpxBackupRecord) * CKPX_MAX_BACKUPS);
 
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	manifest->sequence = ++CkpxShared->manifest_used;
@@ -72,6 +73,9 @@ gather_head(CkpxManifest *manifest)
 	manifest->npins = CkpxShared->npins;
 	memcpy(manifest->pins, CkpxShared->pins,
 		   sizeof(CkpxPin) * CkpxShared->npins);
+	manifest->nbackups = CkpxShared->nbackups;
+	memcpy(manifest->backups, CkpxShared->backups,
+		   sizeof(CkpxBackupRecord) * CkpxShared->nbackups);
 	LWLockRelease(CkpxShared->lock);
 }
 
