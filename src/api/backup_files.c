@@ -55,7 +55,7 @@ check_rmgrs(const CkpxMap *map)
 				 errmsg("block map up to %X/%X does not tell all changes of custom resource manager %d",
 						LSN_FORMAT_ARGS(map->covered_to), id),
 				 errdetail("It was made while no decoder for that resource manager's records was registered."),
-				 errhint("Take a full backup. For incremental ones, load a library that registers a decoder, and begin a new epoch with ckpx_disable() and ckpx_enable().")));
+				 errhint("Take a full backup. Incremental ones need a decoder for all records of that resource manager in the epoch.")));
 	}
 }
 

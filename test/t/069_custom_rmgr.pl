@@ -113,12 +113,43 @@ breaks('special undeclared', 129, 'a resource manager without a decoder');
 # it changes others is not
 
 my $epoch = $node->safe_psql('postgres', 'SELECT epoch FROM ckpx_runner');
+my $parent = wal_position($node);
 write_record('undeclared');
 await_tracking($node);
+my $after = wal_position($node);
 is($node->safe_psql('postgres', 'SELECT epoch FROM ckpx_runner'),
 	$epoch, 'an ordinary record of an unknown resource manager breaks nothing');
 is($node->safe_psql('postgres', 'SELECT custom_rmgrs FROM ckpx_runner'),
 	'{129}', 'the resource manager is listed');
+
+# A backup cannot go on from before such a record: whether the map lies in the
+# logtail or in checkpoints, and after a restart, when the runner has not seen it.
+sub backup_since
+{
+	my ($since, $name) = @_;
+	my $holder = session($node);
+
+	ask($holder, q{SELECT pg_create_physical_replication_slot('held', false, true)});
+	my $lsn = ask($holder, q{SELECT pg_backup_start('test', true)});
+	my $error = error_of("SELECT count(*) FROM ckpx_backup_files('held', '$lsn', $since)");
+
+	end_session($holder);
+	wait_for_sql($node, q{SELECT count(*) = 0 FROM pg_replication_slots WHERE slot_name = 'held'});
+	return $error;
+}
+my $unknown = qr/ERROR:  55000: block map up to \S+ does not tell all changes of custom resource manager 129/;
+like(backup_since("'$parent'"), $unknown, 'no increment across the record');
+is(backup_since('NULL'), '', 'a full backup');
+$node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
+like(backup_since("'$parent'"), $unknown, 'none from a checkpoint');
+$node->restart;
+await_tracking($node);
+is($node->safe_psql('postgres', 'SELECT custom_rmgrs FROM ckpx_runner'),
+	'{}', 'after a restart the runner has not seen it');
+like(backup_since("'$parent'"), $unknown, 'no increment after a restart');
+$node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
+my $behind = wal_position($node);
+is(backup_since("'$behind'"), '', 'one from behind the record');
 
 # ---- what a decoder vouched for is unknown to a server without it: the record
 # is in no checkpoint yet, and is read again
