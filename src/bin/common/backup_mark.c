@@ -96,7 +96,7 @@ gather_record(const char *segment, size_t length, XLogRecPtr lsn,
 	return true;
 }
 
-/* Is it a checkpoint's record with a right CRC?  Then take the mark from it. */
+/* Take the mark from a checkpoint's record whose CRC is right. */
 static bool
 take_record(const char *bytes, CheckpointMark *mark)
 {
