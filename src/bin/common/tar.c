@@ -166,6 +166,13 @@ tar_member_end(TarWriter *writer)
 	return put_bytes(writer, zeros, tarPaddingBytesRequired(writer->size));
 }
 
+/* End the frame. */
+bool
+tar_flush(TarWriter *writer)
+{
+	return writer->zstd == NULL || end_frame(writer);
+}
+
 /* End the archive. */
 bool
 tar_finish(TarWriter *writer)

@@ -78,6 +78,12 @@ extern bool tar_member(TarWriter *writer, const TarMember *member);
 extern bool tar_write(TarWriter *writer, const char *bytes, size_t length);
 extern bool tar_member_end(TarWriter *writer);
 
+/*
+ * End the frame between two members: what came to the output so far can be
+ * appended to an archive by itself.
+ */
+extern bool tar_flush(TarWriter *writer);
+
 /* The archive's end; frees the writer also if it fails. */
 extern bool tar_finish(TarWriter *writer);
 
