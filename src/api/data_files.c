@@ -21,6 +21,7 @@
 #include "access/xlog.h"
 #include "api/data_files.h"
 #include "catalog/pg_tablespace_d.h"
+#include "common/file_utils.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/syslogger.h"
