@@ -96,7 +96,7 @@ gather_record(const char *segment, size_t length, XLogRecPtr lsn,
 	return true;
 }
 
-/* Take the mark from a checkpoint's record whose CRC is right. */
+/* Take the mark from a checkpoint's record; false if it is not one. */
 static bool
 take_record(const char *bytes, CheckpointMark *mark)
 {
