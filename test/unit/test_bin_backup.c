@@ -489,9 +489,9 @@ chains(void **state)
 	expect_chain(*state, "two", "fot", NULL);
 
 	/* a full that stands for an increment comes before it */
-	MAKE(.name = "new",.start = 0x2000028,.id = "2",.parent = "1");
-	expect_chain(*state, "two", "nt", NULL);
-	expect_chain(*state, "new", "n", NULL);
+	MAKE(.name = "put",.start = 0x2000028,.id = "2",.parent = "1");
+	expect_chain(*state, "two", "pt", NULL);
+	expect_chain(*state, "put", "p", NULL);
 	MAKE(.name = "again",.start = 0x2000028,.id = "2",.parent = "1");
 	expect_chain(*state, "two", "", "again\" and ");
 
