@@ -3,8 +3,9 @@
 #
 #	test/private.sh test/samples.sh VERSION     (with a release, once)
 #
-# An incremental, a global, the manifest that names them, and contents.txt, what
-# SQL said of the incremental's range.  They come to build/test/data/VERSION.
+# An incremental, a global, the manifest that names them and a recorded backup,
+# and what SQL said: of the incremental's range in contents.txt, of the checkpoint
+# records in the global's range in marks.txt.  They come to build/test/data/VERSION.
 # test/unit/test_samples.c reads every version's.
 set -eu -o pipefail
 
@@ -35,6 +36,7 @@ of_range="FROM ckpx_checkpoints WHERE kind = 'incremental' AND start_lsn = '$fro
 to=$(ask "SELECT end_lsn $of_range")
 incremental=$(ask "SELECT location $of_range")
 ask "SELECT ckpx_global_checkpoint()" >/dev/null
+ask "SELECT ckpx_record_backup(md5('sample'), NULL, 1, '$from', '$to', 1234)" >/dev/null
 global=$(ask "SELECT location FROM ckpx_checkpoints WHERE kind = 'global'")
 
 out=$CKPX_OUT/data/$version
@@ -43,6 +45,11 @@ ask "SELECT concat_ws(' ', tablespace, database, relfilenode, fork, min(limit_bl
 	FROM ckpx_changed_blocks('$from', '$to') GROUP BY tablespace, database, relfilenode, fork
 	ORDER BY tablespace, database, relfilenode, CASE fork WHEN 'main' THEN 0 WHEN 'fsm' THEN 1
 		WHEN 'vm' THEN 2 WHEN 'init' THEN 3 END" >"$out/contents.txt"
+ask "SELECT concat_ws(' ', checkpoint_lsn, m.redo, m.timeline, m.crc)
+	FROM ckpx_history, ckpx_checkpoint_mark(checkpoint_lsn) m,
+		(SELECT start_lsn, end_lsn FROM ckpx_checkpoints WHERE kind = 'global') g
+	WHERE source = 'postgresql' AND checkpoint_lsn >= g.start_lsn AND checkpoint_lsn < g.end_lsn
+	ORDER BY checkpoint_lsn" >"$out/marks.txt"
 pg_ctl -s -w -D "$data" stop
 cp "$data"/ckpx/*/"$incremental" "$out/incremental.ckpx"
 cp "$data"/ckpx/*/"$global" "$out/global.ckpx"

@@ -4,7 +4,10 @@
  *		Files that released versions wrote are read by this one.
  *
  * test/data/VERSION holds what test/samples.sh wrote with that version; its
- * contents.txt is what SQL said of the incremental's range then.
+ * contents.txt is what SQL said of the incremental's range then, marks.txt what
+ * it said of the checkpoint records in the global's range.  Version 1 of the
+ * formats had no marks and no recorded backups; 1.0-2 is from when both had
+ * version 2.
  *
  *-------------------------------------------------------------------------
  */
@@ -96,6 +99,20 @@ print_record(StringInfo text, const CkpxRelationView *view)
 }
 
 static void
+print_marks(StringInfo text, const CkpxObjectHeader *header)
+{
+	for (uint32 i = 0; i < header->nmarks; i++)
+	{
+		const CkpxMark *mark = &header->marks[i];
+
+		appendStringInfo(text, "%X/%X %X/%X %u %u\n",
+						 LSN_FORMAT_ARGS(mark->lsn),
+						 LSN_FORMAT_ARGS(mark->redo), mark->timeline,
+						 mark->crc);
+	}
+}
+
+static void
 check_version(const char *directory)
 {
 	Sample		incremental = load(directory, "incremental.ckpx");
@@ -135,6 +152,26 @@ check_version(const char *directory)
 			named++;
 	}
 	assert_int_equal(named, 1);
+
+	resetStringInfo(&text);
+	print_marks(&text, ckpx_object_header(global_reader));
+	if (header->version == 1)
+	{
+		assert_int_equal(m.version, 1);
+		assert_string_equal(text.data, "");
+		assert_int_equal(header->nmarks, 0);
+		assert_int_equal(m.nbackups, 0);
+	}
+	else
+	{
+		Sample		marks = load(directory, "marks.txt");
+
+		assert_true(marks.length > 0);
+		assert_string_equal(text.data, marks.bytes);
+		assert_int_equal(m.nbackups, 1);
+		assert_int_equal(m.backups[0].bytes, 1234);
+		pfree(marks.bytes);
+	}
 
 	ckpx_object_close(reader);
 	ckpx_object_close(global_reader);
