@@ -33,8 +33,8 @@ typedef struct Sink Sink;
  * DIRECTORY.partial.  NULL after run_fail().
  */
 extern Output *output_create(const Options *options, int dir,
-							 const char *partial, mode_t dir_mode, bool incremental,
-							 const Plan *plan);
+							 const char *partial, mode_t dir_mode,
+							 bool incremental, const Plan *plan);
 
 /* Make a plan's directories in a plain output, unless they are there. */
 extern bool output_directories(Output *output, const Plan *plan);
