@@ -1,0 +1,152 @@
+/*-------------------------------------------------------------------------
+ *
+ * wal_check.c
+ *		Is the WAL that a backup needs in it?
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "bin/combinebackup/wal_check.h"
+
+#include "access/xlog_internal.h"
+
+/* A backup that needs more is not believed. */
+#define MAX_SEGMENTS 1000000
+
+/*
+ * List the segments.
+ */
+char *
+wal_check_begin(WalCheck *check, const Backup *backup)
+{
+	const Manifest *manifest = backup->manifest;
+	uint32		size = backup->control.xlog_seg_size;
+
+	memset(check, 0, sizeof(*check));
+	check->backup = backup;
+	if (!IsValidWalSegSize(size))
+		return psprintf("pg_control of \"%s\" has a WAL segment size of %u bytes",
+						backup->path, size);
+	for (uint32 i = 0; i < manifest->nranges; i++)
+	{
+		const ManifestWalRange *range = &manifest->ranges[i];
+		XLogSegNo	first;
+		XLogSegNo	last;
+
+		if (range->end_lsn <= range->start_lsn ||
+			(range->end_lsn - range->start_lsn) / size > MAX_SEGMENTS)
+			return psprintf("the manifest of \"%s\" has a WAL range from %X/%X to %X/%X",
+							backup->path, LSN_FORMAT_ARGS(range->start_lsn),
+							LSN_FORMAT_ARGS(range->end_lsn));
+		XLByteToSeg(range->start_lsn, first, size);
+		XLByteToPrevSeg(range->end_lsn, last, size);
+		check->segments =
+			pg_realloc(check->segments, sizeof(WalSegment) *
+					   (check->nsegments + (last - first) + 1));
+		for (XLogSegNo number = first; number <= last; number++)
+		{
+			WalSegment *segment = &check->segments[check->nsegments++];
+			char		name[MAXFNAMELEN];
+
+			XLogFileName(name, range->timeline, number, size);
+			snprintf(segment->path, sizeof(segment->path), "pg_wal/%s", name);
+			segment->start = number * size;
+			segment->end = Min(segment->start + size, range->end_lsn);
+			segment->seen = false;
+
+			/* Where a timeline ended, its successor has a copy. */
+			segment->optional = number == last &&
+				range->end_lsn != backup->end_lsn;
+		}
+	}
+	return NULL;
+}
+
+/*
+ * The segment of this name.
+ */
+WalSegment *
+wal_check_find(const WalCheck *check, const char *path)
+{
+	for (int i = 0; i < check->nsegments; i++)
+		if (strcmp(check->segments[i].path, path) == 0)
+			return &check->segments[i];
+	return NULL;
+}
+
+/* Look at the header of one page. */
+static char *
+check_page(const WalCheck *check, Stream *stream, const char *page,
+		   XLogRecPtr address)
+{
+	const XLogPageHeaderData *header = (const XLogPageHeaderData *) page;
+	const XLogLongPageHeaderData *first =
+		(const XLogLongPageHeaderData *) page;
+	const char *what = NULL;
+
+	if (header->xlp_magic != XLOG_PAGE_MAGIC)
+		what = "magic number";
+	else if (header->xlp_pageaddr != address)
+		what = "address";
+	else if (address % check->backup->control.xlog_seg_size == 0 &&
+			 ((header->xlp_info & XLP_LONG_HEADER) == 0 ||
+			  first->xlp_sysid != check->backup->system_identifier ||
+			  first->xlp_seg_size != check->backup->control.xlog_seg_size))
+		what = "system identifier or segment size";
+	if (what == NULL)
+		return NULL;
+	return psprintf("\"%s\" in \"%s\": the page at %X/%X has a wrong %s",
+					stream->path, stream->place, LSN_FORMAT_ARGS(address),
+					what);
+}
+
+/*
+ * Read a needed segment.
+ */
+char *
+wal_check_read(const WalCheck *check, WalSegment *segment, Stream *stream)
+{
+	char	   *page = pg_malloc(XLOG_BLCKSZ);
+	char	   *problem = NULL;
+
+	segment->seen = true;
+	if (stream->size != check->backup->control.xlog_seg_size)
+		problem = psprintf("\"%s\" in \"%s\" has %llu bytes, but WAL segments have %u",
+						   stream->path, stream->place,
+						   (unsigned long long) stream->size,
+						   check->backup->control.xlog_seg_size);
+	for (XLogRecPtr address = segment->start;
+		 problem == NULL && address < segment->end; address += XLOG_BLCKSZ)
+	{
+		problem = stream_read(stream, page, XLOG_BLCKSZ);
+		if (problem == NULL)
+			problem = check_page(check, stream, page, address);
+	}
+	pg_free(page);
+	return problem ? problem : stream_finish(stream);
+}
+
+/*
+ * What is missing?
+ */
+char *
+wal_check_end(WalCheck *check, bool *none)
+{
+	const char *missing = NULL;
+	int			nseen = 0;
+
+	for (int i = 0; i < check->nsegments; i++)
+	{
+		const WalSegment *segment = &check->segments[i];
+
+		if (segment->seen)
+			nseen++;
+		else if (missing == NULL && !segment->optional)
+			missing = segment->path;
+	}
+	*none = nseen == 0;
+	if (nseen == 0 || missing == NULL)
+		return NULL;
+	return psprintf("\"%s\" is missing in \"%s\", which needs it to become consistent\n"
+					"Take it from a WAL archive, or the backup from another copy.",
+					missing, check->backup->path);
+}
