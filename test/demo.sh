@@ -76,6 +76,7 @@ say "the same answers: $(wc -l <"$TMPDIR/blocks.after") relation forks, byte for
 say "a full backup, ten changed rows, and a backup of what changed since"
 backups=$TMPDIR/backups
 mkdir "$backups"
+ask VACUUM				# what autovacuum would do in between
 ckpx_basebackup -D "$backups/full" -c fast
 ask "UPDATE pgbench_accounts SET abalance = 42 WHERE aid % 50000 = 7" >/dev/null
 ckpx_basebackup -D "$backups/increment" -c fast -i auto
