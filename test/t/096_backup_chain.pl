@@ -9,7 +9,6 @@
 use strict;
 use warnings;
 
-use Digest::SHA;
 use File::Basename qw(basename);
 use File::Path qw(make_path remove_tree);
 use FindBin;
@@ -30,7 +29,8 @@ my $work = PostgreSQL::Test::Utils::tempdir;
 my ($chain, $archive, $spaces) = map { "$work/$_" } qw(chain archive spaces);
 make_path($chain, $archive, "$spaces/live", "$spaces/standby", "$spaces/oracle");
 
-sub space { return "$spaces/live=$spaces/" . shift; }
+# Options that put the tablespace elsewhere.
+sub space { return ('-T', "$spaces/live=$spaces/" . shift); }
 
 # ---- the cluster, a stock full, a standby, our full
 
@@ -76,7 +76,7 @@ sub stock_node
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
 	$primary->command_ok(
-		[ 'pg_basebackup', '-D', $node->data_dir, '-c', 'fast', '--no-sync', '-T', space($name) ],
+		[ 'pg_basebackup', '-D', $node->data_dir, '-c', 'fast', '--no-sync', space($name) ],
 		"a stock base backup for $name");
 	settle($node);
 	return $node;
@@ -112,7 +112,7 @@ sub take
 		"backup $name");
 }
 
-take($primary, '000', '-T', "$spaces/live=$chain.live000");
+take($primary, '000', space('full'));
 
 # ---- work between two increments
 
@@ -166,15 +166,29 @@ sub promote
 
 # ---- judging a data directory
 
+# A file with all that the server has; its name is made of the node's.
 sub dump_of
 {
 	my ($node) = @_;
-	my ($out, $err) = run_command(
-		[ 'pg_dumpall', '-h', $node->host, '-p', $node->port,
-			'--no-unlogged-table-data' ]);
+	my $file = "$work/" . $node->name . '.sql';
 
-	die $err if $err =~ /error/;
-	return Digest::SHA::sha256_hex($out =~ s/^\\(un)?restrict.*$//mgr);
+	$node->command_ok(
+		[ 'pg_dumpall', '--no-unlogged-table-data', '-f', $file ],
+		$node->name . ': pg_dumpall');
+	return $file;
+}
+
+# Newer minor versions put a random word into each dump; each server has its own
+# place for the tablespace.
+sub same_dump
+{
+	my ($one, $other, $what) = @_;
+	my ($out) = run_command(
+		[ 'diff', '-I', '^\\\\\(un\)\?restrict', '-I', '^CREATE TABLESPACE live',
+			$one, $other ]);
+
+	is(substr($out, 0, 2000), '', $what);
+	return;
 }
 
 # Recover to a restore point and stop there, open for reading.
@@ -202,10 +216,7 @@ sub judge
 	command_ok([ 'pg_verifybackup', '-n', $out->data_dir ], "$what: pg_verifybackup");
 	settle($out);
 	recover($out, $point);
-	is(dump_of($out), $expected, "$what: the dump is that of the stock full at $point");
-	$out->command_ok(
-		[ 'pg_amcheck', '--heapallindexed', '-a', '--install-missing=pg_catalog' ],
-		"$what: pg_amcheck") if 0;
+	same_dump($expected, dump_of($out), "$what: the dump is that of the stock full at $point");
 	$out->command_ok([ 'pg_amcheck', '--heapallindexed', 'postgres' ], "$what: pg_amcheck");
 	$out->stop;
 	command_ok([ 'pg_checksums', '-c', '-D', $out->data_dir ], "$what: pg_checksums");
@@ -222,7 +233,7 @@ sub combine
 
 	command_ok(
 		[ 'ckpx_combinebackup', "$chain/$from", '-o', $out->data_dir, '--no-sync',
-			'-T', space($name) ],
+			map { ('-T', "$spaces/$_=$spaces/$name") } qw(live standby full) ],
 		"$what: combined");
 	judge($out, $expected, $point, $what);
 	$out->clean_node;
@@ -256,7 +267,9 @@ foreach my $number (1 .. $increments)
 	my $expected = dump_of($oracle);
 	$oracle->stop;
 	combine($name, $point, $expected, "increments up to $name");
-	command_ok([ 'ckpx_combinebackup', '--no-sync', "$chain/$name", '--into', "$chain/000" ],
+	command_ok(
+		[ 'ckpx_combinebackup', '--no-sync', "$chain/$name", '--into', "$chain/000",
+			'-T', "$spaces/full=$spaces/full" ],
 		"$name: rolled forward");
 	combine('000', $point, $expected, "the full moved to $name");
 }
