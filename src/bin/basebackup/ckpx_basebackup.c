@@ -284,9 +284,13 @@ copy(Job *job)
 	good = copy_end(copiers) && good;
 	job->bad_checksums = start.bad_checksums;
 
-	run_phase("stopping the backup");
-	good = good && hold_stop(job);
-	run_phase("fetching WAL");
+	if (good)
+	{
+		run_phase("stopping the backup");
+		good = hold_stop(job);
+	}
+	if (good)
+		run_phase("fetching WAL");
 	if (wal != NULL && good)
 		good = wal_end(wal, job->timelines, job->stop_lsn);
 	else

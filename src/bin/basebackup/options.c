@@ -387,7 +387,8 @@ void
 options_settle(Options *options, bool incremental)
 {
 	if (!format_chosen)
-		options->tar = incremental && !options->resume;
+		options->tar = incremental && !options->resume &&
+			options->mappings == NULL;
 	if (options->tar && options->resume)
 		pg_fatal("--resume works with the plain format only");
 	if (options->tar && options->mappings != NULL)
