@@ -300,6 +300,18 @@ combine_check_special(const Backup *backup)
 		return psprintf("\"global/pg_control\" in \"%s\" is not that of the manifest\n"
 						"Was a server started on this backup?  Take another copy.",
 						backup->path);
+
+	/*
+	 * The CRC-32C of a valid pg_control, which ends with its own, is always
+	 * the same.  So look at the checkpoint, which is one of the backup's
+	 * time.
+	 */
+	if (backup->control.checkPoint < backup->label.checkpoint_lsn ||
+		backup->control.checkPoint >= backup->end_lsn)
+		return psprintf("\"global/pg_control\" in \"%s\" has a checkpoint at %X/%X, which is not of this backup's time\n"
+						"Was a server started on this backup?  Take another copy.",
+						backup->path,
+						LSN_FORMAT_ARGS(backup->control.checkPoint));
 	entry = manifest_find(backup->manifest, "backup_label");
 	if (entry == NULL || !bytes_match(entry, backup->label_text,
 									  strlen(backup->label_text)))

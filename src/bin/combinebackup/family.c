@@ -19,15 +19,6 @@
 #include "common/file_utils.h"
 #include "common/logging.h"
 
-static bool
-has_suffix(const char *name, const char *suffix)
-{
-	size_t		length = strlen(name);
-
-	return length > strlen(suffix) &&
-		strcmp(name + length - strlen(suffix), suffix) == 0;
-}
-
 /*
  * The last component of a path.
  */
@@ -45,8 +36,8 @@ family_name(const char *path)
 bool
 family_is_remains(const char *name)
 {
-	return has_suffix(name, SUFFIX_FORWARD) ||
-		has_suffix(name, SUFFIX_PREVIOUS) || has_suffix(name, SUFFIX_REMOVED);
+	return backup_has_suffix(name, SUFFIX_FORWARD) ||
+		backup_has_suffix(name, SUFFIX_PREVIOUS) || backup_has_suffix(name, SUFFIX_REMOVED);
 }
 
 /* What an unfinished backup's label says about its parent. */
@@ -96,7 +87,7 @@ read_others(Family *family)
 						family->directory);
 	while ((entry = readdir(dir)) != NULL)
 	{
-		if (has_suffix(entry->d_name, SUFFIX_PARTIAL))
+		if (backup_has_suffix(entry->d_name, SUFFIX_PARTIAL))
 		{
 			Unfinished *unfinished;
 
@@ -238,12 +229,6 @@ family_read(Family *family, const char *directory)
 	{
 		Member	   *member = &family->members[i];
 
-		if (family_is_remains(family_name(backups[i]->path)))
-		{
-			backup_close(backups[i]);
-			backups[i--] = backups[--family->nmembers];
-			continue;
-		}
 		member->backup = backups[i];
 		member->bytes = bytes_of(member->backup);
 		member->end_time = backup_end_time(member->backup);

@@ -19,11 +19,6 @@
 
 #include "bin/common/backup.h"
 
-#define SUFFIX_PARTIAL ".partial"
-#define SUFFIX_FORWARD ".forward"
-#define SUFFIX_PREVIOUS ".previous"
-#define SUFFIX_REMOVED ".removed"
-
 typedef struct Member
 {
 	Backup	   *backup;

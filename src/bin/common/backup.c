@@ -306,18 +306,29 @@ compare_backups(const void *a, const void *b)
 	return strcmp((*(Backup *const *) a)->path, (*(Backup *const *) b)->path);
 }
 
+/* Does a name end with this? */
+bool
+backup_has_suffix(const char *name, const char *suffix)
+{
+	size_t		length = strlen(name);
+
+	return length >= strlen(suffix) &&
+		strcmp(name + length - strlen(suffix), suffix) == 0;
+}
+
 /* May a directory's entry be a backup?  A link is another name of one. */
 static bool
 may_be_backup(int dir, const char *name)
 {
-	static const char partial[] = ".partial";
-	size_t		length = strlen(name);
+	static const char *const suffixes[] = {SUFFIX_PARTIAL, SUFFIX_FORWARD,
+	SUFFIX_PREVIOUS, SUFFIX_REMOVED};
 	char		manifest[MAXPGPATH];
 	struct stat st;
 
-	if (name[0] == '.' || (length >= sizeof(partial) - 1 &&
-						   strcmp(name + length - (sizeof(partial) - 1),
-								  partial) == 0))
+	for (int i = 0; i < lengthof(suffixes); i++)
+		if (backup_has_suffix(name, suffixes[i]))
+			return false;
+	if (name[0] == '.')
 		return false;
 	snprintf(manifest, sizeof(manifest), "%s/" MANIFEST_FILE, name);
 	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&

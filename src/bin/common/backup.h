@@ -45,9 +45,20 @@ extern void backup_close(Backup *backup);
 extern bool backup_tar_name(const char *name, Oid *tablespace);
 
 /*
- * All complete backups that are directories in 'directory' and no ".partial",
- * opened, sorted by name; what has a manifest and cannot be opened is skipped
- * with a warning.
+ * A name that ends with one of these is that of no backup: one in the making,
+ * a full that --into makes, the full before it, a backup that is removed.
+ */
+#define SUFFIX_PARTIAL ".partial"
+#define SUFFIX_FORWARD ".forward"
+#define SUFFIX_PREVIOUS ".previous"
+#define SUFFIX_REMOVED ".removed"
+
+extern bool backup_has_suffix(const char *name, const char *suffix);
+
+/*
+ * All complete backups that are directories in 'directory' and have no such
+ * name, opened, sorted by name; what has a manifest and cannot be opened is
+ * skipped with a warning.
  */
 extern Backup **backup_siblings(const char *directory, int *count);
 
