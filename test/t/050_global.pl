@@ -245,7 +245,10 @@ sql('SELECT ckpx_disable()');
 like($waiter->(), qr/disabled/, 'disabled while it is made: a waiting call fails');
 isnt(global_end(), $ends[-1], 'and it is not finished');
 sql("SELECT ckpx_fault_remove('global-relation'); SELECT ckpx_enable()");
-is(sql('SELECT ckpx_global_checkpoint()'), $ends[-1], 'enabled again it is');
+
+# Behind the end that is known there may be more: on a slow machine something
+# else has changed meanwhile.
+is(sql("SELECT ckpx_global_checkpoint() >= '$ends[-1]'"), 't', 'enabled again it is');
 
 # Garbage collection up to an end that no global reaches takes what is covered.
 my $uncovered = work_and_checkpoint();

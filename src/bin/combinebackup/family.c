@@ -37,7 +37,8 @@ bool
 family_is_remains(const char *name)
 {
 	return backup_has_suffix(name, SUFFIX_FORWARD) ||
-		backup_has_suffix(name, SUFFIX_PREVIOUS) || backup_has_suffix(name, SUFFIX_REMOVED);
+		backup_has_suffix(name, SUFFIX_PREVIOUS) ||
+		backup_has_suffix(name, SUFFIX_REMOVED);
 }
 
 /* What an unfinished backup's label says about its parent. */
