@@ -5,9 +5,13 @@
 use strict;
 use warnings;
 
-use File::Path qw(make_path remove_tree);
+use File::Path qw(remove_tree);
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
+use IO::Select;
+use IO::Socket::INET;
+use IO::Socket::UNIX;
+use POSIX ();
 
 use CkpxBackup;
 use CkpxTest;
@@ -147,10 +151,95 @@ is(${ $drop->{err} }, '', 'B12: DROP DATABASE goes on with the program');
 is(end_of($take), 0, 'and the backup, too');
 verify_ok('stopped');
 
-# ---- B6: connections must see the holder's slot
+# ---- B6: all connections must lead to the server of the first
 
-take_fails($node, 'no_slot', qr/replication slot|all replication slots are in use/, '-j', 2)
-  if 0;
+# Forward the first connection to one server, later ones to another.
+sub start_proxy
+{
+	my (@targets) = @_;
+	my $listen = IO::Socket::INET->new(Listen => 10, LocalAddr => '127.0.0.1')
+	  or die $!;
+	my $pid = fork // die $!;
+
+	return ($pid, $listen->sockport) if $pid;
+	local $SIG{CHLD} = 'IGNORE';
+	while (my $client = $listen->accept)
+	{
+		my $target = @targets > 1 ? shift @targets : $targets[0];
+
+		next if fork;
+		my $server = IO::Socket::UNIX->new(Peer => $target->host . '/.s.PGSQL.' . $target->port)
+		  or die $!;
+		my $select = IO::Select->new($client, $server);
+		while (my @ready = $select->can_read)
+		{
+			foreach my $from (@ready)
+			{
+				sysread($from, my $bytes, 65536) or POSIX::_exit(0);
+				syswrite($from == $client ? $server : $client, $bytes);
+			}
+		}
+	}
+	return POSIX::_exit(0);
+}
+
+my $other = backup_node('other');
+my ($proxy, $port) = start_proxy($node, $other);
+take_fails($node, 'elsewhere', qr/it leads to another server, or the backup has ended/,
+	'-h', '127.0.0.1', '-p', $port);
+kill 'TERM', $proxy;
+waitpid $proxy, 0;
+ok(-e partial('elsewhere'), 'B6: nothing is taken from another server');
+
+# ---- a server that sends what it should not: nothing of it is believed
+
+sub replaced
+{
+	my ($function, $body) = @_;
+	my $definition = $other->safe_psql('postgres',
+		"SELECT pg_get_functiondef(oid) FROM pg_proc WHERE proname = '$function'");
+	my ($head) = $definition =~ /^(CREATE .*?RETURNS [^\n]*\n)/s;
+
+	$other->safe_psql('postgres', "$head LANGUAGE sql AS \$evil\$ $body \$evil\$");
+	return sub { $other->safe_psql('postgres', $definition); return };
+}
+
+# One row more before those of the real list, whose function is at hand.
+sub evil_list
+{
+	my ($name, $error, $row) = @_;
+	my $undo = replaced('ckpx_backup_files', "SELECT $row, now(), NULL::int8multirange, NULL::pg_lsn");
+
+	take_fails($other, $name, $error);
+	$undo->();
+	remove_tree(partial($name));
+	return;
+}
+evil_list('up', qr/listed a file "\.\.\/x"/, q{'../x'::bytea, 'file', NULL::bytea, 1::bigint});
+evil_list('root', qr/listed a file "\/etc\/x"/, q{'/etc/x'::bytea, 'file', NULL::bytea, 1::bigint});
+evil_list('dot', qr/listed a file "base\/\.\/x"/, q{'base/./x'::bytea, 'file', NULL::bytea, 1::bigint});
+evil_list('control', qr/listed a file "a\nb"/, q{'a\012b'::bytea, 'file', NULL::bytea, 1::bigint});
+evil_list('kind', qr/listed a file of kind "device"/, q{'x'::bytea, 'device', NULL::bytea, 1::bigint});
+evil_list('less', qr/sent "-1" for a number/, q{'x'::bytea, 'file', NULL::bytea, -1::bigint});
+evil_list('large', qr/listed 99999999999 bytes/, q{'base/1/1'::bytea, 'relation', NULL::bytea, 99999999999});
+evil_list('link', qr/listed a tablespace "pg_tblspc\/x"/, q{'pg_tblspc/x'::bytea, 'tablespace', '/tmp'::bytea, NULL::bigint});
+
+sub evil_rows
+{
+	my ($name, $error, @rows) = @_;
+	my $undo = replaced('ckpx_read_files', "VALUES " . join(', ', map { "('\\x$_'::bytea)" } @rows));
+
+	take_fails($other, $name, $error, '-j', 1);
+	$undo->();
+	remove_tree(partial($name));
+	return;
+}
+evil_rows('short', qr/a row of wrong length/, '00');
+evil_rows('index', qr/a row of another file/, '00000005' . '45' . '0000000000000000');
+evil_rows('type', qr/a row of unknown type/, '00000000' . '5a');
+evil_rows('offset', qr/bytes at a wrong offset/, '00000000' . '44' . '00000000ffffffff' . '00');
+evil_rows('end', qr/sent no end/, '00000000' . '45' . '0000000000000000');
+$other->stop;
 
 # ---- B1, B4: parents of other histories
 
