@@ -103,14 +103,14 @@ fetch_source() {
 
 install_packaged() {
 	in_root DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-		"postgresql-$major" "postgresql-server-dev-$major" gcc make libc6-dev libipc-run-perl libzstd-dev perl groff-base
+		"postgresql-$major" "postgresql-server-dev-$major" gcc make libc6-dev libipc-run-perl libzstd-dev perl groff-base zstd
 }
 
 install_from_source() {
 	local options="--enable-tap-tests --without-readline --without-icu --with-lz4 --with-zstd --with-openssl"
 	[ "${CKPX_CASSERT:-no}" = yes ] && options="$options --enable-cassert"
 	in_root DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-		gcc make libc6-dev libipc-run-perl perl groff-base bison flex pkg-config \
+		gcc make libc6-dev libipc-run-perl perl groff-base zstd bison flex pkg-config \
 		liblz4-dev libzstd-dev libssl-dev zlib1g-dev
 	fetch_source "/usr/src/pg$major"
 	in_root id postgres >/dev/null 2>&1 || in_root useradd --system --home-dir /tmp --shell /bin/sh postgres

@@ -46,6 +46,7 @@ need libcmocka-dev has_cmocka
 need groff-base groff --version
 need libroaring-dev has_header roaring/roaring.h
 need libzstd-dev has_header zstd.h
+need zstd zstd --version
 
 if [ $own_server = yes ]; then
 	if ! pgxs=$("$PG_CONFIG" --pgxs) || [ ! -e "$pgxs" ]; then
