@@ -129,12 +129,14 @@ my $second = change_and_checkpoint();
 append_to_file("$out/allow", '');
 wait_for_sql($node,
 	"SELECT count(*) = 0 FROM ckpx_checkpoints WHERE failed_phase = 'command'");
-wait_for_sql($node, 'SELECT commands_done >= 2 FROM ckpx_stat');
-my @order = lines("$out/tried");
 my ($first_file, $second_file) = map {
 	$node->safe_psql('postgres',
 		"SELECT location FROM ckpx_checkpoints WHERE end_lsn = '$_' AND kind = 'incremental'")
 } ($end, $second);
+my @order;
+wait_until(
+	sub { @order = lines("$out/tried"); grep { $_ eq $second_file } @order },
+	'the second one is tried');
 my ($first_last) = grep { $order[$_] eq $first_file } reverse 0 .. $#order;
 my ($second_first) = grep { $order[$_] eq $second_file } 0 .. $#order;
 cmp_ok($first_last, '<', $second_first, 'one after the other');
