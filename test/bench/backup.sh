@@ -50,6 +50,7 @@ pair() {						# pair LABEL A B TARGET-OF-WALL [TARGET-OF-CPU]
 	row "$label, processor" "$(median_of %.2f "${cpus[@]}")" "$(spread_of %.2f "${cpus[@]}")" "${5-}"
 }
 
+quietly() { "$@" >>"$TMPDIR/command.log" 2>&1; }
 fresh() { rm -rf "$backups/$1" "$backups/$1.partial"; }
 checkpoint() { ask CHECKPOINT; }
 
@@ -84,24 +85,24 @@ if [ $stock = yes ]; then
 	row "the same, bytes" "$(calc %.3f "$(bytes "$backups/inc") / $(bytes "$backups/stockinc")")" "" "<= 1.0"
 
 	# ---- many files, one row
-	ask "SELECT format('CREATE TABLE many_%s (a int)', g) FROM generate_series(1, 16000) g" >"$TMPDIR/many.sql"
+	ask "SELECT format('CREATE TABLE many_%s (a int);', g) FROM generate_series(1, 16000) g" >"$TMPDIR/many.sql"
 	psql -Xq -f "$TMPDIR/many.sql"
 	checkpoint
-	full_ours && full_stock
+	quietly full_ours && quietly full_stock
 	ask "INSERT INTO many_1 VALUES (1)"
 	increment_plain() { fresh stockinc; pg_basebackup -D "$backups/stockinc" -c fast -N -X fetch -i "$backups/stock/backup_manifest"; }
 	pair "one row in 16,000 files / pg_basebackup 17 -i, plain" increment_ours increment_plain "<= 0.3"
 	row "the same, bytes" "$(calc %.3f "$(bytes "$backups/inc") / $(du -s --block-size=1 "$backups/stockinc" | cut -f1)")" "" "<= 0.06"
-	ask "SELECT format('DROP TABLE many_%s', g) FROM generate_series(1, 16000) g" >"$TMPDIR/many.sql"
+	ask "SELECT format('DROP TABLE many_%s;', g) FROM generate_series(1, 16000) g" >"$TMPDIR/many.sql"
 	psql -Xq -f "$TMPDIR/many.sql"
 	checkpoint
 
 	# ---- combine a full and five increments
-	full_ours && full_stock
+	quietly full_ours && quietly full_stock
 	chain=("$backups/stock")
 	mine=("$backups/ours")
 	for i in 1 2 3 4 5; do
-		change_some
+		change_some >/dev/null
 		pg_basebackup -D "$backups/s$i" -c fast -N -X fetch -i "${chain[-1]}/backup_manifest"
 		ckpx_basebackup -D "$backups/m$i" -c fast -N --no-pin -F p -i "${mine[-1]}" >>"$TMPDIR/command.log"
 		chain+=("$backups/s$i")
@@ -122,14 +123,14 @@ prepare_roll() {
 	cp -a "$backups/ours" "$roll/full"
 	cp -a "$backups/inc" "$roll/inc"
 }
-full_ours
-ask "SELECT format('CREATE TABLE part_%s AS SELECT repeat(''x'', 900) AS a FROM generate_series(1, 40000)', g) FROM generate_series(1, 10) g" >"$TMPDIR/parts.sql"
+quietly full_ours
+ask "SELECT format('CREATE TABLE part_%s AS SELECT repeat(''x'', 900) AS a FROM generate_series(1, 40000);', g) FROM generate_series(1, 10) g" >"$TMPDIR/parts.sql"
 psql -Xq -f "$TMPDIR/parts.sql"
 checkpoint
-full_ours
+quietly full_ours
 ask "UPDATE part_1 SET a = a || 'y' WHERE ctid < '(1300,1)'"
 checkpoint
-increment_ours
+quietly increment_ours
 walls=()
 for ((i = 0; i <= runs; i++)); do
 	prepare_roll

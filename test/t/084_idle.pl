@@ -93,7 +93,7 @@ foreach my $worker (@workers)
 	cmp_ok($used{cpu}, '<', $spent / 3, "the $worker does not spin");
   SKIP:
 	{
-		skip 'AddressSanitizer keeps what was freed', 1 if $ENV{ASAN_OPTIONS};
+		skip 'a sanitizer keeps what was freed', 1 if $ENV{ASAN_OPTIONS};
 		ok((grep { $_ <= 0 } @{ $growth{$worker} }), "the $worker does not grow all the time");
 	}
 	is(worker_pid($node, $worker), $pid{$worker}, "the $worker has not changed");
