@@ -72,9 +72,9 @@ test_lines(void **arg)
 	assert_string_equal(recovery_lines(&options, &problem),
 						"recovery_target = ''\n"
 						"recovery_target_time = ''\n"
-						"recovery_target_lsn = '1/ABCDEF'\n"
 						"recovery_target_name = ''\n"
 						"recovery_target_xid = ''\n"
+						"recovery_target_lsn = '1/ABCDEF'\n"
 						"recovery_target_action = 'pause'\n"
 						"restore_command = 'cp ''a\\\\b'' %p'\n");
 }

@@ -73,7 +73,9 @@ check_options(const RecoveryOptions *options, const char *const *targets,
 
 /*
  * The lines for postgresql.auto.conf.  Targets that were not asked for are set
- * to nothing: the server's own file may have some, and two are refused.
+ * to nothing: the server's own file may have some, and two are refused.  The one
+ * that was asked for comes last, since the server also refuses to set another
+ * one to nothing behind it.
  */
 char *
 recovery_lines(const RecoveryOptions *options, const char **problem)
@@ -95,7 +97,11 @@ recovery_lines(const RecoveryOptions *options, const char **problem)
 
 	lines = add_setting(pg_strdup(""), "recovery_target", "");
 	for (int i = 0; i < 4; i++)
-		lines = add_setting(lines, names[i], targets[i] ? targets[i] : "");
+		if (targets[i] == NULL)
+			lines = add_setting(lines, names[i], "");
+	for (int i = 0; i < 4; i++)
+		if (targets[i] != NULL)
+			lines = add_setting(lines, names[i], targets[i]);
 	if (ntargets > 0)
 		lines = add_setting(lines, "recovery_target_action",
 							options->action ? options->action : "pause");
