@@ -391,7 +391,9 @@ options_settle(Options *options, bool incremental)
 			options->mappings == NULL;
 	if (options->tar && options->resume)
 		pg_fatal("--resume works with the plain format only");
-	if (options->tar && options->mappings != NULL)
+	/* mappings may be meant for the full that stands in for an increment */
+	if (options->tar && options->mappings != NULL &&
+		!(incremental && options->full_on_gap))
 		pg_fatal("-T works with the plain format only");
 	if (!options->tar && compression_chosen && options->level > 0)
 		pg_fatal("-Z works with the tar format only");
