@@ -262,8 +262,8 @@ sub begin_cycle
 	return;
 }
 
-# Cancel a checkpoint; it is slow, and the call that asked for it does not wait
-# long.
+# Cancel a checkpoint while it is written: that is slow, and the call that asked
+# for it does not wait long.
 sub cancel
 {
 	my $node = shift;
@@ -275,6 +275,12 @@ sub cancel
 		SET statement_timeout = '400ms';
 		SELECT ckpx_checkpoint();
 		RESET statement_timeout;
+		DO $$BEGIN
+			FOR i IN 1 .. 500 LOOP
+				EXIT WHEN EXISTS (SELECT FROM ckpx_checkpoints WHERE state = 'running');
+				PERFORM pg_sleep(0.01);
+			END LOOP;
+		END$$;
 		SELECT ckpx_cancel_pending();
 		SELECT ckpx_fault_remove('object-rename')}, on_error_stop => 0);
 	return;
