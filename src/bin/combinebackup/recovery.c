@@ -73,9 +73,9 @@ check_options(const RecoveryOptions *options, const char *const *targets,
 
 /*
  * The lines for postgresql.auto.conf.  Targets that were not asked for are set
- * to nothing: the server's own file may have some, and two are refused.  The one
- * that was asked for comes last, since the server also refuses to set another
- * one to nothing behind it.
+ * to nothing: the server's own file may have some, and two are refused.  The
+ * one that was asked for comes last, since the server also refuses to set
+ * another one to nothing behind it.
  */
 char *
 recovery_lines(const RecoveryOptions *options, const char **problem)
