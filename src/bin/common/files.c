@@ -324,6 +324,10 @@ sync_file(int dir, const char *name, bool begin)
 	return ok;
 }
 
+/*
+ * A file with more links than this one is a file of another backup, and was
+ * made durable with it.
+ */
 static bool
 sync_list(DIR *list, bool begin)
 {
@@ -335,7 +339,7 @@ sync_list(DIR *list, bool begin)
 		struct stat st;
 
 		ok = fstatat(dirfd(list), entry, &st, AT_SYMLINK_NOFOLLOW) == 0;
-		if (ok && S_ISREG(st.st_mode))
+		if (ok && S_ISREG(st.st_mode) && st.st_nlink == 1)
 			ok = sync_file(dirfd(list), entry, begin);
 		else if (ok && S_ISDIR(st.st_mode))
 		{
