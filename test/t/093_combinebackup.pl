@@ -202,6 +202,16 @@ foreach my $cut (1, 100, int($tar_size / 2), $tar_size - 5, $tar_size - 1)
 		sub { truncate "$_[0]/i1/base.tar.zst", $cut });
 }
 
+# ---- a stock tar, whose WAL was streamed into one of its own
+
+$node->command_ok(
+	[ 'pg_basebackup', '-D', "$dir.stream", '-Ft', '-X', 'stream', '-c', 'fast', '--no-sync' ],
+	'a stock tar with pg_wal.tar');
+combines('its data directory', "$dir.stream", '-o', "$dir.streamed");
+command_ok([ 'pg_verifybackup', "$dir.streamed" ], 'it has its WAL: pg_verifybackup');
+my ($sound, $complaints) = combine('--verify', "$dir.stream");
+is($complaints, '', 'it is verified with its WAL');
+
 # ---- recovery settings
 
 combines('recovery settings', "$dir/i2", '-o', "$dir.pitr",

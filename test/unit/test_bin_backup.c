@@ -404,7 +404,7 @@ tar_names(void **state)
 {
 	static const char *const bad[] = {
 		"", "base", "base.tar.gz", "base.tar.zst.tmp", "base.ta", "xbase.tar",
-		"16385", "016385.tar", "0.tar", "4294967296.tar", "pg_wal.tar",
+		"16385", "016385.tar", "0.tar", "4294967295.tar", "pg_wal",
 		"99999999999.tar", "base1.tar", "16385.tar.lz4"
 	};
 	Oid			oid = 7;
@@ -416,8 +416,10 @@ tar_names(void **state)
 	assert_int_equal(oid, 0);
 	assert_true(backup_tar_name("16385.tar.zst", &oid));
 	assert_int_equal(oid, 16385);
-	assert_true(backup_tar_name("4294967295.tar", &oid));
-	assert_true(oid == PG_UINT32_MAX);
+	assert_true(backup_tar_name("4294967294.tar", &oid));
+	assert_true(oid == PG_UINT32_MAX - 1);
+	assert_true(backup_tar_name("pg_wal.tar", &oid));
+	assert_true(oid == BACKUP_WAL_TAR);
 	assert_true(backup_tar_name("base.tar.zst", &oid));
 	assert_int_equal(oid, 0);
 }

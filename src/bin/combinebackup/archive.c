@@ -120,8 +120,11 @@ archive_next(Archive *archive, TarMember *member, char **problem)
 		char		name[MAXPGPATH * 2];
 		const char *refused;
 
-		snprintf(name, sizeof(name), "pg_tblspc/%u/%s", archive->tablespace,
-				 member->name);
+		if (archive->tablespace == BACKUP_WAL_TAR)
+			snprintf(name, sizeof(name), "pg_wal/%s", member->name);
+		else
+			snprintf(name, sizeof(name), "pg_tblspc/%u/%s",
+					 archive->tablespace, member->name);
 		refused = path_check(name);
 		if (refused != NULL)
 		{

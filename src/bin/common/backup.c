@@ -32,12 +32,16 @@ backup_tar_name(const char *name, Oid *tablespace)
 
 	if (digits == 0 && strncmp(name, "base", 4) == 0)
 		suffix = name + 4;
+	else if (digits == 0 && strncmp(name, "pg_wal", 6) == 0)
+	{
+		suffix = name + 6;
+		oid = BACKUP_WAL_TAR;
+	}
 	else if (digits == 0 || digits > 10 || name[0] == '0')
 		return false;
-	else
-		oid = strtoull(name, NULL, 10);
-	if (oid > PG_UINT32_MAX ||
-		(strcmp(suffix, ".tar") != 0 && strcmp(suffix, ".tar.zst") != 0))
+	else if ((oid = strtoull(name, NULL, 10)) >= BACKUP_WAL_TAR)
+		return false;
+	if (strcmp(suffix, ".tar") != 0 && strcmp(suffix, ".tar.zst") != 0)
 		return false;
 	*tablespace = (Oid) oid;
 	return true;

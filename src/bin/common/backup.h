@@ -41,7 +41,12 @@ typedef struct Backup
 extern Backup *backup_open(const char *path, char **problem);
 extern void backup_close(Backup *backup);
 
-/* Is this a tar of the backup (base.tar.zst, 16385.tar)?  OID 0: base. */
+/*
+ * Is this a tar of the backup (base.tar.zst, 16385.tar)?  OID 0: base;
+ * BACKUP_WAL_TAR: pg_wal.tar, which pg_basebackup -X stream makes.
+ */
+#define BACKUP_WAL_TAR		PG_UINT32_MAX
+
 extern bool backup_tar_name(const char *name, Oid *tablespace);
 
 /*

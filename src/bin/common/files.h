@@ -54,8 +54,8 @@ extern bool lock_file(int dir, const char *name, int *fd);
 extern bool remove_tree(int parent, const char *name);
 
 /*
- * fsync a directory tree, without what symbolic links lead to, and without files
- * that have other links, too.
+ * fsync a directory tree, without what symbolic links lead to, nor files that
+ * have other links, too.
  */
 extern bool sync_tree(int dir);
 
