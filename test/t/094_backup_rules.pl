@@ -138,18 +138,20 @@ foreach my $signal ('INT', 'TERM')
 	ok(-e partial("sig$signal"), 'what was copied remains');
 }
 
-# ---- B12: a stopped program does not hold up DROP DATABASE
+# ---- a program that was stopped goes on; B15: pg_control is read last
 
-$node->safe_psql('postgres', 'CREATE DATABASE dropped');
 $take = start_take($node, 'stopped', '-r', '4M');
 await_copied('stopped');
 kill 'STOP', $take->{pid};
-my $drop = start_query($node, 'DROP DATABASE dropped');
+$node->safe_psql('postgres', 'CHECKPOINT');
+my $checkpoint = $node->safe_psql('postgres', 'SELECT checkpoint_lsn FROM pg_control_checkpoint()');
 kill 'CONT', $take->{pid};
-$drop->{handle}->finish;
-is(${ $drop->{err} }, '', 'B12: DROP DATABASE goes on with the program');
-is(end_of($take), 0, 'and the backup, too');
+is(end_of($take), 0, 'a backup goes on after the program was stopped');
 verify_ok('stopped');
+my ($controldata) = run_command([ 'pg_controldata', backup_dir('stopped') ]);
+my ($copied) = $controldata =~ /^Latest checkpoint location: +(\S+)$/m;
+is($node->safe_psql('postgres', "SELECT '$copied'::pg_lsn >= '$checkpoint'"), 't',
+	'B15: its pg_control is newer than a checkpoint made meanwhile');
 
 # ---- B6: all connections must lead to the server of the first
 
@@ -239,6 +241,12 @@ evil_rows('index', qr/a row of another file/, '00000005' . '45' . '0000000000000
 evil_rows('type', qr/a row of unknown type/, '00000000' . '5a');
 evil_rows('offset', qr/bytes at a wrong offset/, '00000000' . '44' . '00000000ffffffff' . '00');
 evil_rows('end', qr/sent no end/, '00000000' . '45' . '0000000000000000');
+
+my $control = slurp_file($other->data_dir . '/global/pg_control');
+substr($control, 50, 1) ^= "\1";
+my $undo = replaced('ckpx_read_control', "SELECT '\\x" . unpack('H*', $control) . "'::bytea");
+take_fails($other, 'control', qr/sent a pg_control that is wrong/);
+$undo->();
 $other->stop;
 
 # ---- B1, B4: parents of other histories
@@ -286,12 +294,241 @@ $node->append_conf('postgresql.conf', 'archive_mode = on');
 $node->restart;
 $err = take_fails($node, 'archive',
 	qr/has not archived WAL file "[0-9A-F]{24}" within 1 s/,
-	'-X', 'none', '--archive-timeout', 1);
+	'-X', 'none', '--archive-timeout', 1, '-i', 'auto', '-F', 'p');
+my ($right_id) = label_lines('right') =~ /ckpx id (\w+)/;
+like(slurp_file(partial('archive') . '/backup_label'),
+	qr/\AINCREMENTAL FROM LSN: \S+\nINCREMENTAL FROM TLI: 1\nLABEL: ckpx id \w{32} parent $right_id\n/,
+	'B17: an increment that is being made says what it needs');
 change_settings($node, archive_command => 'true');
 remove_tree(partial('archive'));
 take_ok($node, 'archive', '-X', 'none');
 
-# ---- pages with wrong checksums are in 095; a tar that is cut in 093
+# ---- a standby
 
+take_ok($node, 'seed', '-R');
+my $standby = start_restored('standby', backup_dir('seed'));
+wait_for_sql($standby, 'SELECT epoch > 0 FROM ckpx_runner');
+
+# ---- B10: ids tell which of two backups with one START is the parent
+
+take_ok($standby, $_) foreach qw(twin1 twin2);
+my %begin = map { label_lines($_) =~ /^START WAL LOCATION: (\S+)/m ? ($_ => $1) : () } qw(twin1 twin2);
+is($begin{twin1}, $begin{twin2}, 'two backups of a standby begin with one checkpoint');
+take_ok($standby, 'child', '-i', backup_dir('twin2'));
+my $output = PostgreSQL::Test::Utils::tempdir;
+combine_ok('child', "$output/child");
+rename backup_dir('twin2'), "$output/twin2" or die $!;
+command_fails_like([ 'ckpx_combinebackup', backup_dir('child'), '-o', "$output/orphan" ],
+	qr/goes on from is missing/, 'B10: the other one is not taken for the parent');
+
+# ---- B1: the parent's WAL, its end included, lies on this server's history
+
+$take = start_take($node, 'across', '-r', '8M');
+await_copied('across');
+kill 'STOP', $take->{pid};
+my $fork = wal_position($node);
+wait_for_sql($standby, "SELECT pg_last_wal_replay_lsn() >= '$fork'");
+$standby->safe_psql('postgres', "SELECT ckpx_wait_collected('$fork')");
+change_settings($standby, primary_conninfo => '');
+wait_for_sql($standby, 'SELECT count(*) FROM pg_stat_wal_receiver', 0);
+kill 'CONT', $take->{pid};
+is(end_of($take), 0, 'a backup whose end the standby does not get');
+take_fails($standby, 'behind',
+	qr/the server has come to \S+, but backup ".*across" needs WAL up to/,
+	'-i', backup_dir('across'));
+$standby->promote;
+take_fails($standby, 'promoted',
+	qr/no increment is possible: it needs WAL of timeline 1 up to \S+, but this server left that timeline at/,
+	'-i', backup_dir('across'));
+take_ok($standby, 'promoted', '-i', backup_dir('seed'));
+like(label_lines('promoted'), qr/^INCREMENTAL FROM TLI: 1\n.*^START TIMELINE: 2$/ms,
+	'B1: one that ended before is a parent on the new timeline');
+$standby->stop;
 $node->stop;
+
+# ---- B3: an increment has every block that lies at or beyond the parent's length
+
+my $checked = backup_node(
+	'checked',
+	extra => ['--data-checksums'],
+	conf => "ckpx.global_min_count = 10000\n");
+$checked->safe_psql('postgres', $_) foreach (
+	q{CREATE TABLE still AS SELECT g a, repeat('x', 200) b FROM generate_series(1, 20000) g},
+	q{CREATE TABLE grows AS SELECT * FROM still},
+	q{CREATE TABLE gaps AS SELECT * FROM still},
+	q{DELETE FROM gaps WHERE a % 2 = 0},
+	q{VACUUM FREEZE});
+my %live = map {
+	$_ => $checked->safe_psql('postgres', "SELECT pg_relation_filepath('$_')")
+} qw(still grows gaps);
+
+sub while_stopped
+{
+	my ($work) = @_;
+
+	$checked->stop;
+	$work->();
+	$checked->start;
+	return;
+}
+
+# Make a file longer by blocks of zeros, of which no WAL tells.
+sub extend
+{
+	my ($file, $blocks) = @_;
+
+	return while_stopped(sub {
+		append_to_file($checked->data_dir . "/$file", "\0" x ($blocks * 8192)); });
+}
+
+sub blocks_of
+{
+	return (-s $checked->data_dir . '/' . shift) / 8192;
+}
+
+# The truncation length and the blocks in a backup's increment of a file; nothing
+# if the file is whole.
+sub increment
+{
+	my ($name, $file) = @_;
+	my $path = unpacked($name) . '/' . ($file =~ s{([^/]+)$}{INCREMENTAL.$1}r);
+
+	return if !-e $path;
+	my (undef, $count, $length, @blocks) = unpack 'L*', slurp_file($path);
+
+	return ($length, @blocks[ 0 .. $count - 1 ]);
+}
+
+# The map knows exactly what is older than such a backup.
+sub take_exact
+{
+	my ($name, @options) = @_;
+
+	$checked->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
+	return take_ok($checked, $name, @options);
+}
+
+take_exact('whole');
+$checked->safe_psql('postgres', $_) foreach (
+	q{DELETE FROM grows WHERE a > 10000},
+	q{VACUUM grows});
+my $cut = $checked->safe_psql('postgres', q{SELECT pg_relation_size('grows') / 8192});
+cmp_ok($cut, '<', 400, "a table was truncated to $cut blocks");
+$checked->safe_psql('postgres', q{INSERT INTO grows SELECT g, repeat('y', 200) FROM generate_series(1, 300) g});
+extend($live{grows}, 20);
+take_exact('regrown', '-i', 'auto');
+my ($length, @blocks) = increment('regrown', $live{grows});
+$length //= 0;
+is($length, blocks_of($live{grows}), 'B3: an increment tells how long the table is');
+is_deeply([ grep { $_ >= $cut } @blocks ], [ $cut .. $length - 1 ],
+	'and has all blocks behind its shortest length');
+extend($live{grows}, 20);
+take_exact('extended', '-i', 'auto');
+is_deeply([ increment('extended', $live{grows}) ], [ $length + 20, $length .. $length + 19 ],
+	'B3: and all blocks behind the length that the parent has');
+$expected = table_sums($checked);
+combine_ok('extended', "$output/extended");
+$restored = start_restored('extended', "$output/extended");
+same_tables($restored, $expected, 'B3: deleted rows do not come back');
+$restored->stop;
+
+# ---- B18: a free space map is a stub where all the chain has the same
+
+my $fsm = "$live{gaps}_fsm";
+
+sub is_stub
+{
+	my ($name, $file) = @_;
+	my $there = manifest_files($name);
+
+	return is_deeply(
+		[ $there->{$file}, increment($name, $file) ],
+		[ undef, blocks_of($file) ],
+		"B18: in $name, a free space map that is the chain's is a stub");
+}
+
+sub is_whole
+{
+	my ($name, $file, $why) = @_;
+
+	return ok(slurp_file(unpacked($name) . "/$file") eq slurp_file($checked->data_dir . "/$file"),
+		"B18: in $name, a free space map is whole: $why");
+}
+
+is_stub($_, $fsm) foreach qw(regrown extended);
+is_whole('regrown', "$live{grows}_fsm", 'it has changed');
+my $first_fsm;
+while_stopped(sub { $first_fsm = slurp_file($checked->data_dir . "/$fsm"); });
+$checked->safe_psql('postgres', $_) foreach (
+	q{DELETE FROM gaps WHERE a % 3 = 0}, q{VACUUM gaps}, q{CHECKPOINT});
+take_exact('other_map', '-i', 'auto');
+is_whole('other_map', $fsm, 'it has changed');
+
+sub put_first_fsm
+{
+	my $file = $checked->data_dir . "/$fsm";
+
+	unlink $file or die $!;
+	return append_to_file($file, $first_fsm);
+}
+while_stopped(\&put_first_fsm);
+take_exact('first_map', '-i', 'auto');
+is_whole('first_map', $fsm, 'it is as in the full, but not as in the parent');
+take_exact('same_map', '-i', 'auto');
+is_stub('same_map', $fsm);
+
+# ---- a page with a wrong checksum: complete, but told
+
+my $pin = q{SELECT lsn FROM ckpx_pins WHERE name = 'backup'};
+my $pinned = $checked->safe_psql('postgres', $pin);
+my $damage = sub { change_byte($checked->data_dir . "/$live{still}", 5 * 8192 + 4000); };
+while_stopped($damage);
+($status, $out, $err) = take($checked, 'damaged', '--json');
+is($status, 2, 'a backup with a damaged page ends with status 2');
+like($err, qr/warning: .*block 5 of file "\Q$live{still}\E" has a wrong checksum/i,
+	'and a warning that names the block');
+like($out, qr/"status": "wrong checksums",.* "wrong_checksums": 1,/, 'and tells it in JSON');
+verify_ok('damaged');
+is($checked->safe_psql('postgres', $pin), $pinned, 'the pin has not moved');
+take_ok($checked, 'after', '-i', 'auto');
+my ($good_id) = label_lines('same_map') =~ /ckpx id (\w+)/;
+like(label_lines('after'), qr/ parent $good_id$/m, '-i auto does not take the damaged backup');
+isnt($checked->safe_psql('postgres', $pin), $pinned, 'the pin moves with the next good one');
+while_stopped($damage);
+
+# ---- B12: a local write that does not end does not hold up DROP DATABASE
+
+SKIP:
+{
+	skip 'no strace, or it may not trace', 3
+	  if system('strace -o /dev/null true 2>/dev/null') != 0;
+	$checked->safe_psql('postgres', $_) foreach (
+		q{CREATE TABLE large AS SELECT g a, repeat('x', 500) b FROM generate_series(1, 80000) g},
+		q{CREATE DATABASE dropped});
+	my $large = $checked->safe_psql('postgres', q{SELECT pg_relation_filepath('large')});
+	my $copied = partial('stalled') . "/$large";
+	my ($stdout, $stderr) = ('', '');
+
+	# The tracer is a process beside the program, and every write to this one
+	# file waits until it is gone.
+	my $program = IPC::Run::start(
+		[ 'strace', '-D', '-f', '-o', '/dev/null', '-P', $copied, '-e', 'trace=write',
+			'-e', 'inject=write:delay_enter=900000000',
+			backup_command($checked, 'stalled', '-j', 1) ],
+		'<', \undef, '>', \$stdout, '2>', \$stderr,
+		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+	wait_for_sql($checked, q{SELECT count(*) FROM pg_stat_activity
+		WHERE query LIKE 'COPY (SELECT %ckpx_read_files%' AND wait_event = 'ClientWrite'}, 1);
+	my $drop = start_query($checked, 'DROP DATABASE dropped');
+	$drop->{handle}->finish;
+	is(${ $drop->{err} }, '', 'B12: DROP DATABASE ends');
+	is(-s $copied, 0, 'although nothing could be written all the time');
+	my ($tracer) = slurp_file("/proc/$program->{KIDS}[0]{PID}/status") =~ /^TracerPid:\s+(\d+)/m;
+	kill 'KILL', $tracer;
+	$program->finish;
+	is($program->result(0), 0, 'the backup goes on when writes do');
+	verify_ok('stalled');
+}
+
+$checked->stop;
 done_testing();
