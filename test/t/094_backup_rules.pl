@@ -501,7 +501,7 @@ while_stopped($damage);
 
 SKIP:
 {
-	skip 'no strace, or it may not trace', 3
+	skip 'no strace, or it may not trace', 5
 	  if system('strace -o /dev/null true 2>/dev/null') != 0;
 	$checked->safe_psql('postgres', $_) foreach (
 		q{CREATE TABLE large AS SELECT g a, repeat('x', 500) b FROM generate_series(1, 80000) g},
@@ -509,6 +509,8 @@ SKIP:
 	my $large = $checked->safe_psql('postgres', q{SELECT pg_relation_filepath('large')});
 	my $copied = partial('stalled') . "/$large";
 	my ($stdout, $stderr) = ('', '');
+
+	$log_offset = -s $checked->logfile;
 
 	# The tracer is a process beside the program, and every write to this one
 	# file waits until it is gone.
@@ -518,12 +520,21 @@ SKIP:
 			backup_command($checked, 'stalled', '-j', 1) ],
 		'<', \undef, '>', \$stdout, '2>', \$stderr,
 		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
-	wait_for_sql($checked, q{SELECT count(*) FROM pg_stat_activity
-		WHERE query LIKE 'COPY (SELECT %ckpx_read_files%' AND wait_event = 'ClientWrite'}, 1);
+	# Not for a moment: it waits for the program.
+	my $waits = 0;
+	my $waiting = q{SELECT count(*) FROM pg_stat_activity
+		WHERE query LIKE 'COPY (SELECT %ckpx_read_files%' AND wait_event = 'ClientWrite'};
+	wait_until(sub {
+			$waits = $checked->safe_psql('postgres', $waiting) ? $waits + 1 : 0;
+			return $waits == 5;
+		}, 'the copy waits for the program');
 	my $drop = start_query($checked, 'DROP DATABASE dropped');
 	$drop->{handle}->finish;
 	is(${ $drop->{err} }, '', 'B12: DROP DATABASE ends');
 	is(-s $copied, 0, 'although nothing could be written all the time');
+	my $statements = substr(slurp_file($checked->logfile), $log_offset);
+	is(() = $statements =~ /statement: COPY \(SELECT public\.ckpx_read_files/g, 1,
+		'and no other list was begun');
 	my ($tracer) = slurp_file("/proc/$program->{KIDS}[0]{PID}/status") =~ /^TracerPid:\s+(\d+)/m;
 	kill 'KILL', $tracer;
 	$program->finish;

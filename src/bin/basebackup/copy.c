@@ -118,6 +118,17 @@ channel_get(Channel *channel, Item *item)
 	return got;
 }
 
+/* Wait until all items were taken; false if the run stops. */
+static bool
+channel_await_empty(Channel *channel)
+{
+	pthread_mutex_lock(&channel->lock);
+	while (channel->count > 0 && !run_stopping())
+		run_wait(&channel->changed, &channel->lock, 200);
+	pthread_mutex_unlock(&channel->lock);
+	return !run_stopping();
+}
+
 /*
  * Every connection must reach the server that the backup began on: a host
  * name may lead elsewhere now.
@@ -311,6 +322,20 @@ is_conflict(Copier *copier)
 	return connect_copier(copier);
 }
 
+/*
+ * After a COPY that was canceled: while nothing can be written, no backend may
+ * wait for us.  One whose statement was canceled may have lost sight of a
+ * barrier that came before; its end is all that lets DROP DATABASE go on.
+ */
+static bool
+begin_again(Copier *copier)
+{
+	pg_log_debug("a list was canceled because nothing was written");
+	session_close(copier->session);
+	copier->session = NULL;
+	return channel_await_empty(&copier->channel) && connect_copier(copier);
+}
+
 static void *
 read_lists(void *arg)
 {
@@ -331,9 +356,8 @@ read_lists(void *arg)
 			item.type = ITEM_HALVE;
 		if (item.type == ITEM_HALVE && !run_stopping())
 			good = is_conflict(copier);
-		if (item.type == ITEM_ABORT)
-			pg_log_debug("a list was canceled because nothing was written");
-		good = good && channel_put(channel, &item, false);
+		good = good && channel_put(channel, &item, false) &&
+			(item.type != ITEM_ABORT || begin_again(copier));
 	}
 	item.type = ITEM_STOP;
 	channel_put(channel, &item, false);
