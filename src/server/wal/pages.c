@@ -315,6 +315,31 @@ fill_chunk(CkpxWalSource *source, XLogRecPtr from, XLogRecPtr upto)
 	return source->chunk_upto >= upto ? READ_OK : READ_SHORT;
 }
 
+/* What PostgreSQL writes first behind a record that was cut off. */
+#define OVERWRITE_BYTES \
+	(SizeOfXLogLongPHD + \
+	 MAXALIGN(SizeOfXLogRecord + SizeOfXLogRecordDataHeaderShort + \
+			  sizeof(xl_overwrite_contrecord)))
+
+/*
+ * Does the page say that the record before it was cut off?
+ *
+ * Before its minor versions of August 2025, PostgreSQL's reader asks for all
+ * that the cut-off record would have on the page before it looks at the page's
+ * header.  So much WAL there may never be while nothing goes on.
+ */
+static bool
+is_overwritten(CkpxWalSource *source, XLogRecPtr page, XLogRecPtr record_lsn)
+{
+	XLogPageHeader header;
+
+	if (record_lsn >= page || page + OVERWRITE_BYTES > source->limit ||
+		fill_chunk(source, page, page + OVERWRITE_BYTES) != READ_OK)
+		return false;
+	header = (XLogPageHeader) (source->chunk + (page - source->chunk_base));
+	return (header->xlp_info & XLP_FIRST_IS_OVERWRITE_CONTRECORD) != 0;
+}
+
 /* XLogReader's callback: at least 'length' bytes of the page at 'page'. */
 int
 ckpx_wal_read_page(XLogReaderState *reader, XLogRecPtr page, int length,
@@ -331,6 +356,18 @@ ckpx_wal_read_page(XLogReaderState *reader, XLogRecPtr page, int length,
 			source->status = READ_BROKEN;
 		else if (page + length > source->limit)
 			source->status = READ_AT_LIMIT;
+	}
+	if (source->status == READ_AT_LIMIT &&
+		is_overwritten(source, page, record_lsn))
+	{
+		/* The header is all that is looked at; see next_record(). */
+		source->status = READ_OK;
+		source->padded = true;
+		reader->readBuf = source->chunk + (page - source->chunk_base);
+		memset(reader->readBuf + (source->chunk_upto - page), 0,
+			   page + XLOG_BLCKSZ - source->chunk_upto);
+		reader->seg.ws_tli = source->file_timeline;
+		return length;
 	}
 	if (source->status == READ_OK)
 		source->status = fill_chunk(source, page, page + length);

@@ -72,7 +72,12 @@ next_record(CkpxWalSource *source)
 
 		source->status = READ_OK;
 		if (XLogReadRecord(reader, &message) != NULL)
+		{
+			if (source->padded)
+				reader->readLen = 0;	/* the page is to be read again */
+			source->padded = false;
 			return true;
+		}
 
 		/* A page header and nothing behind it makes no message. */
 		if (source->status == READ_OK && message == NULL)
