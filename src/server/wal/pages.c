@@ -324,7 +324,7 @@ fill_chunk(CkpxWalSource *source, XLogRecPtr from, XLogRecPtr upto)
 /*
  * Does the page say that the record before it was cut off?
  *
- * Before its minor versions of August 2025, PostgreSQL's reader asks for all
+ * In some minor versions, 16.2 among them, PostgreSQL's reader asks for all
  * that the cut-off record would have on the page before it looks at the page's
  * header.  So much WAL there may never be while nothing goes on.
  */

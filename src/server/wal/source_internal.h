@@ -67,8 +67,7 @@ struct CkpxWalSource
 	char		path[MAXPGPATH];	/* of the file, or of the missing one */
 	ReadStatus	status;			/* of the last page_read */
 	char	   *chunk;
-	bool		padded;			/* the reader's page has zeros past the limit */
-
+	bool		padded;			/* the reader's page ends with zeros */
 	XLogRecPtr	chunk_base;		/* LSN of chunk[0], a multiple of its size */
 	XLogRecPtr	chunk_from;		/* the bytes of [from, upto) are good */
 	XLogRecPtr	chunk_upto;
