@@ -160,7 +160,7 @@ is( $node->safe_psql(
 		WITH f AS (
 			SELECT p.oid, p.proname,
 				CASE WHEN p.proname ~ '^ckpx_fault_' OR p.proname = 'ckpx_uninstall' THEN '{}'::name[]
-					WHEN p.proname = 'ckpx_read_object' THEN '{reader}'
+					WHEN p.proname ~ '^ckpx_read_' OR p.proname = 'ckpx_backup_files' THEN '{reader}'
 					WHEN p.proname ~ '^ckpx_get_' OR p.proname IN ('ckpx_low_water_mark', 'ckpx_pending_count')
 						THEN '{monitor,actor}'
 					WHEN p.proparallel = 'u' THEN '{actor}'
