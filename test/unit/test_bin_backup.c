@@ -16,6 +16,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "test_folder.h"
+
 #include "access/xlog_internal.h"
 #include "access/rmgr.h"
 #include "access/xlogrecord.h"
@@ -257,25 +259,6 @@ open_made(const char *root, const char *name)
 		fail_msg("%s", problem);
 	pg_free(path);
 	return backup;
-}
-
-static int
-make_root(void **state)
-{
-	char	   *path = strdup("/tmp/ckpx-unit-XXXXXX");
-
-	*state = path;
-	return mkdtemp(path) == NULL;
-}
-
-static int
-remove_root(void **state)
-{
-	char		command[MAXPGPATH];
-
-	snprintf(command, sizeof(command), "rm -rf '%s'", (char *) *state);
-	free(*state);
-	return system(command);
 }
 
 static void

@@ -16,35 +16,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "test_folder.h"
 #include "test_random.h"
-
-static int
-make_root(void **state)
-{
-	char	   *path = strdup("/tmp/ckpx-unit-XXXXXX");
-
-	*state = path;
-	return mkdtemp(path) == NULL;
-}
-
-static int
-remove_root(void **state)
-{
-	char		command[MAXPGPATH];
-
-	snprintf(command, sizeof(command), "rm -rf '%s'", (char *) *state);
-	free(*state);
-	return system(command);
-}
-
-static int
-open_root(void **state)
-{
-	int			root = open(*state, O_RDONLY | O_DIRECTORY);
-
-	assert_true(root >= 0);
-	return root;
-}
 
 static int
 make_file(int dir, const char *name, const char *bytes, size_t length)

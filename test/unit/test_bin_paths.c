@@ -16,6 +16,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "test_folder.h"
+
 #define TABLESPACE	"pg_tblspc/16385/" TABLESPACE_VERSION_DIRECTORY
 
 static void
@@ -153,35 +155,6 @@ incremental_names(void **state)
 	path_incremental(longest, result);
 	path_incremental(result, back);
 	assert_string_equal(longest, back);
-}
-
-/* A directory for each test, as a path in *state. */
-static int
-make_root(void **state)
-{
-	char	   *path = strdup("/tmp/ckpx-unit-XXXXXX");
-
-	*state = path;
-	return mkdtemp(path) == NULL;
-}
-
-static int
-remove_root(void **state)
-{
-	char		command[MAXPGPATH];
-
-	snprintf(command, sizeof(command), "rm -rf '%s'", (char *) *state);
-	free(*state);
-	return system(command);
-}
-
-static int
-open_root(void **state)
-{
-	int			root = open(*state, O_RDONLY | O_DIRECTORY);
-
-	assert_true(root >= 0);
-	return root;
 }
 
 static void
