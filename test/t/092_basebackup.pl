@@ -58,7 +58,7 @@ take_fails($node, 'no_map', qr/-T works with the plain format only/,
 	'-F', 't', '-T', "$spaces/live=$spaces/copy");
 take_fails($node, 'no_z', qr/-Z works with the tar format only/, '-Z', 'zstd:5');
 
-# ---- who may
+# ---- the rights that are needed
 
 take_fails($node, 'nobody', qr/database "template1" *$/m, '-d', 'template1');
 $node->safe_psql('postgres', 'CREATE ROLE stranger LOGIN');

@@ -76,7 +76,6 @@ next_file(Receiver *receiver)
 	receiver->block = 0;
 	receiver->offset = 0;
 	receiver->kept_length = 0;
-	/* what is not to be copied any more was not asked for */
 }
 
 void

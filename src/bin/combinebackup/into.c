@@ -131,7 +131,7 @@ is_done(const Roll *roll)
 		strcmp(full->id, backup->id) == 0;
 }
 
-/* Who else needs what is to go? */
+/* Which other backups need what is to go? */
 static char *
 check_others(const Roll *roll)
 {

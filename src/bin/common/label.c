@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * label.c
- *		backup_label: where a backup's WAL starts, what it needs, who made it.
+ *		backup_label: where a backup's WAL starts, and which one it needs.
  *
  * Lines are taken in any order, as PostgreSQL 17 writes those of an increment
  * last; a line that is not known is ignored.  A known one that occurs twice is

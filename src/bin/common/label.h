@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * label.h
- *		backup_label: where a backup's WAL starts, what it needs, who made it.
+ *		backup_label: where a backup's WAL starts, and which one it needs.
  *
  * The lines are PostgreSQL's.  An increment's begin with INCREMENTAL FROM
  * LSN and TLI: a server before 17 ignores these lines at the end of a label
