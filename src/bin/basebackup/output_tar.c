@@ -349,17 +349,21 @@ write_end(void *arg, const char *bytes, size_t length)
 bool
 tar_output_finish(Output *output)
 {
+	output->bytes = 0;
 	for (int i = 0; i < output->nroots; i++)
 	{
 		OutputRoot *root = &output->roots[i];
+		struct stat st;
 
 		if (!tar_finish(tar_create(write_end, root, output->options->level)) ||
+			fstat(root->fd, &st) != 0 ||
 			(output->options->sync && fsync(root->fd) != 0) ||
 			close(root->fd) != 0)
 		{
 			run_fail("could not write file \"%s\": %m", root->path);
 			return false;
 		}
+		output->bytes += st.st_size;
 	}
 	return true;
 }
