@@ -210,14 +210,19 @@ take_fails($node, 'orphan', qr/system identifier is \d+, the server's is \d+/,
 	'-i', backup_dir('foreign'));
 $other->stop;
 
-# A gap in what the map knows.
+# A gap in what the map knows.  Of the last backup's checkpoint no object tells.
+$node->safe_psql('postgres', 'SELECT ckpx_disable()');
+take_ok($node, 'untold', '-i', 'auto', '--no-pin');
 $node->stop;
 remove_tree(glob($node->data_dir . '/pg_replslot/ckpx*'));
 $node->start;
 wait_for_sql($node, q{SELECT reason IS NOT NULL FROM ckpx_gaps ORDER BY epoch DESC LIMIT 1});
 $err = take_fails($node, 'gap', qr/no increment is possible/, '-i', backup_dir('inc1'));
 like($err, qr/A full backup would have \d+ MB/, 'and how large a full one would be');
+like($err, qr/The first missing LSN is/, 'from where on');
 like($err, qr/use --on-gap=full/, 'and the way out');
+take_fails($node, 'gap', qr{changes from \S+ to \S+ are not known: replication slot is missing},
+	'-i', backup_dir('untold'));
 take_ok($node, 'over_gap', '-i', backup_dir('inc1'), '--on-gap', 'full',
 	'-T', "$spaces/live=$spaces/gap");
 like(label_lines('over_gap'), qr/ parent none$/m, '--on-gap=full takes a full one');

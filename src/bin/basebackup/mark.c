@@ -43,6 +43,30 @@ mark_read(Session *session, XLogRecPtr lsn, CheckpointMark *mark)
 	return good;
 }
 
+/*
+ * Why is a mark not known?  If changes behind it are not, the view of gaps
+ * says so; else the record is one of another history.
+ */
+static char *
+why_unknown(Session *session, const CheckpointMark *mark)
+{
+	char		lsn_text[32];
+	const char *params[1] = {lsn_text};
+	char	   *gap;
+
+	snprintf(lsn_text, sizeof(lsn_text), "%X/%X", LSN_FORMAT_ARGS(mark->lsn));
+	gap = session_value(session,
+						"SELECT 'changes from ' || from_lsn || ' to ' || to_lsn"
+						" || ' are not known: ' || reason"
+						" FROM %s.ckpx_gaps WHERE to_lsn > $1::pg_lsn"
+						" ORDER BY epoch DESC, to_lsn DESC LIMIT 1",
+						1, params);
+	if (gap != NULL)
+		return gap;
+	return psprintf("ckpx has not read the checkpoint record at %s on this server",
+					lsn_text);
+}
+
 bool
 mark_prove(Session *session, const CheckpointMark *mark, char **problem)
 {
@@ -52,8 +76,7 @@ mark_prove(Session *session, const CheckpointMark *mark, char **problem)
 		return false;
 	if (here.lsn == InvalidXLogRecPtr)
 	{
-		*problem = psprintf("ckpx has not read the checkpoint record at %X/%X on this server",
-							LSN_FORMAT_ARGS(mark->lsn));
+		*problem = why_unknown(session, mark);
 		return false;
 	}
 	if (here.redo == mark->redo &&
