@@ -126,7 +126,9 @@ RETURNS TABLE (
     wal_bytes bigint,
     fpi bigint,
     tuples_inserted bigint,
-    tuples_deleted bigint)
+    tuples_deleted bigint,
+    database_name text,
+    relation_name text)
 AS 'MODULE_PATHNAME', 'ckpx_wal_by_relation'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION ckpx_wal_by_relation(pg_lsn, pg_lsn) IS

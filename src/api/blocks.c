@@ -12,12 +12,10 @@
  */
 #include "server/base/compat.h"
 
-#include "access/relation.h"
-#include "access/table.h"
 #include "api/api.h"
 #include "api/block_ranges.h"
 #include "api/map_reader.h"
-#include "catalog/pg_class.h"
+#include "api/relation_names.h"
 #include "miscadmin.h"
 #include "server/base/shared_state.h"
 #include "server/flush/buffers.h"
@@ -26,49 +24,6 @@
 PG_FUNCTION_INFO_V1(ckpx_changed_blocks);
 PG_FUNCTION_INFO_V1(ckpx_dirty_tree);
 PG_FUNCTION_INFO_V1(ckpx_wal_by_relation);
-
-/*
- * Raise an error where a relation has no map: it has no files, or its changes
- * are not in WAL.
- */
-static void
-check_mapped(Relation rel)
-{
-	if (!RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("relation \"%s\" has no storage",
-						RelationGetRelationName(rel)),
-				 rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ||
-				 rel->rd_rel->relkind == RELKIND_PARTITIONED_INDEX ?
-				 errhint("Ask for its partitions one by one.") : 0));
-	if (!RelationIsPermanent(rel))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("relation \"%s\" is not in the map",
-						RelationGetRelationName(rel)),
-				 errdetail("Changes of temporary and unlogged relations are not written to WAL.")));
-}
-
-/* The physical identity that a relation has now. */
-static CkpxRelKey
-relation_key(Oid relid)
-{
-	Relation	rel = try_relation_open(relid, AccessShareLock);
-	CkpxRelKey	key;
-
-	if (rel == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", relid)));
-	check_mapped(rel);
-	key.tablespace = CKPX_LOCATOR_TABLESPACE(CKPX_RELATION_LOCATOR(rel));
-	key.database = CKPX_LOCATOR_DATABASE(CKPX_RELATION_LOCATOR(rel));
-	key.relation = CKPX_LOCATOR_NUMBER(CKPX_RELATION_LOCATOR(rel));
-	key.fork = MAIN_FORKNUM;
-	relation_close(rel, AccessShareLock);
-	return key;
-}
 
 /* The columns that name a relation fork. */
 static void
@@ -191,7 +146,7 @@ ckpx_changed_blocks(PG_FUNCTION_ARGS)
 
 	ckpx_require_installed();
 	if (!PG_ARGISNULL(2))
-		key = relation_key(PG_GETARG_OID(2));
+		key = ckpx_map_relation_key(PG_GETARG_OID(2));
 	ckpx_map_read_arguments(fcinfo, &map, PG_ARGISNULL(2) ? NULL : &key);
 	return put_map(fcinfo, &map, NULL);
 }
@@ -247,11 +202,16 @@ Datum
 ckpx_wal_by_relation(PG_FUNCTION_ARGS)
 {
 	CkpxMap		map;
+	CkpxNames  *names;
 	uint32		i = 0;
 	CkpxRow		row;
 
 	ckpx_require_installed();
 	ckpx_map_read_arguments(fcinfo, &map, NULL);
+	names = ckpx_names_create();
+	for (uint32 n = 0; n < map.nrelations; n++)
+		ckpx_names_want(names, &map.relations[n]->key);
+	ckpx_names_find(names);
 
 	ckpx_begin_rows(fcinfo, &row);
 	while (i < map.nrelations)
@@ -280,6 +240,7 @@ ckpx_wal_by_relation(PG_FUNCTION_ARGS)
 		ckpx_row_oid(&row, key.relation);
 		ckpx_row_relation(&row, &key);
 		add_counters(&row, &sum);
+		ckpx_row_names(&row, names, &key);
 		ckpx_put_row(&row);
 	}
 	return (Datum) 0;

@@ -27,9 +27,11 @@
  */
 #include "server/base/compat.h"
 
+#include "access/relation.h"
 #include "api/api.h"
 #include "api/map_reader.h"
 #include "api/wait.h"
+#include "catalog/pg_class.h"
 #include "miscadmin.h"
 #include "server/base/fault.h"
 #include "server/base/shared_state.h"
@@ -436,6 +438,49 @@ ckpx_map_read_range(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 	/* the same place by the name that the caller knows */
 	if (end_lsn != InvalidXLogRecPtr)
 		map->covered_to = end_lsn;
+}
+
+/*
+ * Raise an error where a relation has no map: it has no files, or its changes
+ * are not in WAL.
+ */
+static void
+check_mapped(Relation rel)
+{
+	if (!RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("relation \"%s\" has no storage",
+						RelationGetRelationName(rel)),
+				 rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ||
+				 rel->rd_rel->relkind == RELKIND_PARTITIONED_INDEX ?
+				 errhint("Ask for its partitions one by one.") : 0));
+	if (!RelationIsPermanent(rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("relation \"%s\" is not in the map",
+						RelationGetRelationName(rel)),
+				 errdetail("Changes of temporary and unlogged relations are not written to WAL.")));
+}
+
+/* The physical identity that a relation has now. */
+CkpxRelKey
+ckpx_map_relation_key(Oid relid)
+{
+	Relation	rel = try_relation_open(relid, AccessShareLock);
+	CkpxRelKey	key;
+
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	check_mapped(rel);
+	key.tablespace = CKPX_LOCATOR_TABLESPACE(CKPX_RELATION_LOCATOR(rel));
+	key.database = CKPX_LOCATOR_DATABASE(CKPX_RELATION_LOCATOR(rel));
+	key.relation = CKPX_LOCATOR_NUMBER(CKPX_RELATION_LOCATOR(rel));
+	key.fork = MAIN_FORKNUM;
+	relation_close(rel, AccessShareLock);
+	return key;
 }
 
 /* Read the map of the range that the first two arguments name. */

@@ -44,7 +44,15 @@ extern void ckpx_map_read_range(CkpxMap *map, XLogRecPtr start_lsn,
 								XLogRecPtr end_lsn,
 								const CkpxRelKey *relation);
 
-/* The same for the arguments start_lsn and end_lsn of an SQL function. */
+/*
+ * The key of a relation as its files are now; the fork is MAIN.  Raises an
+ * error where it has no map: it does not exist, has no files, or its changes
+ * are not in WAL.  Its lock is released: a caller that goes on to read it
+ * holds one of its own.
+ */
+extern CkpxRelKey ckpx_map_relation_key(Oid relid);
+
+/* _map_read_range for the arguments start_lsn and end_lsn of a function. */
 extern void ckpx_map_read_arguments(FunctionCallInfo fcinfo, CkpxMap *map,
 									const CkpxRelKey *relation);
 

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * range.c
- *		ckpx_collect_range, ckpx_low_water_mark, ckpx_pending_count: which
- *		finished objects answer a range.
+ *		ckpx_collect_range, ckpx_collect_objects, ckpx_low_water_mark,
+ *		ckpx_pending_count: which finished objects answer a range.
  *
  * ckpx_collect_range may have to name ten thousand objects, and tools call it
  * often.  Under the lock only the spans of the entries are copied; the text is
@@ -17,30 +17,80 @@
 #include "core/format/names.h"
 #include "miscadmin.h"
 #include "server/base/shared_state.h"
+#include "server/store/files.h"
 #include "server/wal/source.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(ckpx_collect_range);
+PG_FUNCTION_INFO_V1(ckpx_collect_objects);
 PG_FUNCTION_INFO_V1(ckpx_low_water_mark);
 PG_FUNCTION_INFO_V1(ckpx_pending_count);
 
 /* Longest version number with its separators. */
 #define VERSION_TEXT_MAX	12
 
-/* The spans of what answers the range, as many as *result says. */
+/* What of an object's files is not in its span. */
+typedef struct ObjectFiles
+{
+	uint64		size_bytes;
+	uint32		nparts;
+} ObjectFiles;
+
+/*
+ * The spans of what answers the range, as many as *result says, and unless
+ * 'files' is NULL what else is known of their files.
+ */
 static CkpxEntrySpan *
-copy_spans(XLogRecPtr start_lsn, XLogRecPtr end_lsn, CkpxCollectResult *result)
+copy_spans(XLogRecPtr start_lsn, XLogRecPtr end_lsn, CkpxCollectResult *result,
+		   ObjectFiles **files)
 {
 	const CkpxEntryStore *store = CkpxShared->store;
 	uint32	   *chosen = palloc(sizeof(uint32) * store->max_entries);
 	CkpxEntrySpan *spans = palloc(sizeof(CkpxEntrySpan) * store->max_entries);
 
+	if (files != NULL)
+		*files = palloc(sizeof(ObjectFiles) * store->max_entries);
+
 	ckpx_lock_history(LW_SHARED);
 	ckpx_entry_store_collect(store, start_lsn, end_lsn, false, chosen, result);
 	for (uint32 i = 0; i < result->nchosen; i++)
+	{
 		spans[i] = ckpx_entry_store_span(store, chosen[i]);
+		if (files != NULL)
+		{
+			const CkpxEntry *entry = ckpx_entry_store_at(store, chosen[i]);
+
+			(*files)[i].size_bytes = entry->size_bytes;
+			(*files)[i].nparts = entry->nparts;
+		}
+	}
 	LWLockRelease(CkpxShared->lock);
 	pfree(chosen);
+	return spans;
+}
+
+/*
+ * The same for the arguments start_lsn and end_lsn, checked, which come back
+ * as they are understood.
+ */
+static CkpxEntrySpan *
+collect_arguments(FunctionCallInfo fcinfo, XLogRecPtr *start_lsn,
+				  CkpxCollectResult *result, ObjectFiles **files)
+{
+	XLogRecPtr	end_lsn = ckpx_lsn_argument(fcinfo, 1);
+	CkpxEntrySpan *spans;
+
+	*start_lsn = ckpx_lsn_argument(fcinfo, 0);
+	ckpx_require_installed();
+	if (!PG_ARGISNULL(1))
+		ckpx_check_range(*start_lsn, end_lsn);
+	else
+		end_lsn = Max(ckpx_wal_normalize_lsn(ckpx_wal_end()), *start_lsn);
+
+	spans = copy_spans(*start_lsn, end_lsn, result, files);
+	if (result->stale)
+		ckpx_report_stale(*start_lsn, end_lsn, result->oldest_end,
+						  result->oldest);
 	return spans;
 }
 
@@ -90,25 +140,14 @@ format_locations(const CkpxEntrySpan *spans, const CkpxCollectResult *result)
 Datum
 ckpx_collect_range(PG_FUNCTION_ARGS)
 {
-	XLogRecPtr	start_lsn = ckpx_lsn_argument(fcinfo, 0);
-	XLogRecPtr	end_lsn = ckpx_lsn_argument(fcinfo, 1);
+	XLogRecPtr	start_lsn;
 	CkpxEntrySpan *spans;
 	CkpxCollectResult result;
 	text	   *locations;
 	Datum		answer;
 	CkpxRow		row = {0};
 
-	ckpx_require_installed();
-	if (!PG_ARGISNULL(1))
-		ckpx_check_range(start_lsn, end_lsn);
-	else
-		end_lsn = Max(ckpx_wal_normalize_lsn(ckpx_wal_end()), start_lsn);
-
-	spans = copy_spans(start_lsn, end_lsn, &result);
-	if (result.stale)
-		ckpx_report_stale(start_lsn, end_lsn, result.oldest_end,
-						  result.oldest);
-
+	spans = collect_arguments(fcinfo, &start_lsn, &result, NULL);
 	locations = format_locations(spans, &result);
 	pfree(spans);
 
@@ -129,6 +168,39 @@ ckpx_collect_range(PG_FUNCTION_ARGS)
 	answer = ckpx_single_row(fcinfo, &row);
 	pfree(locations);
 	return answer;
+}
+
+Datum
+ckpx_collect_objects(PG_FUNCTION_ARGS)
+{
+	XLogRecPtr	start_lsn;
+	CkpxEntrySpan *spans;
+	ObjectFiles *files;
+	CkpxCollectResult result;
+	CkpxRow		row;
+
+	ckpx_begin_rows(fcinfo, &row);
+	spans = collect_arguments(fcinfo, &start_lsn, &result, &files);
+	for (uint32 i = 0; i < result.nchosen; i++)
+	{
+		const CkpxEntrySpan *span = &spans[i];
+		char		name[CKPX_NAME_MAX];
+		char		path[MAXPGPATH];
+
+		ckpx_object_name(name, (CkpxEntryKind) span->kind, span->epoch,
+						 span->timeline, span->start_lsn, span->end_lsn, 0);
+		ckpx_store_path(path, name);
+		ckpx_row_text(&row, ckpx_kind_name((CkpxEntryKind) span->kind));
+		ckpx_row_text(&row, name);
+		ckpx_row_int4(&row, span->version);
+		ckpx_row_lsn(&row, span->start_lsn);
+		ckpx_row_lsn(&row, span->end_lsn);
+		ckpx_row_int8(&row, files[i].size_bytes);
+		ckpx_row_text(&row, path);
+		ckpx_row_int4(&row, files[i].nparts);
+		ckpx_put_row(&row);
+	}
+	return (Datum) 0;
 }
 
 Datum

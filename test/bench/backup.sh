@@ -80,6 +80,9 @@ pair "increment, 1 % of $((scale * 15)) MB / full pg_basebackup" increment_ours 
 row "increment, bytes / full's" "$(calc %.4f "$(bytes "$backups/inc") / $(bytes "$backups/stock")")"
 
 if [ $stock = yes ]; then
+	# Both from a parent of the same moment: the fulls above came later.
+	quietly full_ours && quietly full_stock
+	change_some
 	increment_stock() { fresh stockinc; pg_basebackup -D "$backups/stockinc" -c fast -N -X fetch -Ft -Z client-zstd:3 -i "$backups/stock/backup_manifest"; }
 	pair "increment, tar and zstd / pg_basebackup 17 -i" increment_ours increment_stock "<= 1.1" "<= 1.0"
 	row "the same, bytes" "$(calc %.3f "$(bytes "$backups/inc") / $(bytes "$backups/stockinc")")" "" "<= 1.0"
@@ -145,17 +148,23 @@ row "--into / -o of the same" "$(median_of %.2f "${walls[@]}")" "$(spread_of %.2
 # ---- a load while increments are taken
 
 tps() { pgbench -n -c 2 -T "${BENCH_BACKUP_SECONDS:-20}" 2>/dev/null | sed -n 's/^tps = \([0-9.]*\).*/\1/p'; }
-increment_meanwhile() {
+meanwhile() {
 	sleep $((${BENCH_BACKUP_SECONDS:-20} / 3))
-	quietly increment_ours
+	quietly "$@"
 }
 ratios=()
+beside_checkpoint=()
 for ((i = 0; i < 3; i++)); do
 	without=$(tps)
-	increment_meanwhile &
+	meanwhile checkpoint &
+	checkpointed=$(tps)
+	wait $!
+	meanwhile increment_ours &
 	with=$(tps)
 	wait $!
 	ratios+=("$(calc %.3f "$with / $without")")
+	beside_checkpoint+=("$(calc %.3f "$with / $checkpointed")")
 done
 row "TPS of ${BENCH_BACKUP_SECONDS:-20} s with an increment in them / without" "$(median_of %.3f "${ratios[@]}")" "$(spread_of %.3f "${ratios[@]}")" ">= 0.97"
+row "the same / with a CHECKPOINT alone" "$(median_of %.3f "${beside_checkpoint[@]}")" "$(spread_of %.3f "${beside_checkpoint[@]}")"
 stop_server

@@ -22,6 +22,7 @@
 #include "access/xlog_internal.h"
 #include "access/xlogreader.h"
 #include "catalog/pg_control.h"
+#include "catalog/pg_database.h"
 #include "common/relpath.h"
 #include "replication/slot.h"
 #include "storage/buf_internals.h"
@@ -31,6 +32,7 @@
 #if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
 #endif
+#include "utils/acl.h"
 #include "utils/rangetypes.h"
 #include "utils/rel.h"
 #include "utils/relmapper.h"
@@ -131,6 +133,29 @@ ckpx_mapped_file(Oid relid, bool shared)
 	return RelationMapOidToFilenumber(relid, shared);
 #else
 	return RelationMapOidToFilenode(relid, shared);
+#endif
+}
+
+/* The file of a mapped relation of the database in this directory. */
+static inline Oid
+ckpx_mapped_file_of(char *database_path, Oid relid)
+{
+#if PG_VERSION_NUM >= 160000
+	return RelationMapOidToFilenumberForDatabase(database_path, relid);
+#else
+	return RelationMapOidToFilenodeForDatabase(database_path, relid);
+#endif
+}
+
+/* May the role connect to the database? */
+static inline bool
+ckpx_may_connect(Oid database, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(DatabaseRelationId, database, role,
+						   ACL_CONNECT) == ACLCHECK_OK;
+#else
+	return pg_database_aclcheck(database, role, ACL_CONNECT) == ACLCHECK_OK;
 #endif
 }
 

@@ -1,0 +1,276 @@
+/* sql/ckpx--1.0--1.1.sql */
+
+-- complain if script is sourced in psql, rather than via ALTER EXTENSION
+\echo Use "ALTER EXTENSION ckpx UPDATE TO '1.1'" to load this file. \quit
+
+--
+-- Rows where 1.0 has strings
+--
+
+CREATE FUNCTION ckpx_collect_objects(
+    start_lsn pg_lsn DEFAULT NULL,
+    end_lsn pg_lsn DEFAULT NULL)
+RETURNS TABLE (
+    kind text,
+    location text,
+    version integer,
+    start_lsn pg_lsn,
+    end_lsn pg_lsn,
+    size_bytes bigint,
+    path text,
+    parts integer)
+AS 'MODULE_PATHNAME', 'ckpx_collect_objects'
+LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION ckpx_collect_objects(pg_lsn, pg_lsn) IS
+'returns the objects of finished checkpoints that cover a range, one in a row';
+REVOKE ALL ON FUNCTION ckpx_collect_objects(pg_lsn, pg_lsn) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_collect_objects(pg_lsn, pg_lsn) TO pg_monitor;
+
+CREATE FUNCTION ckpx_backup_checkpoint_row(
+    OUT location text,
+    OUT version integer,
+    OUT end_lsn pg_lsn,
+    OUT tail_location text,
+    OUT start_lsn pg_lsn)
+RETURNS record
+LANGUAGE SQL VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+    SELECT part[1], part[2]::integer, part[3]::pg_lsn, nullif(part[4], ''), part[5]::pg_lsn
+    FROM string_to_array(ckpx_backup_checkpoint(), ':') AS part;
+END;
+COMMENT ON FUNCTION ckpx_backup_checkpoint_row() IS
+'makes a checkpoint as ckpx_backup_checkpoint() does, and returns its parts in columns';
+REVOKE ALL ON FUNCTION ckpx_backup_checkpoint_row() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_backup_checkpoint_row() TO pg_checkpoint;
+
+--
+-- WAL by relation and time
+--
+
+CREATE FUNCTION ckpx_wal_history(
+    rel regclass DEFAULT NULL,
+    bucket interval DEFAULT '1 hour')
+RETURNS TABLE (
+    bucket_start timestamptz,
+    tablespace oid,
+    database oid,
+    relfilenode oid,
+    database_name text,
+    relation_name text,
+    records bigint,
+    wal_bytes bigint,
+    fpi bigint,
+    tuples_inserted bigint,
+    tuples_deleted bigint,
+    complete boolean)
+AS 'MODULE_PATHNAME', 'ckpx_wal_history'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ckpx_wal_history(regclass, interval) IS
+'returns what each relation, or one, added to WAL in each bucket of the last day';
+REVOKE ALL ON FUNCTION ckpx_wal_history(regclass, interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_wal_history(regclass, interval) TO pg_monitor;
+
+--
+-- Rows that live in changed blocks
+--
+
+CREATE FUNCTION ckpx_changed_rows(
+    rel anyelement,
+    since pg_lsn)
+RETURNS TABLE (
+    ctid tid,
+    "row" anyelement)
+AS 'MODULE_PATHNAME', 'ckpx_changed_rows'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ckpx_changed_rows(anyelement, pg_lsn) IS
+'returns the visible rows of a table that live in blocks changed since an LSN';
+REVOKE ALL ON FUNCTION ckpx_changed_rows(anyelement, pg_lsn) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_changed_rows(anyelement, pg_lsn) TO pg_monitor;
+
+--
+-- One look at everything
+--
+
+CREATE VIEW ckpx_status AS
+    WITH setting AS (
+        SELECT pg_size_bytes(current_setting('ckpx.max_retained_wal')) AS max_retained,
+               pg_size_bytes(current_setting('max_slot_wal_keep_size')) AS slot_keep,
+               pg_size_bytes(current_setting('wal_segment_size')) AS segment,
+               pg_size_bytes(current_setting('ckpx.max_directory_size')) AS max_directory,
+               current_setting('ckpx.max_entries')::integer AS max_entries,
+               current_setting('ckpx.gc_keep_time')::interval AS gc_keep_time,
+               current_setting('ckpx.max_incremental_interval')::interval AS max_interval,
+               current_setting('max_worker_processes')::integer AS max_workers,
+               current_setting('max_parallel_workers_per_gather')::integer AS per_gather
+    ), cap AS (
+        -- as ckpx applies it: two segments below max_slot_wal_keep_size
+        SELECT CASE WHEN slot_keep < 0 THEN max_retained
+                    ELSE least(max_retained, CASE WHEN slot_keep > 4 * segment THEN slot_keep - 2 * segment
+                                                  ELSE slot_keep / 2 END) END AS wal_cap
+        FROM setting
+    ), runner AS (
+        SELECT * FROM ckpx_runner
+    ), entry AS (
+        SELECT * FROM ckpx_checkpoints
+    ), unfinished AS (
+        SELECT kind, start_lsn, created_at, waiting_for, attempts, failed_phase, last_error
+        FROM entry WHERE state <> 'finished'
+        ORDER BY created_at LIMIT 1
+    ), holder AS (
+        SELECT slot_name, restart_lsn FROM pg_replication_slots
+        WHERE restart_lsn IS NOT NULL ORDER BY restart_lsn LIMIT 1
+    ), gap AS (
+        -- the first one of a history that began when ckpx was installed is none
+        SELECT * FROM ckpx_gaps
+        WHERE NOT (from_lsn IS NULL AND epoch = 1)
+        ORDER BY detected_at DESC LIMIT 1
+    ), pinned AS (
+        -- what a global covers and garbage collection would take but for a pin
+        SELECT p.name, p.lsn, p.created_at, p.expires_at,
+               (SELECT coalesce(sum(e.size_bytes), 0)
+                FROM entry e, setting
+                WHERE e.state = 'finished' AND e.end_lsn > p.lsn AND e.kind <> 'backup'
+                  AND e.finished_at < now() - gc_keep_time
+                  AND e.end_lsn < (SELECT max(g.end_lsn) FROM entry g WHERE g.kind = 'global' AND g.state = 'finished')) AS held
+        FROM ckpx_pins p
+    ), heaviest AS (
+        SELECT * FROM pinned ORDER BY held DESC, created_at LIMIT 1
+    ), command AS (
+        SELECT count(*) AS failed, min(finished_at) AS since, max(last_error) AS last_error
+        FROM entry WHERE state = 'finished' AND failed_phase = 'command'
+    ), newest_backup AS (
+        SELECT * FROM ckpx_backups ORDER BY finished_at DESC LIMIT 1
+    ), conflict AS (
+        SELECT 1 AS rank, 'max_slot_wal_keep_size is -1: while ckpx does not run, nothing limits the WAL that its slot holds' AS detail,
+               'Set max_slot_wal_keep_size a little above ckpx.max_retained_wal.' AS hint
+        FROM setting WHERE slot_keep < 0
+        UNION ALL
+        SELECT 2, format('max_slot_wal_keep_size is smaller than ckpx.max_retained_wal needs: ckpx gives up at %s instead of %s',
+                         pg_size_pretty(wal_cap), pg_size_pretty(max_retained)),
+               'Raise max_slot_wal_keep_size, or lower ckpx.max_retained_wal.'
+        FROM setting, cap WHERE wal_cap < max_retained
+        UNION ALL
+        SELECT 3, format('max_worker_processes is %s: beside the four of ckpx and the logical replication launcher none is left for a parallel query', max_workers),
+               'Raise max_worker_processes by 4.'
+        FROM setting WHERE max_workers - 5 < per_gather
+    )
+    SELECT 'tracking'::text AS item,
+           CASE WHEN problem IS NOT NULL OR epoch IS NULL THEN 'error' WHEN NOT enabled THEN 'warning' ELSE 'ok' END AS status,
+           CASE WHEN problem IS NOT NULL THEN problem
+                WHEN epoch IS NULL THEN 'no block map has begun'
+                WHEN NOT enabled THEN 'ckpx makes no checkpoints'
+                ELSE format('epoch %s, timeline %s, checkpoints reach %s', epoch, timeline, checkpointed_lsn) END AS detail,
+           CASE WHEN problem IS NOT NULL THEN 'The server log says more; see also ckpx_workers.'
+                WHEN epoch IS NULL THEN 'Tracking begins with the next checkpoint of PostgreSQL.'
+                WHEN NOT enabled THEN 'Set ckpx.enabled, or call ckpx_enable().' END AS hint
+    FROM runner
+    UNION ALL
+    SELECT 'workers',
+           CASE WHEN down > 0 THEN 'error' WHEN failed > 0 THEN 'warning' ELSE 'ok' END,
+           CASE WHEN down > 0 THEN format('not running: %s', down_names)
+                WHEN failed > 0 THEN format('failed within an hour: %s', failures)
+                ELSE 'all run' END,
+           CASE WHEN down > 0 THEN 'See the server log and max_worker_processes.'
+                WHEN failed > 0 THEN 'The workers go on by themselves; see ckpx_workers.' END
+    FROM (SELECT count(*) FILTER (WHERE pid IS NULL) AS down,
+                 string_agg(name, ', ' ORDER BY name) FILTER (WHERE pid IS NULL) AS down_names,
+                 count(*) FILTER (WHERE state = 'backing off' OR last_error_at > now() - interval '1 hour') AS failed,
+                 string_agg(format('%s (%s)', name, last_error), ', ' ORDER BY name)
+                     FILTER (WHERE state = 'backing off' OR last_error_at > now() - interval '1 hour') AS failures
+          FROM ckpx_workers) w
+    UNION ALL
+    SELECT 'collecting',
+           CASE WHEN lag_bytes > wal_cap / 2 THEN 'error' WHEN lag_bytes > wal_cap / 10 THEN 'warning' ELSE 'ok' END,
+           format('%s of WAL are not decoded yet', pg_size_pretty(lag_bytes)),
+           CASE WHEN lag_bytes > wal_cap / 10 THEN 'If this grows, the runner is slower than the writers: see its activity in ckpx_workers.' END
+    FROM runner, cap
+    UNION ALL
+    SELECT 'wal',
+           CASE WHEN retained_bytes > wal_cap * 0.8 THEN 'error' WHEN retained_bytes > wal_cap * 0.5 THEN 'warning' ELSE 'ok' END,
+           format('ckpx holds %s of at most %s%s%s', pg_size_pretty(retained_bytes), pg_size_pretty(wal_cap),
+                  (SELECT format(', for %s, since %s', coalesce(waiting_for, kind), created_at) FROM unfinished),
+                  (SELECT format('; the slot %s holds most, from %s', slot_name, restart_lsn) FROM holder)),
+           CASE WHEN retained_bytes > wal_cap * 0.5 THEN 'At the limit ckpx gives up its history. End what is waited for, or raise ckpx.max_retained_wal.' END
+    FROM runner, cap
+    UNION ALL
+    SELECT 'checkpoints',
+           CASE WHEN u.attempts > 2 THEN 'error'
+                WHEN u.attempts > 0 OR u.created_at < now() - greatest(2 * max_interval, interval '10 minutes') THEN 'warning'
+                ELSE 'ok' END,
+           CASE WHEN u.kind IS NULL THEN 'none is unfinished'
+                ELSE format('%s from %s, since %s%s%s', u.kind, u.start_lsn, u.created_at,
+                            ', waits for ' || u.waiting_for,
+                            CASE WHEN u.attempts > 0 THEN format(', failed %s times (%s: %s)', u.attempts, u.failed_phase, u.last_error) END) END,
+           CASE WHEN u.attempts > 0 THEN 'ckpx tries again by itself; remove the cause, as the error names it.'
+                WHEN u.created_at < now() - greatest(2 * max_interval, interval '10 minutes') THEN 'See waiting_for in ckpx_checkpoints.' END
+    FROM setting LEFT JOIN unfinished u ON true
+    UNION ALL
+    SELECT 'gaps',
+           CASE WHEN g.detected_at > now() - interval '1 day' THEN 'error'
+                WHEN g.detected_at > now() - interval '7 days' THEN 'warning' ELSE 'ok' END,
+           CASE WHEN g.epoch IS NULL THEN 'none is known'
+                ELSE format('changes before %s are not known: %s, found %s', g.to_lsn, g.reason, g.detected_at) END,
+           CASE WHEN g.detected_at > now() - interval '7 days' THEN 'What was copied before the gap must be copied in full once.' END
+    FROM setting LEFT JOIN gap g ON true
+    UNION ALL
+    SELECT 'disk',
+           CASE WHEN max_directory > 0 AND directory_bytes >= max_directory OR n >= max_entries THEN 'error'
+                WHEN max_directory > 0 AND directory_bytes > max_directory * 0.8 OR n > max_entries * 0.8 THEN 'warning' ELSE 'ok' END,
+           format('%s in files of ckpx, %s of at most %s checkpoints: %s incremental, %s global, %s backup',
+                  pg_size_pretty(directory_bytes), n, max_entries, incrementals, globals, backups),
+           CASE WHEN max_directory > 0 AND directory_bytes > max_directory * 0.8 THEN 'Raise ckpx.max_directory_size, lower ckpx.gc_keep_time, or remove a pin.'
+                WHEN n > max_entries * 0.8 THEN 'Raise ckpx.max_entries, lower ckpx.gc_keep_time, or remove a pin.' END
+    FROM runner, setting,
+         (SELECT count(*) AS n,
+                 count(*) FILTER (WHERE kind = 'incremental') AS incrementals,
+                 count(*) FILTER (WHERE kind = 'global') AS globals,
+                 count(*) FILTER (WHERE kind = 'backup') AS backups
+          FROM entry) e
+    UNION ALL
+    SELECT 'pins',
+           CASE WHEN h.held > directory_bytes / 2 OR EXISTS (SELECT FROM pinned WHERE expires_at IS NULL AND created_at < now() - interval '30 days') THEN 'warning' ELSE 'ok' END,
+           CASE WHEN h.name IS NULL THEN 'none'
+                ELSE format('%s pins; %s, from %s, made %s, keeps %s that would go otherwise',
+                            (SELECT count(*) FROM pinned), quote_ident(h.name), h.lsn, h.created_at, pg_size_pretty(h.held)) END,
+           CASE WHEN h.held > directory_bytes / 2 OR EXISTS (SELECT FROM pinned WHERE expires_at IS NULL AND created_at < now() - interval '30 days')
+                THEN 'Remove a pin that nobody needs with ckpx_unpin(), or give pins a ttl.' END
+    FROM runner LEFT JOIN heaviest h ON true
+    UNION ALL
+    SELECT 'post_command',
+           CASE WHEN failed > 0 AND since < now() - interval '1 hour' THEN 'error' WHEN failed > 0 THEN 'warning' ELSE 'ok' END,
+           CASE WHEN failed > 0 THEN format('failed for %s checkpoints, the first finished %s: %s', failed, since, last_error)
+                ELSE 'none has failed' END,
+           CASE WHEN failed > 0 THEN 'Each is tried again, and its checkpoint is kept until then. See ckpx.post_checkpoint_command.' END
+    FROM command
+    UNION ALL
+    SELECT 'backups',
+           CASE WHEN b.start_lsn < ckpx_low_water_mark() THEN 'warning' ELSE 'ok' END,
+           CASE WHEN b.id IS NULL THEN 'none is recorded'
+                ELSE format('newest from %s, finished %s, %s', b.start_lsn, b.finished_at, pg_size_pretty(b.bytes)) END,
+           CASE WHEN b.start_lsn < ckpx_low_water_mark() THEN 'The map does not reach back to it: the next backup must be a full one.' END
+    FROM setting LEFT JOIN newest_backup b ON true
+    UNION ALL
+    SELECT 'resource_managers',
+           CASE WHEN cardinality(custom_rmgrs) > 0 THEN 'warning' ELSE 'ok' END,
+           CASE WHEN cardinality(custom_rmgrs) > 0 THEN format('records of resource managers without a decoder: %s', array_to_string(custom_rmgrs, ', '))
+                ELSE 'all records are understood' END,
+           CASE WHEN cardinality(custom_rmgrs) > 0 THEN 'Blocks that only these records name may be missing in the map: copy the relations of their extensions in full.' END
+    FROM runner
+    UNION ALL
+    SELECT 'settings',
+           CASE WHEN detail IS NULL THEN 'ok' ELSE 'warning' END,
+           coalesce(detail, 'they go together'), hint
+    FROM (SELECT string_agg(detail, '; ' ORDER BY rank) AS detail,
+                 string_agg(hint, ' ' ORDER BY rank) AS hint FROM conflict) c;
+COMMENT ON VIEW ckpx_status IS
+'a few rows that say whether all is well, and what to do if not';
+COMMENT ON COLUMN ckpx_status.item IS
+'what is judged';
+COMMENT ON COLUMN ckpx_status.status IS
+'ok, warning or error';
+COMMENT ON COLUMN ckpx_status.detail IS
+'what was found';
+COMMENT ON COLUMN ckpx_status.hint IS
+'what to do; NULL if nothing is to be done';
+REVOKE ALL ON ckpx_status FROM PUBLIC;
+GRANT SELECT ON ckpx_status TO pg_monitor, pg_checkpoint;
