@@ -63,13 +63,15 @@ test_lines(void **arg)
 {
 	RecoveryOptions options = {NULL};
 	const char *problem;
+	char	   *lines;
 
 	assert_null(recovery_lines(&options, &problem));
 	assert_null(problem);
 
 	options.lsn = "1/ABCDEF";
 	options.restore_command = "cp 'a\\b' %p";
-	assert_string_equal(recovery_lines(&options, &problem),
+	lines = recovery_lines(&options, &problem);
+	assert_string_equal(lines,
 						"recovery_target = ''\n"
 						"recovery_target_time = ''\n"
 						"recovery_target_name = ''\n"
@@ -77,6 +79,7 @@ test_lines(void **arg)
 						"recovery_target_lsn = '1/ABCDEF'\n"
 						"recovery_target_action = 'pause'\n"
 						"restore_command = 'cp ''a\\\\b'' %p'\n");
+	pg_free(lines);
 }
 
 static void
