@@ -491,9 +491,10 @@ like($err, qr/warning: .*block 5 of file "\Q$live{still}\E" has a wrong checksum
 like($out, qr/"status": "wrong checksums",.* "wrong_checksums": 1,/, 'and tells it in JSON');
 verify_ok('damaged');
 is($checked->safe_psql('postgres', $pin), $pinned, 'the pin has not moved');
+take_ok($checked, 'on_damaged', '-i', backup_dir('damaged'), '--no-pin');
 take_ok($checked, 'after', '-i', 'auto');
 my ($good_id) = label_lines('same_map') =~ /ckpx id (\w+)/;
-like(label_lines('after'), qr/ parent $good_id$/m, '-i auto does not take the damaged backup');
+like(label_lines('after'), qr/ parent $good_id$/m, '-i auto takes neither the damaged backup nor one that builds on it');
 isnt($checked->safe_psql('postgres', $pin), $pinned, 'the pin moves with the next good one');
 while_stopped($damage);
 

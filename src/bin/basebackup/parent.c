@@ -454,6 +454,15 @@ try_candidate(Session *session, Backup *backup, Backup **siblings,
 					backup->path);
 		return NULL;
 	}
+	for (int i = 0; i < parent->chain_length; i++)
+	{
+		/* the candidate itself was looked at before */
+		if (strstr(parent->chain[i]->label_text, BAD_CHECKSUMS_LINE) == NULL)
+			continue;
+		pg_log_info("not taking \"%s\" as parent: \"%s\", which it builds on, has pages with wrong checksums",
+					backup->path, parent->chain[i]->path);
+		return NULL;
+	}
 	timelines = timelines_read(session,
 							   control->checkPointCopy.ThisTimeLineID);
 	if (timelines && parent_prove(parent, session, timelines, &gap))
