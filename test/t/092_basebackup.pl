@@ -119,6 +119,12 @@ is(join(' ', sort map { s{.*/}{}r } glob(backup_dir('tar') . '/*')),
 like(slurp_file(unpacked('tar') . '/tablespace_map'), qr/^$oid \Q$spaces\E\/live$/m,
 	'with a tablespace map');
 
+my $long_name = 'n' x 120;
+append_to_file($node->data_dir . "/$long_name", 'x');
+take_fails($node, 'long', qr/file name is too long for the tar format: "$long_name"\n.*\n.*hint: .*-F p/, '-F', 't');
+ok(!-e backup_dir('long') . '.partial', 'a name that no tar can hold is refused before anything is made');
+unlink $node->data_dir . "/$long_name";
+
 # ---- increments
 
 sub work

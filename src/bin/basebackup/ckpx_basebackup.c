@@ -379,7 +379,8 @@ publish(Job *job, int *status)
 static bool
 take_backup(Job *job, int *status)
 {
-	if (!look(job) || !hold_and_list(job))
+	if (!look(job) || !hold_and_list(job) ||
+		(job->options->tar && !plan_check_tar(job->plan)))
 		return false;
 	if (job->options->dry_run)
 	{

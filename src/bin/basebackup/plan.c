@@ -15,6 +15,7 @@
 #include "bin/basebackup/run.h"
 #include "bin/common/increment.h"
 #include "bin/common/paths.h"
+#include "bin/common/tar.h"
 #include "common/hashfn.h"
 
 /* More files than any cluster has: bounds what a server can make us keep. */
@@ -405,6 +406,45 @@ plan_name(const PlanFile *file, char *result)
 		path_incremental(file->path, result);
 	else
 		strlcpy(result, file->path, MAXPGPATH);
+}
+
+/* The name within its archive: a tablespace with a link has one of its own. */
+static const char *
+name_in_archive(const Plan *plan, const char *name)
+{
+	for (uint32 i = 0; i < plan->nlinks; i++)
+	{
+		size_t		length = strlen(plan->links[i].path);
+
+		if (strncmp(name, plan->links[i].path, length) == 0 &&
+			name[length] == '/')
+			return name + length + 1;
+	}
+	return name;
+}
+
+bool
+plan_check_tar(const Plan *plan)
+{
+	for (uint32 i = 0; i < plan->nfiles + plan->ndirectories; i++)
+	{
+		char		name[MAXPGPATH];
+		char	   *message;
+
+		if (i < plan->nfiles)
+			plan_name(&plan->files[i], name);
+		else
+			strlcpy(name, plan->directories[i - plan->nfiles], sizeof(name));
+		if (tar_holds_name(name_in_archive(plan, name)))
+			continue;
+		message = psprintf("file name is too long for the tar format: \"%s\"",
+						   name);
+		run_fail_with(message, NULL,
+					  "Take a plain backup: -F p.  If the file is not PostgreSQL's, move it out of the data directory.");
+		pfree(message);
+		return false;
+	}
+	return true;
 }
 
 void

@@ -98,6 +98,9 @@ extern bool plan_walk(Session *session, const char *slot,
 /* The file's name in the backup, in 'result' of MAXPGPATH bytes. */
 extern void plan_name(const PlanFile *file, char *result);
 
+/* Can archives hold all names?  False after run_fail(). */
+extern bool plan_check_tar(const Plan *plan);
+
 extern void plan_free(Plan *plan);
 
 #endif							/* CKPX_BASEBACKUP_PLAN_H */

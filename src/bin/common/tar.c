@@ -29,6 +29,16 @@ struct TarWriter
 	uint64		left;			/* of it, not yet given */
 };
 
+/* Can a header hold the name? */
+bool
+tar_holds_name(const char *name)
+{
+	char		header[TAR_BLOCK_SIZE];
+
+	return tarCreateHeader(header, name, NULL, 0, S_IFREG | 0600, 0, 0,
+						   0) == TAR_OK;
+}
+
 /* Begin an archive. */
 TarWriter *
 tar_create(TarOutput output, void *arg, int level)

@@ -71,8 +71,9 @@ extern void tar_close(TarReader *reader);
 /*
  * Writing: a member's header, exactly 'size' bytes, its end.  'level' is
  * zstd's, 0: not compressed.  False with errno set where the output failed;
- * ENAMETOOLONG where a header cannot hold a name.
+ * ENAMETOOLONG where a header cannot hold a name, which can be asked before.
  */
+extern bool tar_holds_name(const char *name);
 extern TarWriter *tar_create(TarOutput output, void *arg, int level);
 extern bool tar_member(TarWriter *writer, const TarMember *member);
 extern bool tar_write(TarWriter *writer, const char *bytes, size_t length);
