@@ -29,6 +29,20 @@ chain_beside(Backup *backup, Backup ***chain, int *nbackups)
 }
 
 /*
+ * Two backups that cannot be of one chain.
+ */
+char *
+choose_other_cluster(const Backup *backup, const Backup *other)
+{
+	return psprintf("backup \"%s\" has system identifier %llu, but \"%s\" has %llu\n"
+					"They are of different clusters; name the backups of one.",
+					backup->path,
+					(unsigned long long) backup->system_identifier,
+					other->path,
+					(unsigned long long) other->system_identifier);
+}
+
+/*
  * The chain that is to be combined.
  */
 char *
@@ -59,6 +73,8 @@ choose_chain(char *const *paths, int npaths, Backup ***chain, int *nbackups)
 		if (backups[i]->label.incremental_lsn == InvalidXLogRecPtr)
 			return psprintf("backup \"%s\" is a full, and only the first may be one\n"
 							"A full needs no other backup.", paths[i]);
+		if (backups[i]->system_identifier != backups[i - 1]->system_identifier)
+			return choose_other_cluster(backups[i], backups[i - 1]);
 		if (!backup_is_child(backups[i], backups[i - 1]))
 			return psprintf("backup \"%s\" does not go on from \"%s\", but from the one that starts at %X/%X\n"
 							"Name all backups of the chain in the order in which they were made.",

@@ -21,6 +21,9 @@
 extern char *choose_chain(char *const *paths, int npaths, Backup ***chain,
 						  int *nbackups);
 
+/* A problem that names both system identifiers. */
+extern char *choose_other_cluster(const Backup *backup, const Backup *other);
+
 /*
  * With a directory of backups in place of a backup: the newest of them that
  * had ended at 'when', in seconds since 1970, in new memory.

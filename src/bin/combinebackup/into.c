@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bin/combinebackup/choose.h"
 #include "bin/combinebackup/family.h"
 #include "bin/common/files.h"
 #include "common/file_utils.h"
@@ -129,6 +130,19 @@ is_done(const Roll *roll)
 		full->start_lsn == backup->start_lsn &&
 		full->start_tli == backup->start_tli &&
 		strcmp(full->id, backup->id) == 0;
+}
+
+/* Are both of one cluster? */
+static char *
+check_cluster(const Roll *roll)
+{
+	const Member *members = roll->family.members;
+	const Backup *full = members[roll->full].backup;
+	const Backup *backup = members[roll->chain[0]].backup;
+
+	if (backup->system_identifier == full->system_identifier)
+		return NULL;
+	return choose_other_cluster(backup, full);
 }
 
 /* Which other backups need what is to go? */
@@ -271,6 +285,10 @@ roll_into(const char *backup, const char *full,
 	if (roll.nchain == 0)
 		return psprintf("\"%s\" is as of \"%s\" already", full, backup);
 	done = is_done(&roll);
+	if (!done)
+		problem = check_cluster(&roll);
+	if (problem != NULL)
+		return problem;
 	if (!done && roll.family.members[roll.chain[0]].root != roll.full)
 		return psprintf("\"%s\" does not go back to \"%s\"\n"
 						"Look at the chains with --list %s.", backup, full,

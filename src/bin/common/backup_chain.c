@@ -13,20 +13,33 @@
 
 #include <sys/stat.h>
 
+/* Is 'parent' what the child's label names? */
+static bool
+label_fits(const BackupLabel *label, const BackupLabel *parent)
+{
+	if (label->incremental_lsn == InvalidXLogRecPtr)
+		return false;
+	if (label->parent[0] != '\0' && parent->id[0] != '\0' &&
+		strcmp(label->parent, parent->id) != 0)
+		return false;
+	return label->incremental_tli == parent->start_tli &&
+		label->incremental_lsn == parent->start_lsn;
+}
+
 /* Does 'child' go on from 'parent'? */
 bool
 backup_is_child(const Backup *child, const Backup *parent)
 {
-	const BackupLabel *label = &child->label;
-
-	if (label->incremental_lsn == InvalidXLogRecPtr)
-		return false;
-	if (label->parent[0] != '\0' && parent->label.id[0] != '\0' &&
-		strcmp(label->parent, parent->label.id) != 0)
-		return false;
 	return child->system_identifier == parent->system_identifier &&
-		label->incremental_tli == parent->label.start_tli &&
-		label->incremental_lsn == parent->label.start_lsn;
+		label_fits(&child->label, &parent->label);
+}
+
+/* Would it, if both were of one cluster? */
+static bool
+is_foreign_parent(const Backup *child, const Backup *candidate)
+{
+	return child->system_identifier != candidate->system_identifier &&
+		label_fits(&child->label, &candidate->label);
 }
 
 /* The same directory, whatever its name? */
@@ -67,11 +80,14 @@ find_parent(Backup **chain, int length, Backup **candidates, int ncandidates,
 	Backup	   *child = chain[length - 1];
 	Backup	   *found = NULL;
 	Backup	   *other = NULL;
+	Backup	   *foreign = NULL;
 
 	for (int i = 0; i < ncandidates; i++)
 	{
 		Backup	   *candidate = candidates[i];
 
+		if (is_foreign_parent(child, candidate))
+			foreign = candidate;
 		if (!backup_is_child(child, candidate) ||
 			is_among(candidate, chain, length) ||
 			(found != NULL && is_same(candidate, found)))
@@ -84,7 +100,14 @@ find_parent(Backup **chain, int length, Backup **candidates, int ncandidates,
 		else if (is_full(candidate) == is_full(found))
 			other = candidate;
 	}
-	if (found == NULL)
+	if (found == NULL && foreign != NULL)
+		*problem = psprintf("\"%s\" starts where \"%s\" goes on, but its system"
+							" identifier is %llu, not %llu: it is of another"
+							" cluster",
+							foreign->path, child->path,
+							(unsigned long long) foreign->system_identifier,
+							(unsigned long long) child->system_identifier);
+	else if (found == NULL)
 		*problem = psprintf("the backup that \"%s\" goes on from is missing:"
 							" it starts at %X/%X on timeline %u%s%s",
 							child->path,
