@@ -238,7 +238,8 @@ plan_make(Plan *plan, Backup **chain, int nbackups, Mapping *mappings,
 	for (int i = 0; problem == NULL && i < nbackups; i++)
 	{
 		plan->backups[i] = chain[nbackups - 1 - i];
-		problem = tree_of_backup(&plan->trees[i], plan->backups[i], mappings);
+		problem = tree_of_backup(&plan->trees[i], plan->backups[i], mappings,
+								 i == 0 ? NULL : plan->backups[0]->manifest);
 	}
 	if (problem == NULL)
 		problem = plan_files(plan);

@@ -115,9 +115,25 @@ open_space(Tree *tree, int spaces, const char *name, Mapping *mappings,
 	return NULL;
 }
 
+/* Does a manifest name a file in this tablespace? */
+static bool
+has_files_in(const Manifest *manifest, const char *oid)
+{
+	ManifestFile **files = manifest_sorted(manifest);
+	char		prefix[64];
+	bool		found = false;
+
+	snprintf(prefix, sizeof(prefix), SPACES "/%s/", oid);
+	for (uint32 i = 0; !found && i < manifest->nfiles; i++)
+		found = strncmp(files[i]->path, prefix, strlen(prefix)) == 0;
+	pg_free(files);
+	return found;
+}
+
 /* Look at what is in pg_tblspc of a plain backup. */
 static char *
-look_at_spaces(Tree *tree, Mapping *mappings, bool anywhere)
+look_at_spaces(Tree *tree, Mapping *mappings, bool anywhere,
+			   const Manifest *newest)
 {
 	int			spaces = openat(tree->root, SPACES, O_RDONLY | O_DIRECTORY |
 								O_NOFOLLOW | O_CLOEXEC);
@@ -145,6 +161,8 @@ look_at_spaces(Tree *tree, Mapping *mappings, bool anywhere)
 				 !(S_ISLNK(st.st_mode) || S_ISDIR(st.st_mode)))
 			problem = psprintf("\"%s/" SPACES "/%s\" is no tablespace",
 							   tree->path, entry->d_name);
+		else if (newest != NULL && !has_files_in(newest, entry->d_name))
+			continue;
 		else if (S_ISLNK(st.st_mode))
 			problem = open_space(tree, spaces, entry->d_name, mappings,
 								 anywhere);
@@ -232,22 +250,24 @@ read_spaces(Tree *tree, const Backup *backup)
 }
 
 static char *
-look_at_backup(Tree *tree, Backup *backup, Mapping *mappings, bool anywhere)
+look_at_backup(Tree *tree, Backup *backup, Mapping *mappings, bool anywhere,
+			   const Manifest *newest)
 {
 	memset(tree, 0, sizeof(*tree));
 	tree->path = backup->path;
 	tree->root = backup->dir;
 	return backup->tar ? read_spaces(tree, backup) :
-		look_at_spaces(tree, mappings, anywhere);
+		look_at_spaces(tree, mappings, anywhere, newest);
 }
 
 /*
  * Look at the tablespaces of a backup.
  */
 char *
-tree_of_backup(Tree *tree, Backup *backup, Mapping *mappings)
+tree_of_backup(Tree *tree, Backup *backup, Mapping *mappings,
+			   const Manifest *newest)
 {
-	return look_at_backup(tree, backup, mappings, false);
+	return look_at_backup(tree, backup, mappings, false, newest);
 }
 
 /*
@@ -256,5 +276,5 @@ tree_of_backup(Tree *tree, Backup *backup, Mapping *mappings)
 char *
 tree_of_backup_anywhere(Tree *tree, Backup *backup)
 {
-	return look_at_backup(tree, backup, NULL, true);
+	return look_at_backup(tree, backup, NULL, true, NULL);
 }

@@ -32,8 +32,13 @@ typedef struct Mapping
 extern char *mapping_add(Mapping **list, const char *argument);
 extern Mapping *mapping_find(Mapping *list, const char *from);
 
-/* The tree of a backup with its tablespaces. */
-extern char *tree_of_backup(Tree *tree, Backup *backup, Mapping *mappings);
+/*
+ * The tree of a backup with its tablespaces.  Of an older backup than the
+ * newest, whose manifest is 'newest', only those that the newest one has files
+ * in: nothing is read from the others.
+ */
+extern char *tree_of_backup(Tree *tree, Backup *backup, Mapping *mappings,
+							const Manifest *newest);
 
 /* The same, of one that is only read: links may lead anywhere. */
 extern char *tree_of_backup_anywhere(Tree *tree, Backup *backup);
