@@ -180,30 +180,58 @@ print_plan(Job *job)
 		   (unsigned long long) job->plan->bytes / 1024);
 }
 
-/* Plain files need the room that the list says; of zstd nobody knows. */
+/* Is there room for 'needed' bytes in the file system of 'dir'? */
+static bool
+check_room_in(int dir, const char *path, uint64 needed)
+{
+	uint64		room;
+
+	if (needed == 0 || !free_space(dir, &room) || room >= needed)
+		return true;
+	run_fail("not enough room in \"%s\": the backup needs %llu MB, %llu MB are free",
+			 path, (unsigned long long) needed / (1024 * 1024),
+			 (unsigned long long) room / (1024 * 1024));
+	return false;
+}
+
+/*
+ * Plain files need the room that the list says; of zstd nobody knows.  Roots
+ * in one file system share its room.
+ */
 static bool
 check_room(Job *job)
 {
-	uint64		room;
-	uint64		needed = 0;
-	struct stat st;
+	Output	   *output = job->output;
+	uint64	   *needed;
+	bool		enough = true;
 
 	if (job->options->tar && job->options->level > 0)
 		return true;
+	needed = pg_malloc0(sizeof(uint64) * output->nroots);
 	for (uint32 i = 0; i < job->plan->nfiles; i++)
 	{
-		if (job->plan->files[i].state == PLAN_TO_COPY)
-			needed += job->plan->files[i].expected;
+		const PlanFile *file = &job->plan->files[i];
+		const char *rest;
+
+		if (file->state == PLAN_TO_COPY)
+			needed[output_root(output, file->path, &rest)] += file->expected;
 	}
-	if (job->output->nroots > 1 && !job->options->tar &&
-		fstat(job->dir, &st) == 0)
-		return true;			/* they may be on other file systems */
-	if (!free_space(job->dir, &room) || room >= needed)
-		return true;
-	run_fail("not enough room in \"%s\": the backup needs %llu MB, %llu MB are free",
-			 job->partial, (unsigned long long) needed / (1024 * 1024),
-			 (unsigned long long) room / (1024 * 1024));
-	return false;
+	for (int i = 0; enough && i < output->nroots; i++)
+	{
+		uint64		sum = needed[i];
+
+		for (int j = i + 1; j < output->nroots; j++)
+		{
+			if (!same_file_system(output->roots[i].fd, output->roots[j].fd))
+				continue;
+			sum += needed[j];
+			needed[j] = 0;
+		}
+		enough = check_room_in(output->roots[i].fd, i == 0 ? job->partial :
+							   output->roots[i].path, sum);
+	}
+	pg_free(needed);
+	return enough;
 }
 
 static void

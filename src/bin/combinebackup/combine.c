@@ -401,6 +401,29 @@ take_modes(const Backup *newest)
 	return NULL;
 }
 
+/*
+ * Is there room?  'shared': what is as in the full takes none.
+ */
+static char *
+check_space(const Plan *plan, const Output *output, bool shared)
+{
+	uint64	   *needed = pg_malloc0(sizeof(uint64) *
+									(output->tree.nspaces + 1));
+	char	   *problem;
+
+	for (int i = 0; i < plan->ntargets; i++)
+	{
+		const Target *target = &plan->targets[i];
+
+		if (target->changed || !shared)
+			needed[tree_find_space(&output->tree, target->path) + 1] +=
+				target->room;
+	}
+	problem = output_check_space(output, needed);
+	pg_free(needed);
+	return problem;
+}
+
 static char *
 run(Plan *plan, Output *output, const CombineOptions *options)
 {
@@ -411,10 +434,8 @@ run(Plan *plan, Output *output, const CombineOptions *options)
 	if (problem == NULL)
 		problem = take_modes(plan->backups[0]);
 	if (problem == NULL)
-		problem = output_check_space(output, options->link ||
-									 options->method == COPY_METHOD_CLONE ?
-									 plan->changed_bytes :
-									 plan->write_bytes);
+		problem = check_space(plan, output, options->link ||
+							  options->method == COPY_METHOD_CLONE);
 	if (problem != NULL || options->dry_run)
 		return problem;
 

@@ -198,35 +198,69 @@ output_create(Output *output)
 	return problem;
 }
 
-/*
- * Is there room?  Tablespaces count as if all were in the output's file
- * system, unless they are in another one.
- */
-char *
-output_check_space(const Output *output, uint64 needed)
+/* Open the nearest directory that is there: it tells the file system. */
+static int
+open_nearest(const char *path)
 {
-	char		path[MAXPGPATH];
-	uint64		free_bytes;
+	char		parent[MAXPGPATH];
 	int			fd;
 
-	/* The nearest directory that is there tells the file system. */
-	strlcpy(path, output->tree.path, sizeof(path));
-	while ((fd = open(path[0] ? path : ".",
+	strlcpy(parent, path, sizeof(parent));
+	while ((fd = open(parent[0] ? parent : ".",
 					  O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 &&
-		   errno == ENOENT && path[0])
-		get_parent_directory(path);
-	if (fd < 0)
-		return psprintf("could not open directory \"%s\": %m", path);
-	if (!free_space(fd, &free_bytes))
-		free_bytes = needed;	/* not known */
-	close(fd);
-	if (free_bytes < needed)
-		return psprintf("\"%s\" needs about %llu MB, but %llu MB are free there\n"
-						"Make room, or choose another directory.",
-						output->tree.path,
-						(unsigned long long) needed / (1024 * 1024) + 1,
-						(unsigned long long) free_bytes / (1024 * 1024));
-	return NULL;
+		   errno == ENOENT && parent[0])
+		get_parent_directory(parent);
+	return fd;
+}
+
+/* The path of the output, or of one of its tablespaces. */
+static const char *
+place_of(const Output *output, int number)
+{
+	return number == 0 ? output->tree.path :
+		output->tree.spaces[number - 1].path;
+}
+
+static char *
+no_room(const char *path, uint64 needed, uint64 free_bytes)
+{
+	return psprintf("\"%s\" needs about %llu MB, but %llu MB are free there\n"
+					"Make room, or choose another directory.", path,
+					(unsigned long long) needed / (1024 * 1024) + 1,
+					(unsigned long long) free_bytes / (1024 * 1024));
+}
+
+/*
+ * Is there room?  Places in one file system share what is free there.
+ */
+char *
+output_check_space(const Output *output, uint64 *needed)
+{
+	int			nplaces = output->tree.nspaces + 1;
+	int		   *dirs = pg_malloc(sizeof(int) * nplaces);
+	char	   *problem = NULL;
+
+	for (int i = 0; i < nplaces; i++)
+		dirs[i] = place_of(output, i) ? open_nearest(place_of(output, i)) : -1;
+	for (int i = 0; problem == NULL && i < nplaces; i++)
+	{
+		uint64		free_bytes;
+
+		for (int j = i + 1; j < nplaces; j++)
+			if (same_file_system(dirs[i], dirs[j]))
+			{
+				needed[i] += needed[j];
+				needed[j] = 0;
+			}
+		if (needed[i] > 0 && free_space(dirs[i], &free_bytes) &&
+			free_bytes < needed[i])
+			problem = no_room(place_of(output, i), needed[i], free_bytes);
+	}
+	for (int i = 0; i < nplaces; i++)
+		if (dirs[i] >= 0)
+			close(dirs[i]);
+	pg_free(dirs);
+	return problem;
 }
 
 /*

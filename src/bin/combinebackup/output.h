@@ -42,8 +42,11 @@ extern char *output_plan(Output *output, const char *path,
  */
 extern char *output_create(Output *output);
 
-/* Bytes that are needed against those that are free. */
-extern char *output_check_space(const Output *output, uint64 needed);
+/*
+ * Bytes that are needed against those that are free: in the output itself,
+ * then in each of its tree's spaces; the array is changed.
+ */
+extern char *output_check_space(const Output *output, uint64 *needed);
 
 /* Write a file of these bytes; an older one is replaced at once. */
 extern char *output_write(const Output *output, const char *path,

@@ -94,9 +94,8 @@ find_base(Plan *plan, Target *target)
 		if (whole != NULL)
 		{
 			target->base = i;
-			plan->write_bytes += whole->size;
-			if (changed || i < plan->nbackups - 1)
-				plan->changed_bytes += whole->size;
+			target->room = whole->size;
+			target->changed = changed || i < plan->nbackups - 1;
 			return NULL;
 		}
 	}
@@ -128,8 +127,8 @@ plan_files(Plan *plan)
 		else
 		{
 			plan->read_bytes += files[i]->size;
-			plan->write_bytes += files[i]->size;
-			plan->changed_bytes += files[i]->size;
+			target->room = files[i]->size;
+			target->changed = true;
 		}
 	}
 	pg_free(files);
@@ -182,6 +181,7 @@ add_unlisted(Look *look, const char *path, uint64 size, int64 modified)
 {
 	Plan	   *plan = look->plan;
 	char	   *problem = plan_unlisted(plan, path, size);
+	Target	   *target;
 
 	if (problem != NULL ||
 		(plan->recovery && strcmp(path, "standby.signal") == 0))
@@ -192,10 +192,11 @@ add_unlisted(Look *look, const char *path, uint64 size, int64 modified)
 		plan->targets = pg_realloc(plan->targets,
 								   sizeof(Target) * look->capacity);
 	}
-	add_target(plan, path, NULL)->result.modified = modified;
+	target = add_target(plan, path, NULL);
+	target->result.modified = modified;
+	target->room = size;
+	target->changed = true;
 	plan->read_bytes += size;
-	plan->write_bytes += size;
-	plan->changed_bytes += size;
 	return NULL;
 }
 

@@ -32,9 +32,6 @@ typedef struct Plan
 	bool		recovery;		/* standby.signal is left out */
 	uint64		unlisted_bytes; /* of files that no manifest lists */
 	uint64		read_bytes;		/* of all sources */
-	uint64		write_bytes;	/* about what the output takes */
-	uint64		changed_bytes;	/* the same, without files that no backup
-								 * after the full changed */
 } Plan;
 
 /* 'chain' is the full first.  'recovery': without standby.signal. */

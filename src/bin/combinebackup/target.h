@@ -38,6 +38,8 @@ typedef struct Target
 								 * there, as WAL */
 	int			base;			/* which backup, newest first, has it whole */
 	int			seen_in;		/* the last backup in which it was found */
+	uint64		room;			/* that it takes, about */
+	bool		changed;		/* after the full */
 	bool		created;
 	bool		finished;
 	bool		linked;			/* it is a file of the full */

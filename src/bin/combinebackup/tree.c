@@ -48,6 +48,20 @@ tree_close(Tree *tree)
 }
 
 /*
+ * The space that a file is in.
+ */
+int
+tree_find_space(const Tree *tree, const char *path)
+{
+	if (strncmp(path, SPACES "/", strlen(SPACES "/")) == 0)
+		for (int i = 0; i < tree->nspaces; i++)
+			if (tree->spaces[i].path != NULL &&
+				tree->spaces[i].oid == atooid(path + strlen(SPACES "/")))
+				return i;
+	return -1;
+}
+
+/*
  * The directory below which 'path' is, and *rest of it there.
  */
 static int

@@ -38,6 +38,9 @@ typedef struct Tree
 extern void tree_add_space(Tree *tree, Oid oid, char *path, int dir);
 extern void tree_close(Tree *tree);
 
+/* The space with a place of its own that a file is in; -1: none. */
+extern int	tree_find_space(const Tree *tree, const char *path);
+
 /* As path_open(), with the modes of this data directory. */
 extern int	tree_open(const Tree *tree, const char *path, int flags);
 extern int	tree_mkdir(const Tree *tree, const char *path);

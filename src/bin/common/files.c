@@ -225,6 +225,17 @@ free_space(int dir, uint64 *bytes)
 	return true;
 }
 
+/* Are both in one file system? */
+bool
+same_file_system(int one, int other)
+{
+	struct stat st;
+	struct stat other_st;
+
+	return fstat(one, &st) == 0 && fstat(other, &other_st) == 0 &&
+		st.st_dev == other_st.st_dev;
+}
+
 /* Lock a file until the process ends, or closes any descriptor of it. */
 bool
 lock_file(int dir, const char *name, int *fd)

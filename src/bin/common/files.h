@@ -42,6 +42,9 @@ extern char *read_whole_file(int fd, size_t max, size_t *length);
 /* Bytes that are free to this user in the file system of an open directory. */
 extern bool free_space(int dir, uint64 *bytes);
 
+/* Are two open files, or directories, in one file system? */
+extern bool same_file_system(int one, int other);
+
 /*
  * Lock 'name' in an open directory (fcntl, until the process ends) and leave
  * it open.  False with errno EAGAIN where another process has it.
