@@ -109,6 +109,29 @@ is_in_other_archive(const Stage *stage, const Archive *archive,
 	return false;
 }
 
+/*
+ * A member of an older backup that the newest one has not, or has whole.  What
+ * the manifest does not name could be of any length.
+ */
+static char *
+pass_over(const Stage *stage, const Archive *archive, const TarMember *member)
+{
+	const Backup *backup = stage->plan->backups[stage->number];
+	const ManifestFile *entry = manifest_find(backup->manifest, member->name);
+	PathParts	parts;
+
+	path_parse(member->name, &parts);
+	if (entry != NULL ? entry->size == member->size :
+		parts.kind == PATH_WAL ?
+		member->size <= backup->control.xlog_seg_size : member->size == 0)
+		return NULL;
+	if (plan_may_differ(member->name))
+		return NULL;
+	return psprintf("file \"%s\" in \"%s\" is not as in the manifest\n"
+					"Take the backup from another copy.",
+					member->name, archive->name);
+}
+
 static char *
 read_member_file(Stage *stage, Archive *archive, const TarMember *member)
 {
@@ -128,7 +151,7 @@ read_member_file(Stage *stage, Archive *archive, const TarMember *member)
 	target = plan_find(stage->plan, parts.incremental ? parts.name :
 					   member->name);
 	if (target == NULL || target->base < stage->number)
-		return stage->number > 0 ? NULL :
+		return stage->number > 0 ? pass_over(stage, archive, member) :
 			read_unlisted(stage, archive, member);
 
 	entry = entry_of(stage, target, path);
