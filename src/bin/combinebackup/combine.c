@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "bin/combinebackup/plan.h"
+#include "bin/combinebackup/wal_check.h"
 #include "bin/combinebackup/workers.h"
 #include "bin/common/paths.h"
 #include "common/file_perm.h"
@@ -364,6 +365,24 @@ verify_target(void *arg, int item)
 	return problem;
 }
 
+/*
+ * No manifest has checksums of WAL, but its records have.  What is not there
+ * may come from an archive.
+ */
+static char *
+check_wal(const Backup *newest, const Tree *output)
+{
+	WalCheck	check;
+	WalReader	reader = {0};
+	char	   *problem = wal_check_begin(&check, newest);
+
+	for (int i = 0; problem == NULL && i < check.nsegments; i++)
+		problem = workers_stopped() ? pg_strdup("canceled by a signal") :
+			wal_check_file(&check, &check.segments[i], output, NULL, &reader);
+	wal_check_free(&check);
+	return problem;
+}
+
 /* The end: recovery settings, manifest, pg_control, label. */
 static char *
 complete(Plan *plan, Output *output, const TargetSettings *settings,
@@ -484,6 +503,8 @@ run(Plan *plan, Output *output, const CombineOptions *options)
 		stage.settings.link = options->link && i == plan->nbackups - 1;
 		problem = run_stage(&stage, options->nworkers);
 	}
+	if (problem == NULL)
+		problem = check_wal(plan->backups[0], &output->tree);
 	progress_end();
 	if (problem == NULL && options->verify)
 		problem = workers_run(options->nworkers, plan->ntargets,

@@ -63,13 +63,14 @@ report(Verify *verify, char *problem)
 
 /* Read a file by what it is. */
 static char *
-read_file(Verify *verify, Stream *stream)
+read_file(Verify *verify, Stream *stream, WalReader *reader)
 {
-	WalSegment *segment = wal_check_find(&verify->wal, stream->path);
+	WalSegment *segment = reader == NULL ? NULL :
+		wal_check_find(&verify->wal, stream->path);
 	char	   *problem;
 
 	if (segment != NULL)
-		problem = wal_check_read(&verify->wal, segment, stream);
+		problem = wal_check_read(&verify->wal, segment, stream, reader);
 	else
 		problem = page_check(verify->backup, stream);
 	pthread_mutex_lock(&verify->mutex);
@@ -86,13 +87,14 @@ verify_file(void *arg, int item)
 	Stream		stream;
 	char	   *problem;
 
-	if (strcmp(entry->path, "backup_manifest") == 0)
+	if (strcmp(entry->path, "backup_manifest") == 0 ||
+		wal_check_find(&verify->wal, entry->path) != NULL)
 		return NULL;
 	problem = stream_open_file(&stream, &verify->tree, entry->path,
 							   plan_may_differ(entry->path) ? NULL : entry);
 	if (problem == NULL)
 	{
-		problem = read_file(verify, &stream);
+		problem = read_file(verify, &stream, NULL);
 		stream_close(&stream);
 	}
 	report(verify, problem);
@@ -108,7 +110,8 @@ compare_paths(const void *a, const void *b)
 
 /* A member of a tar, or a file that the manifest does not name. */
 static char *
-verify_member(Verify *verify, Archive *archive, const TarMember *member)
+verify_member(Verify *verify, Archive *archive, const TarMember *member,
+			  WalReader *reader)
 {
 	ManifestFile key = {(char *) member->name};
 	ManifestFile *key_pointer = &key;
@@ -129,7 +132,7 @@ verify_member(Verify *verify, Archive *archive, const TarMember *member)
 	problem = stream_open_member(&stream, archive, member,
 								 entry && !plan_may_differ(member->name) ?
 								 *entry : NULL);
-	return problem ? problem : read_file(verify, &stream);
+	return problem ? problem : read_file(verify, &stream, reader);
 }
 
 static char *
@@ -138,16 +141,36 @@ verify_archive(void *arg, int item)
 	Verify	   *verify = arg;
 	Archive		archive;
 	TarMember	member;
+	WalReader	reader = {0};
 	char	   *problem = archive_open(&archive, verify->backup,
 									   verify->archives[item]);
 
 	while (problem == NULL && !workers_stopped() &&
 		   archive_next(&archive, &member, &problem))
 		if (member.type == TAR_FILE)
-			report(verify, verify_member(verify, &archive, &member));
+			report(verify, verify_member(verify, &archive, &member, &reader));
 	archive_close(&archive);
 	report(verify, problem);
 	return NULL;
+}
+
+/* The WAL of a plain backup, one segment after the other. */
+static void
+verify_wal(Verify *verify)
+{
+	WalReader	reader = {0};
+
+	for (int i = 0; i < verify->wal.nsegments && !workers_stopped(); i++)
+	{
+		WalSegment *segment = &verify->wal.segments[i];
+
+		report(verify, wal_check_file(&verify->wal, segment, &verify->tree,
+									  manifest_find(verify->backup->manifest,
+													segment->path),
+									  &reader));
+		if (segment->seen)
+			verify->bytes += verify->backup->control.xlog_seg_size;
+	}
 }
 
 /* A file of a plain backup: is it in the manifest, or WAL? */
@@ -161,6 +184,7 @@ verify_entry(void *arg, const char *path, bool directory, uint64 size,
 	char	   *problem;
 
 	if (directory || strcmp(path, "backup_manifest") == 0 ||
+		wal_check_find(&verify->wal, path) != NULL ||
 		manifest_find(verify->backup->manifest, path) != NULL)
 		return NULL;
 	path_parse(path, &parts);
@@ -169,7 +193,7 @@ verify_entry(void *arg, const char *path, bool directory, uint64 size,
 		problem = stream_open_file(&stream, &verify->tree, path, NULL);
 		if (problem == NULL)
 		{
-			problem = read_file(verify, &stream);
+			problem = read_file(verify, &stream, NULL);
 			stream_close(&stream);
 		}
 		report(verify, problem);
@@ -193,6 +217,7 @@ verify_files(Verify *verify, int nworkers)
 		problem = workers_run(nworkers, backup->manifest->nfiles, verify_file,
 							  verify);
 		report(verify, problem);
+		verify_wal(verify);
 		return;
 	}
 	verify->seen = pg_malloc0(backup->manifest->nfiles + 1);
@@ -226,6 +251,7 @@ verify_backup(Backup *backup, int nworkers)
 		verify_files(&verify, nworkers);
 		report(&verify, wal_check_end(&verify.wal, &no_wal));
 	}
+	wal_check_free(&verify.wal);
 	tree_close(&verify.tree);
 	pg_free(verify.files);
 	pthread_mutex_destroy(&verify.mutex);

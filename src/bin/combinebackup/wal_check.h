@@ -6,7 +6,9 @@
  * The manifest's ranges name the segments.  Of each page up to the end the
  * header is looked at: its magic number says the major, its address that the
  * segment is that one and was not recycled, the first one's system identifier
- * the cluster.  Records are not read; recovery does that.
+ * the cluster.  Of each record from the backup's start to its end the CRC is
+ * compared; one that goes on in the next segment can be only where that one is
+ * read next.
  *
  * Problems as in workers.h.
  *
@@ -18,13 +20,16 @@
 #include "postgres_fe.h"
 
 #include "bin/combinebackup/stream.h"
+#include "bin/combinebackup/wal_records.h"
 #include "bin/common/backup.h"
 
 typedef struct WalSegment
 {
-	char		path[MAXPGPATH];	/* pg_wal/... */
+	char		path[64];		/* pg_wal/... */
 	XLogRecPtr	start;
 	XLogRecPtr	end;			/* of what is needed of it */
+	XLogRecPtr	range_start;	/* what is needed of its timeline */
+	XLogRecPtr	range_end;
 	bool		optional;		/* the next timeline's file has it, too */
 	bool		seen;
 } WalSegment;
@@ -36,6 +41,13 @@ typedef struct WalCheck
 	WalSegment *segments;
 } WalCheck;
 
+/* Begin with zeros; not for several threads. */
+typedef struct WalReader
+{
+	WalRecords	records;
+	const WalSegment *last;		/* that was read; NULL: none, or damaged */
+} WalReader;
+
 /* A problem where the ranges make no sense. */
 extern char *wal_check_begin(WalCheck *check, const Backup *backup);
 
@@ -44,12 +56,21 @@ extern WalSegment *wal_check_find(const WalCheck *check, const char *path);
 
 /* Read a needed segment. */
 extern char *wal_check_read(const WalCheck *check, WalSegment *segment,
-							Stream *stream);
+							Stream *stream, WalReader *reader);
+
+/*
+ * The same for a file in a tree, which need not be there; 'entry' as in
+ * stream_open_file().
+ */
+extern char *wal_check_file(const WalCheck *check, WalSegment *segment,
+							const Tree *tree, const ManifestFile *entry,
+							WalReader *reader);
 
 /*
  * After all were read: what is missing.  *none where none was there at all,
  * as in a backup whose WAL is in an archive.
  */
 extern char *wal_check_end(WalCheck *check, bool *none);
+extern void wal_check_free(WalCheck *check);
 
 #endif							/* CKPX_BIN_WAL_CHECK_H */
