@@ -202,6 +202,31 @@ foreach my $cut (1, 100, int($tar_size / 2), $tar_size - 5, $tar_size - 1)
 		sub { truncate "$_[0]/i1/base.tar.zst", $cut });
 }
 
+# ---- damage that no checksum of a manifest tells, by pages and WAL records
+
+copy_tree("$dir/$_", "$dir.quiet/$_") foreach map { mkdir "$dir.quiet"; $_ } qw(full i1 i2);
+change_byte("$dir.quiet/full/base/1/1247", 9000);
+rewrite_entry("$dir.quiet/full", 'base/1/1247');
+my ($quiet) = map { substr $_, length "$dir.quiet/i2/" } grep { -s > 16384 } glob "$dir.quiet/i2/base/*/INCREMENTAL.*";
+my $quiet_block = parse_stub(slurp_file("$dir.quiet/i2/$quiet"))->{blocks}[0];
+my $quiet_bytes = slurp_file("$dir.quiet/i2/$quiet");
+# Older than the backup, so that no replay brings it.
+substr($quiet_bytes, 8192, 8) = pack 'L2', 0, 1;
+spew("$dir.quiet/i2/$quiet", $quiet_bytes);
+rewrite_entry("$dir.quiet/i2", $quiet);
+my $begin = label_lines("$dir/i2")->{start};
+my $offset = hex(($begin =~ m{/(\w+)})[0]) % (16 * 1024 * 1024);
+my ($segment) = label_lines("$dir/i2")->{text} =~ /^START WAL LOCATION: .* \(file (\w+)\)/m;
+change_byte("$dir.quiet/i2/pg_wal/$segment", $offset + 30);
+my ($none, $found) = run_command([ 'ckpx_combinebackup', '--verify', "$dir.quiet/i2" ]);
+like($found, qr{"base/1/1247" in ".*full" has 1 pages with wrong checksums, the first is block 1}, 'a page of a full: --verify');
+like($found, qr{"\Q$quiet\E" in ".*i2" has 1 pages with wrong checksums, the first is block $quiet_block}, 'a page of an increment: --verify');
+like($found, qr{"pg_wal/$segment" in ".*i2": the record at \Q$begin\E has a wrong checksum}, 'a record of WAL: --verify');
+fails_like(qr{"pg_wal/$segment" in "[^"]*bad": the record at \Q$begin\E has a wrong checksum}, 'a record of WAL: -o',
+	"$dir.quiet/i2", '-o', "$dir.bad");
+unlink "$dir.quiet/i2/pg_wal/$segment";
+combines('without that segment, which an archive may have', "$dir.quiet/i2", '-o', "$dir.no_wal", '-N');
+
 # ---- a stock tar, whose WAL was streamed into one of its own
 
 $node->command_ok(

@@ -30,6 +30,7 @@ use lib "$FindBin::RealBin/../lib";
 use CkpxChain;
 use CkpxTest;
 use File::Basename;
+use File::Path qw(make_path);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -40,9 +41,12 @@ $node->start;
 my $top = $node->basedir . '/b';
 mkdir $top or die "could not create \"$top\": $!";
 
+# Before the command: in the part about what is not believed, a limit of memory.
+my @limits;
+
 sub run_tool
 {
-	my ($out, $err) = run_command([ 'ckpx_combinebackup', @_ ]);
+	my ($out, $err) = run_command([ @limits, 'ckpx_combinebackup', @_ ]);
 	return ($out, $err);
 }
 
@@ -105,12 +109,45 @@ sql("UPDATE t SET repeat = 'y' WHERE i = 1");
 full_backup($node, "$top/f2", id => $ids[2], parent => $ids[1]);
 $node->stop;
 
-# Their WAL is not looked at here.
+# Their WAL is looked at only in the small chain.
+system_or_bail('cp', '-a', "$top/f2/pg_wal", "$top/wal");
 unlink glob "$top/f$_/pg_wal/0*" foreach 0 .. 2;
 copy_tree("$top/f0", "$top/made/full");
 make_increment("$top/f0", "$top/f1", "$top/made/i1");
 make_increment("$top/f1", "$top/f2", "$top/made/i2");
 pack_tar("$top/made/i1", "$top/made/t1");
+
+# ---- the same with few files, for what is done many times; the newest has WAL
+
+my @few = (qw(PG_VERSION backup_label global/pg_control postgresql.auto.conf pg_xact/0000 base/1/1247 base/1/1249), $path);
+
+sub make_small
+{
+	my ($name) = @_;
+	my ($from, $to) = ("$top/made/$name", "$top/small/$name");
+	my $manifest = read_manifest($from);
+	my %wanted = map { $_ => 1, dirname($_) . '/INCREMENTAL.' . basename($_) => 1 } @few;
+
+	@{ $manifest->{Files} } = grep { $wanted{ $_->{Path} } } @{ $manifest->{Files} };
+	make_path(map { "$to/$_" } qw(pg_tblspc pg_wal pg_stat));
+	spew("$to/$_", slurp_file("$from/$_")) foreach map { $_->{Path} } @{ $manifest->{Files} };
+	write_manifest($to, $manifest);
+	chmod 0700, $to;
+	return;
+}
+make_small($_) foreach qw(full i1 i2);
+system_or_bail('cp', '-a', glob("$top/wal/0*"), "$top/small/i2/pg_wal");
+pack_tar("$top/small/i1", "$top/small/t1");
+
+sub small
+{
+	my (@backups) = @_;
+
+	system_or_bail('rm', '-rf', "$top/work");
+	mkdir "$top/work" or die "could not create \"$top/work\": $!";
+	system_or_bail('cp', '-al', (map { "$top/small/$_" } @backups), "$top/work");
+	return "$top/work";
+}
 
 # ---- B3: what was cut off in between stays cut off
 
@@ -140,6 +177,10 @@ rename "$dir/full/$path", "$top/live/file" or die;
 symlink "$top/live/file", "$dir/full/$path" or die;
 refuses(qr{could not open "[^"]*full/\Q$path\E"}, 'a link to a file', "$dir/i1");
 $dir = fresh('b5', qw(full i1));
+rename "$dir/full/$database", "$top/live/database" or die;
+symlink "$top/live/database", "$dir/full/$database" or die;
+refuses(qr{could not open "[^"]*full/base/\d+/\d+}, 'a link to a directory in an older backup', "$dir/i1");
+$dir = fresh('b5', qw(full i1));
 symlink "$top/live", "$dir/i1/pg_tblspc/16999" or die;
 refuses(qr{leads to "[^"]*live", outside of the backup\n.*hint:.*-T}, 'a tablespace that is not mapped', "$dir/i1");
 is(slurp_file("$top/live/PG_VERSION"), "15\n", 'what the link led to is as it was');
@@ -167,6 +208,77 @@ pack_tar("$dir/plain", "$dir/t1", targets => { 16999 => "$top/live" });
 system_or_bail('rm', '-rf', "$dir/plain");
 refuses(qr{tablespace 16999 was in "[^"]*live", and where it is to go is not said\n.*hint:.*-T},
 	'a tablespace in a tar', "$dir/t1");
+
+# A tablespace that the newest backup does not have any more.
+$dir = fresh('b5', qw(full i1));
+symlink "$top/live", "$dir/full/pg_tblspc/16998" or die;
+succeeds('a tablespace that only the full has', "$dir/i1", '-o', "$top/o6");
+ok(!-e "$top/o6/pg_tblspc/16998", 'is not in the output');
+my $in_space = 'pg_tblspc/16998/PG_15_202209061/5/16400';
+make_path(dirname("$dir/i1/$in_space"));
+spew("$dir/i1/$in_space", 'x' x 8192);
+rewrite_entry("$dir/i1", $in_space);
+refuses(qr{full/pg_tblspc/16998" leads to "[^"]*live", outside of the backup\n.*hint:.*-T}, 'one that both have', "$dir/i1");
+
+# ---- another cluster's backups
+
+sub crc32c
+{
+	my $crc = 0xFFFFFFFF;
+
+	foreach my $byte (unpack 'C*', $_[0])
+	{
+		$crc ^= $byte;
+		$crc = $crc & 1 ? $crc >> 1 ^ 0x82F63B78 : $crc >> 1 foreach 1 .. 8;
+	}
+	return $crc ^ 0xFFFFFFFF;
+}
+
+# Give a backup another system identifier.
+sub make_foreign
+{
+	my ($backup) = @_;
+	my $control = slurp_file("$backup/global/pg_control");
+	my ($at) = grep { unpack('V', substr $control, $_, 4) == crc32c(substr $control, 0, $_) } map { $_ * 4 } 50 .. 120;
+	my $manifest = read_manifest($backup);
+
+	substr($control, 0, 1) ^= "\1";
+	substr($control, $at, 4) = pack 'V', crc32c(substr $control, 0, $at);
+	spew("$backup/global/pg_control", $control);
+	$manifest->{'System-Identifier'} = unpack 'Q', $control if exists $manifest->{'System-Identifier'};
+	write_manifest($backup, $manifest);
+	rewrite_entry($backup, 'global/pg_control');
+	return;
+}
+$dir = fresh('foreign', qw(full i1));
+make_foreign("$dir/i1");
+my $two_ids = qr/system identifier (?:is )?\d{19}, (?:but "[^"]*" has|not) \d{19}/;
+refuses(qr/"[^"]*i1" has $two_ids\n.*hint:/, 'an increment of another cluster', "$dir/full", "$dir/i1");
+refuses(qr/"[^"]*full" starts where "[^"]*i1" goes on, but its $two_ids/, 'the same, alone', "$dir/i1");
+{
+	my ($out, $err) = run_tool("$dir/i1", "--into=$dir/full");
+	like($err, qr/"[^"]*i1" has $two_ids\n.*hint:/, 'the same with --into');
+	ok(-e "$dir/full/backup_manifest" && -e "$dir/i1/backup_manifest", 'nothing is removed');
+}
+
+# ---- clones
+
+$dir = fresh('clone', qw(full i1 i2));
+if (system("cp --reflink=always $dir/full/PG_VERSION $top/reflink 2>/dev/null") == 0)
+{
+	succeeds('--clone', "$dir/i2", '-o', "$top/cloned", '--clone');
+	same_as("$top/cloned", "$top/f2", '--clone');
+	succeeds('--clone with --into', "$dir/i2", "--into=$dir/full", '--clone');
+	same_as("$dir/full", "$top/f2", '--clone with --into');
+}
+else
+{
+	refuses(qr/could not clone "[^"]*" to "[^"]*": .*\n.*hint:.*leave the option out/, '--clone where it cannot',
+		"$dir/i2", '--clone');
+	my ($out, $err) = run_tool("$dir/i2", "--into=$dir/full", '--clone');
+	like($err, qr/could not clone/, '--clone with --into where it cannot');
+	is_deeply([ map { basename($_) } sort glob "$dir/*" ], [qw(full i1 i2)], 'leaves all as it was');
+}
 
 # ---- B7: killed at any moment, it does not look whole
 
@@ -277,35 +389,219 @@ my ($out, $err) = run_tool("$dir/i1", "--into=$dir/full");
 like($err, qr/backup ".*second" goes on from ".*full", which would go\n.*hint:/, 'a second child');
 ok(-e "$dir/i1/backup_manifest", 'a second child: nothing is removed');
 
-# ---- killed at any moment, the same call finishes it
+# ---- killed before each of its file-system calls
+
+# The number of times that a command makes each call that changes something.
+sub count_calls
+{
+	my (@command) = @_;
+	my %count;
+
+	system_or_bail('strace', '-f', '-qq', '-o', "$top/trace", '-e',
+		'trace=mkdirat,mkdir,linkat,link,pwrite64,ftruncate,fsync,renameat,rename,unlinkat,unlink,rmdir,chmod',
+		'ckpx_combinebackup', '-j', 1, @command);
+	$count{$_}++ foreach slurp_file("$top/trace") =~ /^\d+ +(\w+)\(/mg;
+	return map { my $call = $_; map { [ $call, $_ ] } 1 .. $count{$call} } sort keys %count;
+}
 
 SKIP:
 {
 	skip 'strace does not work', 1 if !strace_works();
-	my %points = (
-		linkat => [ 1, 300 ],
-		renameat => [ 1 .. 4 ],
-		rename => [ 1, 2 ],
-		unlinkat => [ 1, 2, 400, 1500 ]);
-	foreach my $call (sort keys %points)
+	$dir = small(qw(full i1 i2));
+	succeeds('a small chain', "$dir/i2", '-o', "$top/expected");
+	my @points = count_calls("$dir/i2", "--into=$dir/full");
+	cmp_ok(scalar @points, '>=', 60, scalar @points . ' calls of --into');
+	is_deeply([ differences("$dir/full", "$top/expected") ], [], '--into makes what -o makes');
+	foreach (@points)
 	{
-		foreach my $number (@{ $points{$call} })
-		{
-			my $what = "killed at $call $number";
+		my ($call, $number) = @$_;
+		my $what = "--into killed before $call $number";
 
-			$dir = fresh('killed', qw(full i1 i2));
-			killed_at($call, $number, 'KILL', "$dir/i2", "--into=$dir/full");
-			my ($old) = grep { -e "$_/backup_manifest" } "$dir/full", "$dir/full.previous";
-			my ($out, $err) = run_command([ 'pg_verifybackup', '--exit-on-error', '-n', $old ]);
-			is($err, '', "$what: a full is whole");
-			next if !-e "$dir/i2/backup_manifest";
-			succeeds("$what: the same call", "$dir/i2", "--into=$dir/full");
-			same_as("$dir/full", "$top/f2", $what);
-			succeeds("$what: --expire", '--expire', $dir, '--keep', 1);
-			is_deeply([ map { basename($_) } sort glob "$dir/*" ], ['full'], "$what: nothing else is left");
+		$dir = small(qw(full i1 i2));
+		killed_at($call, $number, 'KILL', '-j', 1, "$dir/i2", "--into=$dir/full");
+		my ($whole) = grep { -e "$_/backup_manifest" && -e "$_/backup_label" } "$dir/full", "$dir/full.previous";
+		my ($old, $new) = map { join ' ', differences($whole // "$dir/none", $_) } "$top/small/full", "$top/expected";
+		my @wrong = $old ne '' && $new ne '' ? "no full is whole: $old, $new" : ();
+		if (-e "$dir/i2/backup_manifest")
+		{
+			my ($out, $err) = run_tool("$dir/i2", "--into=$dir/full");
+			push @wrong, "the same call: $err" if $err =~ /error:/;
 		}
+		run_tool('--expire', $dir, '--keep', 1);
+		my @left = map { basename($_) } sort glob "$dir/*";
+		push @wrong, "left: @left" if "@left" ne 'full';
+		push @wrong, "differs: $_" foreach differences("$dir/full", "$top/expected");
+		is("@wrong", '', $what);
 	}
+
+	# Of an output that is not complete, label and pg_control tell.
+	$dir = small(qw(full i1 i2));
+	@points = count_calls("$dir/i2", '-o', "$top/out");
+	cmp_ok(scalar @points, '>=', 40, scalar @points . ' calls of -o');
+	my $label = slurp_file("$top/expected/backup_label");
+	my @looks_whole;
+	foreach (@points)
+	{
+		my ($call, $number) = @$_;
+
+		system_or_bail('rm', '-rf', "$top/out");
+		killed_at($call, $number, 'KILL', '-j', 1, "$dir/i2", '-o', "$top/out");
+		push @looks_whole, "$call $number"
+		  if -e "$top/out/backup_label" && slurp_file("$top/out/backup_label") eq $label
+		  && join('', differences("$top/out", "$top/expected")) ne '';
+		push @looks_whole, "$call $number: no label"
+		  if -e "$top/out/PG_VERSION" && !-e "$top/out/backup_label";
+	}
+	is("@looks_whole", '', '-o killed: no half output looks whole');
+
+	# Everything is synced before pg_control, and each of the last steps.
+	system_or_bail('rm', '-rf', "$top/out");
+	system_or_bail('strace', '-f', '-qq', '-y', '-o', "$top/trace", '-e', 'trace=fsync,renameat,pwrite64,write',
+		'ckpx_combinebackup', '-j', 1, "$dir/i2", '-o', "$top/out");
+	my @steps = map {
+		/(fsync|pwrite64|write)\(\d+<\Q$top\E\/out([^>]*)>/ ? "$1 $2"
+		  : /renameat\(.*"([^"]+)"\)? / ? "rename $1" : ()
+	} split /\n/, slurp_file("$top/trace");
+	my ($last) = grep { $steps[$_] =~ /^p?write.* (?!.*(?:pg_control|backup_label))/ } reverse 0 .. $#steps;
+	my %synced = map { $_ => 1 } @steps[ $last + 1 .. $#steps ];
+	is(join(' ', grep { !$synced{"fsync /$_"} } @few[ 0, 3 .. $#few ], 'base/1', 'global', 'backup_manifest'), '',
+		'each file and directory is synced after the last write');
+	is(join(', ', map { s/64//r } @steps[ -8 .. -1 ]),
+		'write /global/pg_control.tmp, fsync /global/pg_control.tmp, rename global/pg_control, fsync /global, '
+		  . 'write /backup_label.tmp, fsync /backup_label.tmp, rename backup_label, fsync ',
+		'pg_control, then the label, each synced before and behind its rename');
+
+	# B8: what was written is read again before the old full goes.  The last
+	# write to the file, of blocks that come from the full, is lost.
+	my @traced = ('strace', '-f', '-qq', '-P', "$dir/full.forward/$path", '-e', 'trace=pwrite64');
+	my @into = ('ckpx_combinebackup', '-j', 1, "$dir/i2", "--into=$dir/full");
+	$dir = small(qw(full i1 i2));
+	system_or_bail(@traced, '-o', "$top/trace", @into);
+	my @written = slurp_file("$top/trace") =~ / = (\d+)$/mg;
+	my $number = @written;
+	$dir = small(qw(full i1 i2));
+	my ($out, $err) = run_command([ @traced, '-o', '/dev/null', '-e', "inject=pwrite64:retval=$written[-1]:when=$number", @into ]);
+	like($err, qr/reads back differently from what was written/, 'a write that was lost is seen');
+	is_deeply([ differences("$dir/full", "$top/small/full") ], [], 'and the old full is there');
 }
+
+system_or_bail('rm', '-rf', "$top/out");
+
+# ---- a tar that was cut
+
+# Each member of the tar in a frame of its own.
+my $packed = small(qw(full t1)) . '/t1/base.tar';
+my $tar = slurp_file($packed);
+my @frames;
+my @headers;
+for (my $at = 0; $at < length $tar;)
+{
+	my $size = oct(substr($tar, $at + 124, 11) =~ s/\0.*//sr || 0);
+	my $length = substr($tar, $at, 512) =~ /^\0*$/ ? length($tar) - $at : 512 + 512 * int(($size + 511) / 512);
+
+	spew("$top/part", substr($tar, $at, $length));
+	system_or_bail('zstd', '-q', '-f', '--rm', "$top/part");
+	push @frames, slurp_file("$top/part.zst");
+	# Settings may be others than when the backup was made.
+	push @headers, $at, $size > 0 && substr($tar, $at, 20) ne 'postgresql.auto.conf' ? $at + 512 : ();
+	$at += $length;
+}
+cmp_ok(scalar @frames, '>=', 10, scalar @frames . ' frames');
+
+# Both --verify and -o tell the file; nothing is left.
+sub told
+{
+	my ($pattern, $backup) = @_;
+	my @silent;
+
+	foreach my $command ([ '--verify', $backup ], [ $backup, '-o', "$top/out" ])
+	{
+		my ($out, $err) = ('', '');
+		IPC::Run::run([ 'ckpx_combinebackup', @$command ], '>', \$out, '2>', \$err);
+		push @silent, "@$command: " . ($? >> 8) . " $err" if $? >> 8 != 1 || $err !~ /(?:error|warning):.*$pattern/;
+	}
+	push @silent, 'an output is left' if -e "$top/out";
+	system_or_bail('rm', '-rf', "$top/out");
+	return join "\n", @silent;
+}
+
+my $at = 0;
+foreach my $number (0 .. $#frames)
+{
+	my @silent;
+
+	foreach my $cut (0, 3, 4, 6, int(length($frames[$number]) / 2), length($frames[$number]) - 4, length($frames[$number]) - 1)
+	{
+		$dir = small(qw(full t1));
+		unlink "$dir/t1/base.tar";
+		spew("$dir/t1/base.tar.zst", substr(join('', @frames), 0, $at + $cut));
+		push @silent, told(qr/base\.tar\.zst/, "$dir/t1");
+	}
+	is(join('', @silent), '', "a tar cut in and before frame $number is told");
+	$at += length $frames[$number];
+}
+$dir = small(qw(full t1));
+unlink "$dir/t1/base.tar";
+spew("$dir/t1/base.tar.zst", join '', @frames);
+succeeds('the whole tar of many frames', '--verify', "$dir/t1");
+my @silent;
+foreach my $cut (map { ($_ * 512, $_ * 512 + 100) } 0 .. length($tar) / 512 / 40)
+{
+	$dir = small(qw(full t1));
+	spew("$dir/t1/base.tar", substr($tar, 0, $cut * 40));
+	push @silent, told(qr/base\.tar/, "$dir/t1");
+}
+is(join('', @silent), '', 'a tar that is not compressed, cut, is told');
+
+# ---- one bit that is another one
+
+sub flip
+{
+	my ($file, $bit) = @_;
+	my $bytes = slurp_file($file);
+
+	vec($bytes, $bit, 1) ^= 1;
+	return spew($file, $bytes);
+}
+
+sub flips_are_told
+{
+	my ($file, $pattern, @bits) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my ($name) = $file =~ m{^([^/]+)};
+	my @backups = $name eq 't1' ? qw(full t1) : qw(full i1 i2);
+	my @silent;
+
+	foreach my $bit (@bits)
+	{
+		$dir = small(@backups);
+		flip("$dir/$file", $bit);
+		push @silent, map { "bit $bit: $_" } grep { $_ } told($pattern, "$dir/$backups[-1]");
+	}
+	return is(join("\n", @silent), '', "bits of $file: " . scalar @bits);
+}
+my @size = map { 8 * $_ } map { -s "$top/small/$_" } "full/$path", "i2/$stub", 'full/backup_manifest', 't1/base.tar';
+flips_are_told("full/$path", qr/\Q$path\E/, 0, int($size[0] / 2), $size[0] - 1);
+flips_are_told("i2/$stub", qr/\Q$stub\E/, 0, 33, 65, 97, 8 * 8191, $size[1] - 1);
+flips_are_told('i2/pg_xact/0000', qr/pg_xact\/0000/, 0, 8 * 5000);
+flips_are_told("$_/backup_manifest", qr/$_": file "backup_manifest"/, 8, int($size[2] / 2) + 3, $size[2] / 2 + 700) foreach qw(i1 i2);
+flips_are_told("$_/backup_label", qr/$_": file "backup_label"/, 3, 500) foreach qw(i1 i2);
+flips_are_told("$_/global/pg_control", qr/$_": file "global\/pg_control"/, 3, 64, 8 * 200, 8 * 4000) foreach qw(i1 i2);
+flips_are_told('t1/base.tar', qr/t1(?:\/|.*)base\.tar|in no tar|t1\": file/, map { 8 * $_ + 1 } @headers);
+my ($needed) = map { basename($_) } sort glob "$top/small/i2/pg_wal/0*";
+my $start = hex((label_lines("$top/small/i2")->{start} =~ m{/([0-9A-F]+)})[0]) % 2**20;
+flips_are_told("i2/pg_wal/$needed", qr/pg_wal\/$needed" in "[^"]*": the (?:record|page) at 0\/[0-9A-F]+ /,
+	map { 8 * ($start + $_) + $_ % 8 } 0, 4, 8, 16, 17, 20, 23, 24, 30, 60, 110);
+$dir = fresh('map', qw(full));
+copy_tree("$top/made/i1", "$dir/plain");
+mkdir "$dir/plain/pg_tblspc/16999";
+spew("$dir/plain/pg_tblspc/16999/PG_15/x", '');
+pack_tar("$dir/plain", "$dir/t1", targets => { 16999 => "$top/nowhere" });
+my $map_tar = slurp_file("$dir/t1/base.tar");
+my $map_at = index $map_tar, "16999 $top";
+flip("$dir/t1/base.tar", 8 * ($map_at + 8) + 1);
+($out, $err) = run_tool('--verify', "$dir/t1");
+like($err, qr/checksum of "tablespace_map" in "[^"]*t1\/base\.tar"/, 'a bit of tablespace_map: --verify');
 
 # ---- B9: names occur once, and no stock server starts on an increment
 
@@ -317,7 +613,14 @@ copy_tree("$dir/full/$path", "$dir/i1/$path");
 rewrite_entry("$dir/i1", $path);
 refuses(qr/both/, 'a file whole and as increment', "$dir/i1");
 
-# ---- B16: names and sizes are not believed
+$dir = fresh('b9', qw(full i1 i2));
+copy_tree("$dir/full/$path", "$dir/i1/$path");
+rewrite_entry("$dir/i1", $path);
+refuses(qr/"[^"]*i1" has both/, 'the same in an older backup', "$dir/i2");
+
+# ---- B16: names and sizes are not believed, and nothing is allocated for them
+
+@limits = ('sh', '-c', 'ulimit -v 600000; exec "$@"', 'sh');
 
 sub hostile_manifest
 {
@@ -332,62 +635,181 @@ sub hostile_manifest
 	refuses($pattern, $name, "$dir/i1");
 	return;
 }
-foreach my $bad ('../evil', '/tmp/evil', 'base/../../evil', 'base//x', './x', "a\nb", '', 'x' x 2000)
+foreach (
+	[ '../evil', qr/a component "\." or "\.\."/ ],
+	[ 'base/../../evil', qr/a component "\." or "\.\."/ ],
+	[ './x', qr/a component "\." or "\.\."/ ],
+	[ '/tmp/evil', qr/name is absolute/ ],
+	[ 'base//x', qr/an empty component/ ],
+	[ '', qr/name is empty/ ],
+	[ "a\nb", qr/a control character/ ],
+	[ 'x' x 1020, qr/name is too long/ ],
+	[ 'x' x 2000, qr/wrong value of field "Path"/ ])
 {
-	hostile_manifest("the name \"" . substr($bad =~ s/\n/\\n/r, 0, 20) . '"', qr/manifest/,
-		sub { $_[0]{Path} = $bad });
+	my ($bad, $pattern) = @$_;
+	hostile_manifest("the name \"" . substr($bad =~ s/\n/\\n/r, 0, 20) . '"', $pattern, sub { $_[0]{Path} = $bad });
 }
-hostile_manifest('a size that is not the file\'s', qr/bytes/, sub { $_[0]{Size} = 10**15 });
-hostile_manifest('a negative size', qr/manifest/, sub { $_[0]{Size} = -1 });
-hostile_manifest('a name twice', qr/manifest/, sub { push @{ $_[1] }, $_[0] });
+hostile_manifest('a size that is not the file\'s', qr/has \d+ bytes, but 1000000000000000 in the manifest/,
+	sub { $_[0]{Size} = 10**15 });
+hostile_manifest('a negative size', qr/wrong value of field "Size"/, sub { $_[0]{Size} = -1 });
+hostile_manifest('a size beyond all', qr/wrong value of field "Size"/, sub { $_[0]{Size} = 2**63 });
+hostile_manifest('a name twice', qr/occurs twice/, sub { push @{ $_[1] }, $_[0] });
 
 sub hostile_stub
 {
-	my ($name, $bytes) = @_;
+	my ($name, $why, $bytes) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 
 	$dir = fresh('b16', qw(full i1));
 	spew("$dir/i1/$stub", $bytes);
 	rewrite_entry("$dir/i1", $stub);
-	refuses(qr/\Q$stub\E/, "an increment with $name", "$dir/i1");
+	refuses(qr/"\Q$stub\E" in "[^"]*i1": $why/, "an increment with $name", "$dir/i1");
 	return;
 }
-hostile_stub('another magic', pack('L3', 1, 0, 10));
-hostile_stub('four billion blocks', pack('L3', 0xd3ae1f0d, 0xffffffff, 10));
-hostile_stub('a block beyond the segment', make_stub(10, { 131072 => $block }));
-hostile_stub('a length beyond the segment', make_stub(131073, {}));
-hostile_stub('blocks that are not there', substr(make_stub(10, { 1 => $block, 2 => $block }), 0, 3 * 8192 - 1));
-hostile_stub('more than its blocks', make_stub(10, { 1 => $block }) . 'x');
-hostile_stub('blocks in another order',
+hostile_stub('another magic', 'wrong magic', pack('L3', 1, 0, 10));
+hostile_stub('four billion blocks', 'number of blocks is larger', pack('L3', 0xd3ae1f0d, 0xffffffff, 10));
+hostile_stub('a block beyond the segment', 'block number is out of', make_stub(10, { 131072 => $block }));
+hostile_stub('a length beyond the segment', 'truncation length is larger', make_stub(131073, {}));
+hostile_stub('blocks that are not there', 'length of file does not agree', substr(make_stub(10, { 1 => $block, 2 => $block }), 0, 3 * 8192 - 1));
+hostile_stub('more than its blocks', 'length of file does not agree', make_stub(10, { 1 => $block }) . 'x');
+hostile_stub('blocks in another order', 'block numbers do not ascend',
 	make_stub(10, { 1 => $block, 2 => $block }) =~ s/^(.{12})(.{4})(.{4})/$1$3$2/sr);
-hostile_stub('nothing', '');
+hostile_stub('nothing', 'file is too short', '');
 
-# Tars are made with names that they must not have.
-sub hostile_tar
+# Ranges of WAL that the backup cannot have.
+sub hostile_ranges
 {
-	my ($name, $pattern, @arguments) = @_;
+	my ($name, $pattern, $count, $end) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 
-	$dir = fresh('b16', qw(full t1));
-	system_or_bail('tar', '--format=ustar', '-P', '-rf', "$dir/t1/base.tar", @arguments);
-	refuses($pattern, "a tar with $name", "$dir/t1");
-	ok(!-e "$top/evil" && !-e "$dir/evil", "$name: nothing is written elsewhere");
+	$dir = small(qw(full i1));
+	my $manifest = read_manifest("$dir/i1");
+	my $first = $manifest->{'WAL-Ranges'}[0];
+	push @{ $manifest->{'WAL-Ranges'} }, ({ %$first, 'End-LSN' => $end }) x $count;
+	write_manifest("$dir/i1", $manifest);
+	my ($out, $err) = run_tool('--verify', "$dir/i1");
+	like($err, $pattern, "$name: --verify");
+	refuses($pattern, $name, "$dir/i1");
 	return;
 }
-spew("$top/source/evil", 'evil');
-hostile_tar('..', qr/t1/, '-C', "$top/source", '--transform', 's,^evil,../evil,', 'evil');
-hostile_tar('an absolute name', qr/t1/, "$top/source/evil");
-hostile_tar('a file that is not in the manifest', qr/"evil" in .* is not in the manifest/,
-	'-C', "$top/source", 'evil');
-symlink "$top/source", "$top/source/base" or die;
-hostile_tar('a link', qr/t1/, '-C', "$top/source", 'base');
-my @wal = map { sprintf 'pg_wal/0000000100000000000000%02X', $_ } 100 .. 170;
-foreach my $file (map { "$top/source/$_" } @wal)
+hostile_ranges('WAL up to the end of the world', qr/more than 1000000 segments/, 1, 'FFFFFFFF/FFFFFFFF');
+hostile_ranges('much WAL many times', qr/more than 1000000 segments/, 30, '20/0');
+
+# Tars with members that they must not have, in front of the others.
+sub tar_member
 {
-	spew($file, '');
-	truncate $file, 1024 * 1024;
+	my ($name, $bytes, %fields) = @_;
+	my $header = pack('a100a8a8a8a12a12a8aa100a6a2a32a32a8a8a155x12',
+		$name, '0000600', '0000000', '0000000', sprintf('%011o', $fields{size} // length $bytes),
+		'00000000000', ' ' x 8, $fields{type} // '0', $fields{link} // '', "ustar\0", '00',
+		'', '', '', '', $fields{prefix} // '');
+
+	substr($header, 124, 12) = "\x80" . "\0" x 3 . pack('Q>', $fields{binary}) if $fields{binary};
+	substr($header, 148, 8) = sprintf("%06o\0 ", unpack('%32C*', $header));
+	return $header . $bytes . "\0" x (-length($bytes) % 512);
 }
-hostile_tar('more WAL than it needs', qr/more WAL than the backup needs/, '-C', "$top/source", @wal);
+
+sub hostile_tar
+{
+	my ($name, $pattern, $member) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	$dir = small(qw(full t1));
+	spew("$dir/t1/base.tar", $member . slurp_file("$dir/t1/base.tar"));
+	my ($out, $err) = run_tool('--verify', "$dir/t1");
+	like($err, qr{t1(?:/|.*: archive ")base\.tar"}, "a tar with $name: --verify names it");
+	like($err, $pattern, "a tar with $name: --verify");
+	refuses($pattern, "a tar with $name", "$dir/t1");
+	ok(!-e "$top/evil" && !-e "$dir/evil" && !-e '/tmp/ckpx_evil', "$name: nothing is written elsewhere");
+	return;
+}
+hostile_tar('..', qr/a component "\." or "\.\."/, tar_member('../evil', 'evil'));
+hostile_tar('.. further behind', qr/a component "\." or "\.\."/, tar_member('base/../../evil', 'evil'));
+hostile_tar('.. in the prefix', qr/a component "\." or "\.\."/, tar_member('evil', 'evil', prefix => '..'));
+hostile_tar('an absolute name', qr/name is absolute/, tar_member('/tmp/ckpx_evil', 'evil'));
+hostile_tar('a control character', qr/evil\?": name has a control character/, tar_member("evil\n", 'evil'));
+hostile_tar('no name', qr/name is empty/, tar_member('', 'evil'));
+hostile_tar('a name twice', qr/name occurs twice/, tar_member('PG_VERSION', "15\n"));
+hostile_tar('a hard link', qr/neither file, directory nor/, tar_member('evil', '', type => '1', link => 'PG_VERSION'));
+hostile_tar('a device', qr/neither file, directory nor/, tar_member('evil', '', type => $_)) foreach 3, 4, 6;
+hostile_tar('a longer name\'s header', qr/neither file, directory nor/, tar_member('././@LongLink', 'x' x 600, type => 'L'));
+hostile_tar('a link with bytes', qr/wrong size in a header/, tar_member('evil', 'evil', type => '2', link => 'x'));
+hostile_tar('a size beyond all', qr/wrong size in a header/, tar_member('evil', '', binary => 2**63 - 1));
+hostile_tar('a size of an exabyte', qr/is not in the manifest|ends within a member/, tar_member('evil', '', binary => 2**60));
+hostile_tar('a label of a gigabyte', qr/too large|occurs twice/, tar_member('backup_label', '', binary => 2**30));
+hostile_tar('a checksum that is wrong', qr/wrong checksum of a header/, "x" . substr(tar_member('evil', ''), 1));
+
+sub refuses_member
+{
+	my ($name, $pattern, $member) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	$dir = small(qw(full t1));
+	spew("$dir/t1/base.tar", $member . slurp_file("$dir/t1/base.tar"));
+	refuses($pattern, "a tar with $name", "$dir/t1");
+	ok(-l "$top/made" || !-e "$top/evil", "$name: nothing is written elsewhere");
+	return;
+}
+refuses_member('a link', qr/"pg_stat\/x" in .* is a link/, tar_member('pg_stat/x', '', type => '2', link => $top));
+refuses_member('a file that is not in the manifest', qr/"evil" in .* is not in the manifest/, tar_member('evil', 'evil'));
+refuses_member('more WAL than it needs', qr/more WAL than the backup needs/,
+	join '', map { tar_member(sprintf('pg_wal/0000000100000000000000%02X', $_), "\0" x 2**20) } 100 .. 170);
+
+# The same in an older backup, of which only some members are needed.
+$dir = small(qw(full i1 i2));
+pack_tar("$dir/full", "$dir/t");
+system_or_bail('rm', '-rf', "$dir/full");
+rename "$dir/t", "$dir/full" or die;
+my $full_tar = slurp_file("$dir/full/base.tar");
+spew("$dir/full/base.tar", tar_member('base/1/99999', 'x' x 8192) . $full_tar);
+refuses(qr/"base\/1\/99999" in .*full\/base\.tar" is not as in the manifest/, 'a stranger in an older tar', "$dir/i2");
+
+# Frames of zstd: 4 GB of zeros in 128 kB.
+sub bomb
+{
+	my ($byte) = @_;
+	my $block = substr(pack('V', 131072 << 3 | 1 << 1), 0, 3) . $byte;
+
+	return pack('VCC', 0xFD2FB528, 0, 7 << 3) . $block x 32768 . "\1\0\0";
+}
+
+sub hostile_zstd
+{
+	my ($name, $pattern, $before, $after) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	$dir = small(qw(full t1));
+	system_or_bail('zstd', '-q', '--rm', "$dir/t1/base.tar");
+	spew("$dir/t1/head", $before);
+	system_or_bail('zstd', '-q', '--rm', "$dir/t1/head");
+	spew("$dir/t1/base.tar.zst",
+		($before ne '' ? slurp_file("$dir/t1/head.zst") : '') . $after . slurp_file("$dir/t1/base.tar.zst"))
+	  if $name !~ /behind/;
+	append_to_file("$dir/t1/base.tar.zst", $after) if $name =~ /behind/;
+	unlink "$dir/t1/head.zst";
+	my ($out, $err) = run_tool('--verify', "$dir/t1");
+	like($err, $pattern, "$name: --verify");
+	refuses($pattern, $name, "$dir/t1");
+	return;
+}
+hostile_zstd('a file of 4 GB', qr/"base\/1\/99999" in .* is not in the manifest|has 4294967296 bytes/,
+	tar_member('base/1/99999', '', binary => 2**32), bomb('x'));
+hostile_zstd('a member larger than announced', qr/not of the format|wrong checksum of a header/,
+	tar_member('pg_stat/x', '', size => 512), bomb('x'));
+hostile_zstd('zeros behind the end', qr/data behind the end of the archive/, '', bomb("\0"));
+hostile_zstd('a window of 2 GB', qr/could not decompress: .*memory/, '', pack('VCC', 0xFD2FB528, 0, 21 << 3) . "\1\0\0");
+hostile_zstd('bytes that are no frame', qr/could not decompress/, '', 'evil' x 100);
+
+# A plain backup with a file that is none.
+$dir = small(qw(full i1));
+unlink "$dir/i1/$stub";
+system_or_bail('mkfifo', "$dir/i1/$stub");
+refuses(qr/"[^"]*i1\/\Q$stub\E" is neither a file nor a directory/, 'a FIFO', "$dir/i1");
+$dir = small(qw(full i1));
+unlink "$dir/full/$path";
+system_or_bail('mkfifo', "$dir/full/$path");
+refuses(qr/could not open "[^"]*full\/\Q$path\E"/, 'a FIFO in an older backup', "$dir/i1");
+@limits = ();
 
 # ---- a full disk
 
@@ -395,17 +817,28 @@ SKIP:
 {
 	skip "no file system can be mounted here: $why_not", 1 if $why_not;
 	$dir = fresh('full_disk', qw(full i1 i2));
-	mkdir "$top/small";
-	system_or_bail('mount', '-t', 'tmpfs', '-o', 'size=8m,mode=700', 'ckpx', "$top/small");
-	my ($out, $err) = run_tool("$dir/i2", '-o', "$top/small/out");
+	mkdir "$top/tmpfs";
+	system_or_bail('mount', '-t', 'tmpfs', '-o', 'size=8m,mode=700', 'ckpx', "$top/tmpfs");
+	my ($out, $err) = run_tool("$dir/i2", '-o', "$top/tmpfs/out");
 	like($err, qr/needs about \d+ MB, but \d+ MB are free there\n.*hint/, 'no room is seen before');
-	ok(!-e "$top/small/out", 'no room: nothing is made');
-	system_or_bail('umount', "$top/small");
-	system_or_bail('mount', '-t', 'tmpfs', '-o', 'size=1g,nr_inodes=300,mode=700', 'ckpx', "$top/small");
-	($out, $err) = run_tool("$dir/i2", '-o', "$top/small/out");
-	like($err, qr/could not create "[^"]*small\/out.*No space left on device/, 'no room is met on the way');
-	ok(!-e "$top/small/out", 'met on the way: what was made is removed');
-	system_or_bail('umount', "$top/small");
+	ok(!-e "$top/tmpfs/out", 'no room: nothing is made');
+	$dir = fresh('full_disk', qw(full i1));
+	mkdir "$top/large_space" or die;
+	symlink "$top/large_space", "$dir/i1/pg_tblspc/16999" or die;
+	my $large = 'pg_tblspc/16999/PG_15_202209061/5/16400';
+	make_path(dirname("$dir/i1/$large"));
+	spew("$dir/i1/$large", 'x' x (10 * 1024 * 1024));
+	rewrite_entry("$dir/i1", $large);
+	($out, $err) = run_tool("$dir/i1", '-o', "$top/small_space", '-T', "$top/large_space=$top/tmpfs/space");
+	like($err, qr/"[^"]*tmpfs\/space" needs about 11 MB, but \d+ MB are free there\n.*hint/, 'no room for a tablespace is seen before');
+	ok(!-e "$top/small_space" && !-e "$top/tmpfs/space", 'no room for a tablespace: nothing is made');
+	$dir = fresh('full_disk', qw(full i1 i2));
+	system_or_bail('umount', "$top/tmpfs");
+	system_or_bail('mount', '-t', 'tmpfs', '-o', 'size=1g,nr_inodes=300,mode=700', 'ckpx', "$top/tmpfs");
+	($out, $err) = run_tool("$dir/i2", '-o', "$top/tmpfs/out");
+	like($err, qr/could not create "[^"]*tmpfs\/out.*No space left on device/, 'no room is met on the way');
+	ok(!-e "$top/tmpfs/out", 'met on the way: what was made is removed');
+	system_or_bail('umount', "$top/tmpfs");
 }
 
 # ---- lists, and what expires
