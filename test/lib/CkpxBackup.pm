@@ -34,8 +34,9 @@ use CkpxTest;
 
 our @EXPORT = qw(
   backup_node backup_role backup_dir backup_command take take_ok take_fails
-  start_take label_lines manifest_files unpacked verify_ok combine_ok
-  copy_tree start_restored same_tables table_sums
+  start_take label_lines manifest_files unpacked remove_unpacked verify_ok
+  combine_ok copy_tree settle start_restored recover same_tables table_sums
+  dump_of same_dump is_sound
 );
 
 # Where backups go, unless a test names another directory.
@@ -162,10 +163,11 @@ sub take_fails
 	return $err;
 }
 
-=head2 unpacked($name)
+=head2 unpacked($name), remove_unpacked($name)
 
 The directory of a plain backup; of one in tar format, a directory into which
 its archives were unpacked by tar and zstd: tablespaces become directories.
+remove_unpacked() gives the room of the latter back.
 
 =cut
 
@@ -191,6 +193,14 @@ sub unpacked
 	copy("$dir/backup_manifest", "$to/backup_manifest") or die $!;
 	chmod 0700, $to;
 	return $unpacked{$dir} = $to;
+}
+
+sub remove_unpacked
+{
+	my $dir = delete $unpacked{ backup_dir(shift) };
+
+	remove_tree($dir) if $dir;
+	return;
 }
 
 =head2 label_lines($name), manifest_files($name)
@@ -247,10 +257,11 @@ sub combine_ok
 		"pg_verifybackup of $name, combined");
 }
 
-=head2 copy_tree($from, $to), start_restored($name, $directory)
+=head2 copy_tree($from, $to), settle($node), start_restored($name, $directory)
 
-Copy a directory as cp -a does; start a server on a copy of a restored one, or
-of a full plain backup.
+Copy a directory as cp -a does; give a data directory what belongs to one server,
+where it listens; start a server on a copy of a restored one, or of a full plain
+backup.
 
 =cut
 
@@ -262,6 +273,17 @@ sub copy_tree
 	return;
 }
 
+sub settle
+{
+	my $node = shift;
+
+	chmod 0700, $node->data_dir;
+	$node->append_conf('postgresql.conf', 'port = ' . $node->port);
+	$node->append_conf('postgresql.conf',
+		"unix_socket_directories = '" . $node->host . "'");
+	return;
+}
+
 sub start_restored
 {
 	my ($name, $from) = @_;
@@ -269,13 +291,41 @@ sub start_restored
 
 	remove_tree($node->data_dir);
 	copy_tree($from, $node->data_dir);
-	chmod 0700, $node->data_dir;
-	$node->append_conf('postgresql.conf', 'port = ' . $node->port);
-	$node->append_conf('postgresql.conf',
-		"unix_socket_directories = '" . $node->host . "'");
+	settle($node);
 	$node->append_conf('postgresql.conf', 'archive_mode = off');
 	$node->start;
 	return $node;
+}
+
+=head2 recover($node, $point, $archive, %options)
+
+Start a server that replays the WAL of an archive up to a restore point, and wait
+until it is there.  It stops there, open for reading, or is promoted with
+action => 'promote'.  Option timeline => that of the point.
+
+=cut
+
+sub recover
+{
+	my ($node, $point, $archive, %options) = @_;
+	my $action = $options{action} // 'pause';
+	my $timeline = $options{timeline} // 'latest';
+
+	$node->append_conf('postgresql.conf', <<"EOC");
+archive_mode = off
+restore_command = 'cp $archive/%f %p'
+recovery_target_name = '$point'
+recovery_target_action = $action
+recovery_target_timeline = '$timeline'
+primary_conninfo = ''
+EOC
+	append_to_file($node->data_dir . '/recovery.signal', '');
+	$node->start;
+	wait_for_sql($node,
+		$action eq 'promote'
+		? 'SELECT NOT pg_is_in_recovery()'
+		: q{SELECT pg_get_wal_replay_pause_state() = 'paused'});
+	return;
 }
 
 =head2 table_sums($node), same_tables($node, $expected, $name)
@@ -306,6 +356,57 @@ sub same_tables
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 
 	return Test::More::is(table_sums($node), $expected, $name);
+}
+
+=head2 dump_of($node, $directory), same_dump($one, $other, $name, @ignored)
+
+A file with all that a server has, unlogged tables' rows left out; one test that
+two of them are the same.  Lines that match one of @ignored, for diff -I, may
+differ; those with the place of a tablespace, and the word that newer minor
+versions draw for each dump, always may.
+
+=cut
+
+sub dump_of
+{
+	my ($node, $directory) = @_;
+	my $file = "$directory/" . $node->name . '.sql';
+
+	system_or_bail('pg_dumpall', '--no-unlogged-table-data', '-f', $file, '-d',
+		$node->connstr('postgres'));
+	return $file;
+}
+
+sub same_dump
+{
+	my ($one, $other, $name, @ignored) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my ($out, $err) = run_command(
+		[ 'diff', (
+				map { ('-I', $_) } '^\\\\\(un\)\?restrict',
+				"^CREATE TABLESPACE .* LOCATION '", @ignored),
+			$one, $other ]);
+
+	return Test::More::is(substr($out . $err, 0, 2000), '', $name);
+}
+
+=head2 is_sound($node, $name, %options)
+
+Two tests: pg_amcheck finds nothing in a running server, and pg_checksums nothing
+after it was stopped.  Option amcheck => false: only the latter.
+
+=cut
+
+sub is_sound
+{
+	my ($node, $name, %options) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	$node->command_ok([ 'pg_amcheck', '-a', '--heapallindexed' ], "$name: pg_amcheck")
+	  if $options{amcheck} // 1;
+	$node->stop;
+	return command_ok([ 'pg_checksums', '-c', '-D', $node->data_dir ],
+		"$name: pg_checksums");
 }
 
 1;

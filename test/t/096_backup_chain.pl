@@ -9,11 +9,11 @@
 use strict;
 use warnings;
 
-use File::Basename qw(basename);
 use File::Path qw(make_path remove_tree);
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
+use CkpxBackup qw(settle recover dump_of same_dump is_sound);
 use CkpxTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -40,17 +40,18 @@ archive_command = 'test -f $archive/%f || (cp %p $archive/%f.\$\$ && mv $archive
 allow_in_place_tablespaces = on
 max_wal_size = 4GB
 wal_keep_size = 256MB
-max_retained_wal_is_unused.x = 1
 ckpx.global_min_count = 5
 ckpx.gc_keep_time = '1s'
 EOC
-$settings =~ s/^max_retained.*\n//m;
 my $primary = new_node('primary', extra => ['--data-checksums'], conf => $settings);
 $primary->start;
 $primary->safe_psql(
 	'postgres', qq{
 	CREATE EXTENSION ckpx;
 	CREATE EXTENSION amcheck;
+	\\connect template1
+	CREATE EXTENSION amcheck;
+	\\connect postgres
 	CREATE TABLESPACE live LOCATION '$spaces/live';
 	CREATE TABLESPACE inside LOCATION '';
 	CREATE TABLE t (a int PRIMARY KEY, b text);
@@ -80,18 +81,6 @@ sub stock_node
 		"a stock base backup for $name");
 	settle($node);
 	return $node;
-}
-
-# What belongs to one server: where it listens.
-sub settle
-{
-	my ($node) = @_;
-
-	chmod 0700, $node->data_dir;
-	$node->append_conf('postgresql.conf', 'port = ' . $node->port);
-	$node->append_conf('postgresql.conf',
-		"unix_socket_directories = '" . $node->host . "'");
-	return;
 }
 
 my $oracle = stock_node('oracle');
@@ -135,7 +124,26 @@ my @ddl = (
 	q{SELECT count(nextval('s')) FROM generate_series(1, 50)},
 	q{BEGIN; CREATE TABLE gone (a int); INSERT INTO gone SELECT generate_series(1, 5000); ROLLBACK},
 	q{BEGIN; UPDATE t SET b = 'prepared' WHERE a %% 100 = 0; PREPARE TRANSACTION 'p%d'},
-	q{REINDEX SYSTEM postgres});
+	q{REINDEX SYSTEM postgres},
+	q{ALTER TABLE t ADD c%d int DEFAULT random() * 10; ALTER TABLE t DROP c%d;
+		ALTER TABLE shrinks ALTER a TYPE bigint; ALTER TABLE shrinks ALTER a TYPE int},
+	q{CREATE TABLE parted_%d (a int) PARTITION BY RANGE (a);
+		CREATE TABLE part_%d PARTITION OF parted_%d FOR VALUES FROM (0) TO (1000);
+		INSERT INTO parted_%d SELECT generate_series(0, 999);
+		CREATE MATERIALIZED VIEW mv_%d AS SELECT * FROM parted_%d; REFRESH MATERIALIZED VIEW mv_%d},
+	q{CREATE INDEX ON t USING hash (a); CREATE INDEX ON t USING brin (a);
+		CREATE INDEX ON t USING gin ((ARRAY[a])); CREATE INDEX ON t USING gist (int4range(a, a + 1));
+		CREATE INDEX ON t USING spgist (b)},
+	q{CREATE TABLESPACE new_%d LOCATION ''; CREATE TABLE in_new_%d TABLESPACE new_%d AS SELECT * FROM t;
+		DROP TABLE in_new_%d; DROP TABLESPACE new_%d},
+	q{SELECT format('ALTER DATABASE %%I SET TABLESPACE live', datname) FROM pg_database
+		WHERE datname LIKE 'copy\_%%' \gexec},
+	q{SELECT format('DROP DATABASE %%I', datname) FROM pg_database
+		WHERE datname ~ '^(copy|wal)_' \gexec},
+	q{SELECT format('DROP TABLE %%I', relname) FROM pg_class
+		WHERE relname LIKE 'new\_%%' AND relkind = 'r' \gexec},
+	q{SELECT format('DROP INDEX %%I', relname) FROM pg_class
+		WHERE relname LIKE 't\_%%\_idx%%' AND relkind = 'i' \gexec});
 
 my %prepared;
 
@@ -168,60 +176,15 @@ sub promote
 
 # ---- judging a data directory
 
-# A file with all that the server has; its name is made of the node's.
-sub dump_of
-{
-	my ($node) = @_;
-	my $file = "$work/" . $node->name . '.sql';
-
-	$node->command_ok(
-		[ 'pg_dumpall', '--no-unlogged-table-data', '-f', $file ],
-		$node->name . ': pg_dumpall');
-	return $file;
-}
-
-# Newer minor versions put a random word into each dump; each server has its own
-# place for the tablespace.
-sub same_dump
-{
-	my ($one, $other, $what) = @_;
-	my ($out) = run_command(
-		[ 'diff', '-I', '^\\\\\(un\)\?restrict', '-I', '^CREATE TABLESPACE live',
-			$one, $other ]);
-
-	is(substr($out, 0, 2000), '', $what);
-	return;
-}
-
-# Recover to a restore point and stop there, open for reading.
-sub recover
-{
-	my ($node, $point) = @_;
-
-	$node->append_conf('postgresql.conf', <<"EOC");
-archive_mode = off
-restore_command = 'cp $archive/%f %p'
-recovery_target_name = '$point'
-recovery_target_action = pause
-primary_conninfo = ''
-EOC
-	PostgreSQL::Test::Utils::append_to_file($node->data_dir . '/recovery.signal', '');
-	$node->start;
-	wait_for_sql($node, q{SELECT pg_get_wal_replay_pause_state() = 'paused'});
-	return;
-}
-
 sub judge
 {
 	my ($out, $expected, $point, $what) = @_;
 
 	command_ok([ 'pg_verifybackup', '-n', $out->data_dir ], "$what: pg_verifybackup");
 	settle($out);
-	recover($out, $point);
-	same_dump($expected, dump_of($out), "$what: the dump is that of the stock full at $point");
-	$out->command_ok([ 'pg_amcheck', '--heapallindexed', 'postgres' ], "$what: pg_amcheck");
-	$out->stop;
-	command_ok([ 'pg_checksums', '-c', '-D', $out->data_dir ], "$what: pg_checksums");
+	recover($out, $point, $archive);
+	same_dump($expected, dump_of($out, $work), "$what: the dump is that of the stock full at $point");
+	is_sound($out, $what);
 	return;
 }
 
@@ -259,14 +222,13 @@ foreach my $number (1 .. $increments)
 	take($live, $name, '-i', 'auto', $number % 3 == 0 ? ('-F', 'p') : ());
 	$live->safe_psql('postgres',
 		"SELECT pg_create_restore_point('$point'); SELECT pg_switch_wal()");
-	my $last = $live->safe_psql('postgres', 'SELECT last_archived_wal FROM pg_stat_archiver');
 	promote() if $number == $promoted_at;
 	next if !$combined_at{$number};
 
 	wait_for_sql($live, 'SELECT pg_walfile_name(pg_switch_wal()) <= last_archived_wal
 		FROM pg_stat_archiver') if $live == $primary;
-	recover($oracle, $point);
-	my $expected = dump_of($oracle);
+	recover($oracle, $point, $archive);
+	my $expected = dump_of($oracle, $work);
 	$oracle->stop;
 	combine($name, $point, $expected, "increments up to $name");
 	command_ok(
