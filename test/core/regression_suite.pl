@@ -13,67 +13,20 @@
 use strict;
 use warnings;
 
-use File::Copy;
 use FindBin;
-use IPC::Run;
 use lib "$FindBin::RealBin/../lib";
+use CkpxCore;
 use CkpxOracle;
 use CkpxTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time);
-
-my $inputdir = ($ENV{CKPX_PG_SOURCE} // '') . '/src/test/regress';
-die "CKPX_PG_SOURCE is not a source tree of PostgreSQL; use 'make test-core'\n"
-  unless -e "$inputdir/parallel_schedule";
-
-# ---- the libraries that the tests load
-
-my $dlpath = PostgreSQL::Test::Utils::tempdir;
-{
-	# Not what the make that runs this test was told.
-	local @ENV{qw(MAKEFLAGS MAKEOVERRIDES MAKELEVEL MFLAGS)};
-	delete @ENV{qw(MAKEFLAGS MAKEOVERRIDES MAKELEVEL MFLAGS)};
-	my $pg_config = $ENV{CKPX_BUILD_PG_CONFIG} // 'pg_config';
-	system_or_bail('make', '-s', '-C', $FindBin::RealBin,
-		"PG_CONFIG=$pg_config", "REGRESS_SOURCE=$inputdir");
-	copy("$FindBin::RealBin/regress.so", $dlpath) or die "could not copy regress.so: $!";
-
-	# From contrib/spi, which is a part of the installed server.
-	chomp(my $pkglibdir = `pg_config --pkglibdir`);
-	foreach my $library (qw(autoinc.so refint.so))
-	{
-		copy("$pkglibdir/$library", $dlpath) if -e "$pkglibdir/$library";
-	}
-}
 
 # ---- the two servers
 
 my ($major) = `pg_config --version` =~ /(\d+)/;
 my $summarizes = $major >= 17;
-
-sub core_node
-{
-	my ($name, %options) = @_;
-	my $conf = <<'EOC';
-max_connections = 40
-max_worker_processes = 16
-max_prepared_transactions = 10
-shared_buffers = '64MB'
-synchronize_seqscans = off
-autovacuum = on
-log_statement = none
-wal_keep_size = '8GB'
-max_wal_size = '1GB'
-checkpoint_timeout = '30s'
-EOC
-	$conf .= "summarize_wal = on\n" if $summarizes;
-	return new_node(
-		$name, %options,
-		extra => [ '--no-locale', '--encoding=UTF8' ],
-		conf => $conf . ($options{conf} // ''));
-}
+my $summarize = $summarizes ? "summarize_wal = on\n" : '';
 
 # The record of a stopped server's shutdown: what lies before it is in the
 # files, and no later query prunes a page behind the test's back.
@@ -83,68 +36,14 @@ sub shutdown_lsn
 	return $stdout =~ /^Latest checkpoint location:\s+(\S+)$/m ? $1 : die $stdout;
 }
 
-# Run the schedule; returns the outcome of each test by name, and the folder
-# of what they printed.  $meanwhile is called every few seconds.
-sub run_schedule
-{
-	my ($node, $meanwhile) = @_;
-	my $outputdir = PostgreSQL::Test::Utils::tempdir;
-	my $output = '';
-	my $began = time;
-	my $called = $began;
-	my $handle = IPC::Run::start(
-		[
-			$ENV{PG_REGRESS}, '--bindir=', "--dlpath=$dlpath",
-			'--host=' . $node->host, '--port=' . $node->port,
-			"--inputdir=$inputdir", "--outputdir=$outputdir",
-			"--schedule=$inputdir/parallel_schedule",
-			'--max-concurrent-tests=20'
-		],
-		'<', \undef, '>', \$output, '2>&1');
-
-	wait_until(
-		sub {
-			$handle->pump_nb;
-			return 1 unless $handle->pumpable;
-			if ($meanwhile && time > $called + 3)
-			{
-				$meanwhile->();
-				$called = time;
-			}
-			return 0;
-		},
-		'the regression tests end',
-		3600);
-	eval { $handle->finish };
-
-	my %outcome;
-	foreach my $line (split /\n/, $output)
-	{
-		# 15; and 16 and later
-		if ($line =~ /^(?:test|    )\s+(\S+)\s+\.\.\. (ok|FAILED|failed)\b/)
-		{
-			$outcome{$1} = lc $2;
-		}
-		elsif ($line =~ /^(ok|not ok)\s+\d+\s+[-+]\s+(\S+)/)
-		{
-			$outcome{$2} = $1 eq 'ok' ? 'ok' : 'failed';
-		}
-	}
-	my @failed = grep { $outcome{$_} ne 'ok' } sort keys %outcome;
-	note sprintf '%s: %d tests in %d s, failed: %s', $node->name,
-	  scalar(keys %outcome), time - $began, "@failed" || 'none';
-	diag $output unless %outcome;
-	return (\%outcome, $outputdir);
-}
-
-my $plain = core_node('plain', preload => '');
+my $plain = core_node('plain', preload => '', conf => $summarize);
 $plain->start;
 my ($expected, $expected_dir) = run_schedule($plain);
 cmp_ok(scalar(keys %$expected), '>', 150, 'the regression tests run without ckpx');
 $plain->stop;
 
 my $node = core_node(
-	'ckpx', conf => <<'EOC');
+	'ckpx', conf => $summarize . <<'EOC');
 ckpx.collect_interval = '100ms'
 ckpx.min_incremental_interval = '1s'
 ckpx.min_count = 1
@@ -163,7 +62,7 @@ $node->start;
 
 # The marks are beginnings of ranges in the midst of everything.
 my @marks;
-my ($outcome, $dir) = run_schedule($node, sub { push @marks, wal_position($node) });
+my ($outcome, $dir) = run_schedule($node, meanwhile => sub { push @marks, wal_position($node) });
 is_deeply($outcome, $expected, 'the tests come out as without ckpx')
   or diag map { -e $_ ? slurp_file($_) : '' } "$dir/regression.diffs";
 
