@@ -32,6 +32,7 @@
 #include "api/map_reader.h"
 #include "api/wait.h"
 #include "catalog/pg_class.h"
+#include "core/format/range_map.h"
 #include "miscadmin.h"
 #include "server/base/fault.h"
 #include "server/base/shared_state.h"
@@ -58,38 +59,9 @@ typedef struct MapInputs
 /* A map in the making. */
 typedef struct MapMerge
 {
-	XLogRecPtr	start_lsn;
-	XLogRecPtr	end_lsn;
-	bool		one_relation;	/* only for the relation forks in the tree */
+	CkpxRangeMap range;
 	bool		missing_ok;		/* give up where an object has gone */
-	bool		incomplete;		/* objects have removed tombstones of the
-								 * range */
-	uint8		custom_rmgrs[CKPX_RMGR_BITMAP_BYTES];
-	CkpxDirtyTree *tree;
 } MapMerge;
-
-/*
- * Find the gap that explains why 'lsn' is missing: one that holds it, or the
- * first that begins at or after it.  Caller holds the lock.
- */
-static bool
-find_gap(XLogRecPtr lsn, CkpxGap *gap)
-{
-	const CkpxEntryStore *store = CkpxShared->store;
-	const CkpxGap *best = NULL;
-
-	/* Rows are in the order in which they were found. */
-	for (uint32 i = 0; i < store->ngaps; i++)
-	{
-		const CkpxGap *g = &store->gaps[i];
-
-		if (lsn < g->to_lsn && (best == NULL || g->to_lsn < best->to_lsn))
-			best = g;
-	}
-	if (best != NULL)
-		*gap = *best;
-	return best != NULL;
-}
 
 /*
  * Find how far the segments adjoin, from 'start_lsn' on, up to 'end_lsn'.
@@ -149,8 +121,12 @@ choose_inputs(MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 
 	if (reached < end_lsn)
 	{
+		const CkpxGap *gap = ckpx_entry_store_gap_at(store, reached);
+
 		inputs->missing = reached;
-		inputs->gap_found = find_gap(inputs->missing, &inputs->gap);
+		inputs->gap_found = gap != NULL;
+		if (gap != NULL)
+			inputs->gap = *gap;
 	}
 	LWLockRelease(CkpxShared->lock);
 
@@ -218,50 +194,36 @@ report_damage(XLogRecPtr start_lsn, XLogRecPtr end_lsn, const char *problem)
 					problem)));
 }
 
-/* Note the custom resource managers of an input. */
-static void
-merge_rmgrs(MapMerge *merge, const CkpxRange *range)
-{
-	for (int i = 0; i < CKPX_RMGR_BITMAP_BYTES; i++)
-		merge->custom_rmgrs[i] |= range->custom_rmgrs[i];
-}
-
 /*
- * Append an object to the tree: what it says of changes in the range.  A
- * global is always the first object, so its layers may go into the tree one
- * before the other, as they are read.  False where the object has gone, before
- * or while it was read.
+ * Append an object to the tree: what it says of changes in the range.  False
+ * where the object has gone, before or while it was read.
  */
 static bool
 merge_object(MapMerge *merge, const CkpxEntry *entry)
 {
+	CkpxRangeMap *range = &merge->range;
 	CkpxObjectFile *file = ckpx_object_file_open(entry, merge->missing_ok);
 	CkpxRelation **forks = NULL;
 	uint32		nforks = 0;
-	XLogRecPtr	tombstones_from;
 	bool		gone;
 
 	if (file == NULL)
 		return false;
-	merge_rmgrs(merge, &ckpx_object_file_header(file)->range);
-	tombstones_from = ckpx_object_file_tombstones_from(file);
-	if (ckpx_object_file_header(file)->nlayers > 0 &&
-		merge->end_lsn < tombstones_from)
-		ckpx_report_stale(merge->start_lsn, merge->end_lsn, tombstones_from,
+	if (!ckpx_range_map_enter(range, ckpx_object_file_parts(file)))
+		ckpx_report_stale(range->start_lsn, range->end_lsn,
+						  ckpx_object_file_tombstones_from(file),
 						  InvalidXLogRecPtr);
 
-	if (merge->one_relation)
-		forks = ckpx_dirty_tree_sorted(merge->tree, &nforks);
+	if (range->one_relation)
+		forks = ckpx_dirty_tree_sorted(range->tree, &nforks);
 	for (uint32 i = 0; i < nforks; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		(void) ckpx_object_file_find(file, &forks[i]->key, merge->start_lsn,
+		(void) ckpx_object_file_find(file, &forks[i]->key, range->start_lsn,
 									 forks[i]);
 	}
-	if (!merge->one_relation)
-		ckpx_object_file_merge(file, merge->start_lsn, merge->tree);
-	if (merge->start_lsn < tombstones_from)
-		merge->incomplete = true;
+	if (!range->one_relation)
+		ckpx_object_file_merge(file, range->start_lsn, range->tree);
 	gone = ckpx_object_file_gone(file);
 	ckpx_object_file_close(file);
 	return !gone;
@@ -282,15 +244,13 @@ merge_segment(MapMerge *merge, const CkpxSegmentRef *segment)
 		ckpx_segment_entry(&entry, &segment->info);
 		return merge_object(merge, &entry);
 	}
-	merge_rmgrs(merge, &segment->info.range);
+	ckpx_range_map_note(&merge->range, &segment->info.range);
 	while (ckpx_relation_view_next(segment->bytes, segment->info.bytes,
 								   &offset, &view, &problem))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (merge->one_relation &&
-			ckpx_dirty_tree_find(merge->tree, &view.key) == NULL)
-			continue;
-		if (!ckpx_dirty_tree_merge_view(merge->tree, &view, &problem))
+		if (ckpx_range_map_wants(&merge->range, &view.key) &&
+			!ckpx_dirty_tree_merge_view(merge->range.tree, &view, &problem))
 			break;
 	}
 	if (problem != NULL)
@@ -316,53 +276,17 @@ merge_inputs(MapMerge *merge, const MapInputs *inputs)
 		if (!merge_segment(merge, &inputs->segments[i]))
 			return false;
 	}
-	if (merge->incomplete)
-		ckpx_layers_complete(merge->tree);
 	return true;
 }
 
-/* Make the tree; with 'relation' the rows that are wanted of it are there. */
+/* List what was gathered. */
 static void
-begin_tree(MapMerge *merge, const CkpxRelKey *relation)
+finish_map(CkpxMap *map, MapMerge *merge)
 {
-	static const ForkNumber forks[] = {
-		MAIN_FORKNUM, VISIBILITYMAP_FORKNUM, INIT_FORKNUM
-	};
-	CkpxRelKey	key;
-
-	merge->tree = ckpx_dirty_tree_create(CurrentMemoryContext);
-	merge->incomplete = false;
-	memset(merge->custom_rmgrs, 0, CKPX_RMGR_BITMAP_BYTES);
-	if (relation == NULL)
-		return;
-	key = *relation;
-	for (int i = 0; i < (int) lengthof(forks); i++)
-	{
-		key.fork = forks[i];
-		(void) ckpx_dirty_tree_get(merge->tree, &key);
-	}
-	key.relation = CKPX_DATABASE_WIDE;
-	key.fork = MAIN_FORKNUM;
-	(void) ckpx_dirty_tree_get(merge->tree, &key);
-}
-
-/* List what was gathered; a row of which nothing was found is blank. */
-static void
-finish_map(CkpxMap *map, const MapMerge *merge)
-{
-	CkpxRelation **relations;
-	uint32		nrelations;
-
-	relations = ckpx_dirty_tree_sorted(merge->tree, &nrelations);
-	map->relations = relations;
-	map->nrelations = 0;
-	for (uint32 i = 0; i < nrelations; i++)
-	{
-		if (!merge->one_relation || !ckpx_relation_is_blank(relations[i]))
-			relations[map->nrelations++] = relations[i];
-	}
-	map->covered_to = merge->end_lsn;
-	memcpy(map->custom_rmgrs, merge->custom_rmgrs, CKPX_RMGR_BITMAP_BYTES);
+	map->relations = ckpx_range_map_finish(&merge->range, &map->nrelations);
+	map->covered_to = merge->range.end_lsn;
+	memcpy(map->custom_rmgrs, merge->range.custom_rmgrs,
+		   CKPX_RMGR_BITMAP_BYTES);
 }
 
 /* Read the map of [start_lsn, end_lsn), which is collected already. */
@@ -374,10 +298,8 @@ read_map(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 	volatile bool done = false;
 	volatile int choices = 0;
 
-	merge.start_lsn = start_lsn;
-	merge.end_lsn = end_lsn;
-	merge.one_relation = relation != NULL;
-	begin_tree(&merge, relation);
+	ckpx_range_map_begin(&merge.range, CurrentMemoryContext, start_lsn,
+						 end_lsn, relation);
 	if (start_lsn >= end_lsn)
 		done = true;
 	while (!done)
@@ -405,8 +327,9 @@ read_map(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 		if (!done)
 		{
 			/* What this choice gathered is of no use. */
-			ckpx_dirty_tree_free(merge.tree);
-			begin_tree(&merge, relation);
+			ckpx_dirty_tree_free(merge.range.tree);
+			ckpx_range_map_begin(&merge.range, CurrentMemoryContext,
+								 start_lsn, end_lsn, relation);
 		}
 	}
 	finish_map(map, &merge);
@@ -511,8 +434,8 @@ ckpx_map_read_logtail(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 												 end_lsn);
 	LWLockRelease(CkpxShared->lock);
 
-	merge.start_lsn = start_lsn;
-	merge.end_lsn = end_lsn;
+	ckpx_range_map_begin(&merge.range, CurrentMemoryContext, start_lsn,
+						 end_lsn, NULL);
 	begin = inputs.nsegments > 0 ? inputs.segments[0].info.range.start_lsn :
 		end_lsn;
 	PG_TRY();
@@ -524,7 +447,6 @@ ckpx_map_read_logtail(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 							LSN_FORMAT_ARGS(start_lsn)),
 					 errdetail("It begins at %X/%X.", LSN_FORMAT_ARGS(begin)),
 					 errhint("Use ckpx_changed_blocks() for older changes.")));
-		begin_tree(&merge, NULL);
 		(void) merge_inputs(&merge, &inputs);
 	}
 	PG_FINALLY();

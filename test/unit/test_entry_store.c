@@ -1220,6 +1220,23 @@ test_begin_epoch(void **arg)
 }
 
 static void
+test_gap_at(void **arg)
+{
+	chain(300);
+	assert_null(ckpx_entry_store_gap_at(store, 100));
+	assert_int_equal(ckpx_entry_store_gap_at(store, 99)->to_lsn, 100);
+	begin(450, 500);
+	assert_int_equal(ckpx_entry_store_gap_at(store, 0)->to_lsn, 100);
+	assert_int_equal(ckpx_entry_store_gap_at(store, 100)->to_lsn, 500);
+
+	/* found last, and yet the first that ends behind the LSN */
+	ckpx_entry_store_add_damage(store, 1, 1, 200, 300, 5, "lost");
+	assert_int_equal(ckpx_entry_store_gap_at(store, 150)->from_lsn, 200);
+	assert_int_equal(ckpx_entry_store_gap_at(store, 300)->from_lsn, 450);
+	assert_null(ckpx_entry_store_gap_at(store, 500));
+}
+
+static void
 test_reason_is_cut(void **arg)
 {
 	char		reason[200];
@@ -2308,6 +2325,7 @@ main(void)
 		unit(test_remove_all),
 		unit(test_spans),
 		unit(test_begin_epoch),
+		unit(test_gap_at),
 		unit(test_reason_is_cut),
 		unit(test_gaps_overflow),
 		unit(test_damage_is_recorded_once),

@@ -460,6 +460,22 @@ ckpx_entry_store_forget_gaps(CkpxEntryStore *store, uint64 now_ms,
 	return forgotten;
 }
 
+const CkpxGap *
+ckpx_entry_store_gap_at(const CkpxEntryStore *store, XLogRecPtr lsn)
+{
+	const CkpxGap *best = NULL;
+
+	/* Rows are in the order in which they were found. */
+	for (uint32 i = 0; i < store->ngaps; i++)
+	{
+		const CkpxGap *gap = &store->gaps[i];
+
+		if (lsn < gap->to_lsn && (best == NULL || gap->to_lsn < best->to_lsn))
+			best = gap;
+	}
+	return best;
+}
+
 /*-------------------------------------------------------------------------
  * Visiting epochs
  *-------------------------------------------------------------------------

@@ -204,6 +204,13 @@ extern uint32 ckpx_entry_store_forget_gaps(CkpxEntryStore *store,
 										   uint64 now_ms, int64 keep_ms);
 
 /*
+ * The gap that explains why 'lsn' is in no object: of those that end behind it
+ * the one that ends first; NULL: there is none.
+ */
+extern const CkpxGap *ckpx_entry_store_gap_at(const CkpxEntryStore *store,
+											  XLogRecPtr lsn);
+
+/*
  * The only way in.  A new entry (PENDING) of the open epoch must pass every
  * check:
  *

@@ -3,10 +3,9 @@
  * object_file.c
  *		Checkpoint objects as files: the parts of one, read as one.
  *
- * core/format/object_format.h knows the bytes; here are the descriptors, the
- * names, and the question whether a file is the one that its entry means: of
- * this cluster, of this range, and with the same header in all parts, so that
- * parts left by an earlier attempt are not taken for parts of this one.
+ * core/format/object_format.h knows the bytes and object_parts.h what makes
+ * files an object; here are the descriptors, the names, and what follows when
+ * something is wrong.
  *
  * An object has any number of parts and a process few descriptors, so only
  * one part is open at a time.  Header, footer and table of contents of each
@@ -37,15 +36,10 @@
 #define CKPX_LOOKED_AT_AGAIN \
 	"The ckpx checkpointer looks at the object again before its range counts as lost; see the view ckpx_workers."
 
-/* More parts than any object has; a bound for a damaged one. */
-#define MAX_PARTS			65536
-
 /* One file of an object. */
 typedef struct ObjectPart
 {
 	struct CkpxObjectFile *file;
-	uint64		size;
-	CkpxObjectReader *reader;	/* NULL: not verified */
 	char		name[CKPX_NAME_MAX];
 } ObjectPart;
 
@@ -58,14 +52,11 @@ struct CkpxObjectFile
 	bool		again;			/* read from the disk, not from a cache */
 	bool		judging;		/* an absence goes to: */
 	char	   *absent;			/* the sentence about it, or NULL */
-	uint32		nparts;
-	ObjectPart **parts;
+	uint32		nfiles;
+	ObjectPart **files;
+	CkpxObjectParts parts;		/* the readers of those that are verified */
 	int			fd;				/* of 'open_part' */
 	ObjectPart *open_part;		/* NULL: none */
-	uint32		current;		/* the part that _next is in */
-	bool		part_begun;		/* a record of it was returned */
-	bool		any_key;
-	CkpxRelKey	last_key;
 };
 
 /* Fill 'path' with the path of a part, for a message. */
@@ -216,59 +207,8 @@ identity_problem(const CkpxIdentity *found)
 	own = CkpxShared->identity;
 	LWLockRelease(CkpxShared->lock);
 
-	/*
-	 * The node identifier is another one in what a copy has taken over, and
-	 * what a later epoch changed (checksums, WAL segment size) does not make
-	 * an older object wrong.
-	 */
-	if (own.system_identifier == 0)
-		return NULL;
-	if (found->system_identifier != own.system_identifier)
-		return "it belongs to another cluster";
-	if (found->pg_major != own.pg_major)
-		return "it belongs to another major version of PostgreSQL";
-	if (found->block_size != own.block_size ||
-		found->segment_blocks != own.segment_blocks)
-		return "it was written with another block or segment size";
-	return NULL;
-}
-
-/* Does a part's header say what the name says?  NULL, or what is wrong. */
-static const char *
-header_problem(const CkpxObjectHeader *header, const CkpxEntry *entry,
-			   uint32 part)
-{
-	if (header->kind != entry->kind)
-		return "it is an object of another kind";
-	if (header->range.epoch != entry->range.epoch)
-		return "it is of another epoch";
-	if (header->range.timeline != entry->range.timeline)
-		return "it is of another timeline";
-	if (header->range.start_lsn != entry->range.start_lsn ||
-		header->range.end_lsn != entry->range.end_lsn)
-		return "it is of another range";
-	if (header->part != part)
-		return "it is another part";
-	if (entry->version != 0 && header->version != entry->version)
-		return "it has another format version than its entry";
-	return identity_problem(&header->identity);
-}
-
-/*
- * Parts left by an earlier attempt must not be taken for parts of this
- * object: every header but its part number comes from one writing.
- */
-static const char *
-siblings_problem(const CkpxObjectHeader *a, const CkpxObjectHeader *b)
-{
-	if (a->written_at != b->written_at ||
-		a->range.created_at != b->range.created_at ||
-		a->identity.node_id != b->identity.node_id ||
-		a->range.last_record.start != b->range.last_record.start ||
-		a->range.last_record.crc != b->range.last_record.crc ||
-		a->range.last_change_lsn != b->range.last_change_lsn)
-		return "it was not written together with the first part";
-	return NULL;
+	return own.system_identifier == 0 ? NULL :
+		ckpx_identity_problem(found, &own);
 }
 
 /*
@@ -280,15 +220,16 @@ part_open(CkpxObjectFile *file, const CkpxEntry *entry, uint32 number,
 		  char **problem)
 {
 	ObjectPart *part;
+	CkpxObjectReader *reader = NULL;
 	struct stat st;
 	const char *text = NULL;
 
 	part = MemoryContextAllocZero(file->context, sizeof(ObjectPart));
 	part->file = file;
 	ckpx_entry_object_name(part->name, entry, number);
-	file->parts = repalloc(file->parts,
-						   sizeof(ObjectPart *) * (file->nparts + 1));
-	file->parts[file->nparts++] = part;
+	file->files = repalloc(file->files,
+						   sizeof(ObjectPart *) * (file->nfiles + 1));
+	file->files[file->nfiles++] = part;
 
 	*problem = NULL;
 	if (reach_part(part))
@@ -302,18 +243,14 @@ part_open(CkpxObjectFile *file, const CkpxEntry *entry, uint32 number,
 					 errmsg("could not stat file \"%s\": %m",
 							part_path(part, path))));
 		}
-		part->size = st.st_size;
-		part->reader = ckpx_object_open(file->context, read_part, part,
-										part->size, &text);
+		reader = ckpx_object_open(file->context, read_part, part, st.st_size,
+								  &text);
 	}
-	if (part->reader != NULL)
+	if (reader != NULL)
 	{
-		const CkpxObjectHeader *header = ckpx_object_header(part->reader);
-
-		text = header_problem(header, entry, number);
-		if (text == NULL && number > 0)
-			text = siblings_problem(ckpx_object_header(file->parts[0]->reader),
-									header);
+		if (ckpx_object_parts_add(&file->parts, reader, st.st_size, entry,
+								  &text))
+			text = identity_problem(&ckpx_object_header(reader)->identity);
 		if (text == NULL)
 			return true;
 	}
@@ -330,33 +267,30 @@ part_open(CkpxObjectFile *file, const CkpxEntry *entry, uint32 number,
 static bool
 parts_open(CkpxObjectFile *file, const CkpxEntry *entry, char **problem)
 {
-	uint64		size = 0;
-	ObjectPart *part;
+	CkpxObjectParts *parts = &file->parts;
 
 	file->ticket = ckpx_entry_ticket(entry);
-	for (uint32 number = 0;; number++)
+	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (number >= MAX_PARTS)
+		if (parts->nparts >= CKPX_MAX_PARTS)
 		{
-			*problem = part_problem(file->parts[0], "there is no last part");
+			*problem = part_problem(file->files[0], "there is no last part");
 			return false;
 		}
-		if (!part_open(file, entry, number, problem))
+		if (!part_open(file, entry, parts->nparts, problem))
 			return false;
-		part = file->parts[number];
-		size += part->size;
-		if (ckpx_object_totals(part->reader)->last_part)
-			break;
-	}
-	if (entry->nparts != 0 && entry->nparts != file->nparts)
-		*problem = part_problem(file->parts[0],
+	} while (!ckpx_object_totals(parts->readers[parts->last])->last_part);
+
+	if (entry->nparts != 0 && entry->nparts != parts->nparts)
+		*problem = part_problem(file->files[0],
 								psprintf("the object has %u parts instead of %u",
-										 file->nparts, entry->nparts));
-	else if (entry->size_bytes != 0 && entry->size_bytes != size)
-		*problem = part_problem(file->parts[0],
+										 parts->nparts, entry->nparts));
+	else if (entry->size_bytes != 0 && entry->size_bytes != parts->size_bytes)
+		*problem = part_problem(file->files[0],
 								psprintf("the object has " UINT64_FORMAT " bytes instead of " UINT64_FORMAT,
-										 size, entry->size_bytes));
+										 parts->size_bytes,
+										 entry->size_bytes));
 	return *problem == NULL;
 }
 
@@ -370,7 +304,8 @@ object_file_create(void)
 												  sizeof(CkpxObjectFile));
 
 	file->context = context;
-	file->parts = MemoryContextAlloc(context, sizeof(ObjectPart *));
+	file->files = MemoryContextAlloc(context, sizeof(ObjectPart *));
+	ckpx_object_parts_init(&file->parts, context);
 	return file;
 }
 
@@ -447,8 +382,7 @@ damaged(const ObjectPart *part, const char *sentence)
 void
 ckpx_object_file_damaged(CkpxObjectFile *file, const char *problem)
 {
-	const ObjectPart *part = file->parts[Min(file->current,
-											 file->nparts - 1)];
+	const ObjectPart *part = file->files[file->parts.last];
 
 	damaged(part, part_problem(part, problem));
 }
@@ -467,7 +401,7 @@ ckpx_object_file_open(const CkpxEntry *entry, bool missing_ok)
 	if (parts_open(file, entry, &problem))
 		return file;
 	if (problem != NULL)
-		damaged(file->parts[0], problem);
+		damaged(file->files[0], problem);
 	ckpx_object_file_close(file);
 	return NULL;
 }
@@ -489,7 +423,7 @@ ckpx_object_file_marks(const CkpxEntry *entry, bool missing_ok,
 	file->ticket = ckpx_entry_ticket(entry);
 	found = part_open(file, entry, 0, &problem);
 	if (problem != NULL)
-		damaged(file->parts[0], problem);
+		damaged(file->files[0], problem);
 	if (found)
 	{
 		header = ckpx_object_file_header(file);
@@ -510,7 +444,13 @@ ckpx_object_file_gone(const CkpxObjectFile *file)
 const CkpxObjectHeader *
 ckpx_object_file_header(CkpxObjectFile *file)
 {
-	return ckpx_object_header(file->parts[0]->reader);
+	return ckpx_object_parts_header(&file->parts);
+}
+
+const CkpxObjectParts *
+ckpx_object_file_parts(CkpxObjectFile *file)
+{
+	return &file->parts;
 }
 
 /*
@@ -520,34 +460,13 @@ ckpx_object_file_header(CkpxObjectFile *file)
 static bool
 next_record(CkpxObjectFile *file, CkpxRelationView *view, char **problem)
 {
-	*problem = NULL;
-	while (file->current < file->nparts)
-	{
-		ObjectPart *part = file->parts[file->current];
-		const char *text = NULL;
+	const char *text;
 
-		if (ckpx_object_next(part->reader, view, &text))
-		{
-			/* Within a part the reader sees to the order. */
-			if (!file->part_begun && file->any_key &&
-				ckpx_rel_key_compare(&file->last_key, &view->key) >= 0)
-				text = "its relations do not continue those of the part before it";
-			file->part_begun = true;
-			file->any_key = true;
-			file->last_key = view->key;
-			if (text == NULL)
-				return true;
-		}
-		if (file->gone)
-			return false;
-		if (text != NULL)
-		{
-			*problem = part_problem(part, text);
-			return false;
-		}
-		file->current++;
-		file->part_begun = false;
-	}
+	*problem = NULL;
+	if (ckpx_object_parts_next(&file->parts, view, &text))
+		return true;
+	if (text != NULL && !file->gone)
+		*problem = part_problem(file->files[file->parts.last], text);
 	return false;
 }
 
@@ -562,7 +481,7 @@ ckpx_object_file_next(CkpxObjectFile *file, CkpxRelationView *view)
 	if (next_record(file, view, &problem))
 		return true;
 	if (problem != NULL)
-		damaged(file->parts[file->current], problem);
+		damaged(file->files[file->parts.last], problem);
 	return false;
 }
 
@@ -573,21 +492,14 @@ void
 ckpx_object_file_merge(CkpxObjectFile *file, XLogRecPtr lsn,
 					   CkpxDirtyTree *tree)
 {
-	const CkpxObjectHeader *header = ckpx_object_file_header(file);
-	bool		is_global = header->nlayers > 0;
-	uint32		nlayers = ckpx_layers_since(header->layers, header->nlayers,
-											lsn);
 	CkpxRelationView view;
 	const char *problem;
 
 	while (ckpx_object_file_next(file, &view))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (is_global && view.layer >= nlayers)
-			continue;
-		if (is_global ?
-			!ckpx_dirty_tree_prepend_view(tree, &view, &problem) :
-			!ckpx_dirty_tree_merge_view(tree, &view, &problem))
+		if (!ckpx_object_parts_append(&file->parts, &view, lsn, tree,
+									  &problem))
 			ckpx_object_file_damaged(file, problem);
 	}
 }
@@ -611,69 +523,42 @@ ckpx_object_merge(const CkpxEntry *entry, bool missing_ok, CkpxDirtyTree *tree)
 }
 
 /*
- * Every part is asked: that costs no reading where the key lies outside it,
- * and nothing can be missed.
+ * Append what the object has of one key to 'relation'; true if it has any.
  */
 bool
 ckpx_object_file_find(CkpxObjectFile *file, const CkpxRelKey *key,
 					  XLogRecPtr lsn, CkpxRelation *relation)
 {
-	bool		found = false;
+	const char *problem;
+	bool		found;
 
-	for (uint32 i = 0; i < file->nparts; i++)
-	{
-		ObjectPart *part = file->parts[i];
-		const char *problem = NULL;
-		bool		here = false;
-
-		if (!ckpx_object_find(part->reader, key, lsn, relation, &here,
-							  &problem))
-		{
-			if (file->gone)
-				return false;
-			damaged(part, part_problem(part, problem));
-		}
-		found = found || here;
-	}
-	return found;
+	if (ckpx_object_parts_find(&file->parts, key, lsn, relation, &found,
+							   &problem))
+		return found;
+	if (!file->gone)
+		ckpx_object_file_damaged(file, problem);
+	return false;
 }
 
 /*
- * At the end of a part _next is asked all the same: that is where its totals
- * are verified, and it goes on to the next part.
+ * Tell the key of the record that _next will visit.
  */
 bool
 ckpx_object_file_peek(CkpxObjectFile *file, CkpxRelKey *key)
 {
-	while (file->current < file->nparts)
-	{
-		ObjectPart *part = file->parts[file->current];
-		CkpxRelationView view;
-		const char *problem = NULL;
+	const char *problem;
 
-		if (ckpx_object_peek(part->reader, key))
-			return true;
-		if (ckpx_object_next(part->reader, &view, &problem))
-			problem = "a record came from nowhere";
-		if (file->gone)
-			return false;
-		if (problem != NULL)
-			damaged(part, part_problem(part, problem));
-		file->current++;
-		file->part_begun = false;
-	}
+	if (ckpx_object_parts_peek(&file->parts, key, &problem))
+		return true;
+	if (problem != NULL && !file->gone)
+		ckpx_object_file_damaged(file, problem);
 	return false;
 }
 
 XLogRecPtr
 ckpx_object_file_tombstones_from(CkpxObjectFile *file)
 {
-	XLogRecPtr	lsn = InvalidXLogRecPtr;
-
-	for (uint32 i = 0; i < file->nparts; i++)
-		lsn = Max(lsn,
-				  ckpx_object_totals(file->parts[i]->reader)->tombstones_from);
-	return lsn;
+	return ckpx_object_parts_tombstones_from(&file->parts);
 }
 
 /*
@@ -693,37 +578,10 @@ body_problem(CkpxObjectFile *file)
 		CHECK_FOR_INTERRUPTS();
 		ckpx_relation_init(&relation, &view.key, file->context);
 		if (!ckpx_relation_merge_view(&relation, &view, &problem))
-			return part_problem(file->parts[file->current], problem);
+			return part_problem(file->files[file->parts.last], problem);
 		ckpx_block_set_reset(&relation.blocks);
 	}
 	return sentence;
-}
-
-/* What an object's header and footer say about it. */
-static void
-describe(CkpxObjectFile *file, CkpxEntry *entry)
-{
-	const CkpxObjectHeader *header = ckpx_object_file_header(file);
-
-	memset(entry, 0, sizeof(CkpxEntry));
-	entry->kind = header->kind;
-	entry->state = CKPX_ENTRY_FINISHED;
-	entry->range = header->range;
-	entry->version = header->version;
-	entry->open_xacts = header->nopen_xacts;
-	entry->finished_at = header->written_at;
-	entry->nparts = file->nparts;
-	for (uint32 i = 0; i < file->nparts; i++)
-	{
-		const CkpxObjectTotals *totals;
-
-		totals = ckpx_object_totals(file->parts[i]->reader);
-		entry->nrelations += totals->nrelations;
-		entry->nblocks += totals->nblocks;
-		entry->undurable += totals->undurable;
-		entry->size_bytes += file->parts[i]->size;
-	}
-	entry->tombstones_from = ckpx_object_file_tombstones_from(file);
 }
 
 /*
@@ -746,7 +604,7 @@ examine_once(const CkpxEntry *expected, bool body, bool again,
 		if (body)
 			text = body_problem(file);
 		if (found != NULL)
-			describe(file, found);
+			ckpx_object_parts_describe(&file->parts, found);
 		if (identity != NULL)
 			*identity = ckpx_object_file_header(file)->identity;
 	}

@@ -16,7 +16,7 @@
 #include "postgres.h"
 
 #include "core/format/names.h"
-#include "core/format/object_format.h"
+#include "core/format/object_parts.h"
 #include "core/history/entry_store.h"
 
 /*
@@ -43,6 +43,7 @@ typedef struct CkpxObjectFile CkpxObjectFile;
 extern CkpxObjectFile *ckpx_object_file_open(const CkpxEntry *entry,
 											 bool missing_ok);
 extern const CkpxObjectHeader *ckpx_object_file_header(CkpxObjectFile *file);
+extern const CkpxObjectParts *ckpx_object_file_parts(CkpxObjectFile *file);
 
 /*
  * The marks in an object's header, from the current memory context, reading
