@@ -71,6 +71,69 @@ ckpx_entry_pending_bucket(uint64 pending_ms)
 	return bucket;
 }
 
+/* The same of what WAL tells of the range. */
+static const char *
+range_difference(const CkpxRange *a, const CkpxRange *b)
+{
+	const CkpxRecordMark *left = &a->last_record;
+	const CkpxRecordMark *right = &b->last_record;
+
+	if (left->start != InvalidXLogRecPtr && right->start != InvalidXLogRecPtr)
+	{
+		if (left->start != right->start)
+			return "last_record_start";
+		if (left->length != right->length)
+			return "last_record_length";
+		if (left->crc != right->crc)
+			return "last_record_crc";
+		if (left->run_start != right->run_start)
+			return "run_start";
+		if (left->run_hash != right->run_hash)
+			return "run_hash";
+	}
+	if (a->last_change_lsn != b->last_change_lsn)
+		return "last_change_lsn";
+	if (a->nxacts != b->nxacts)
+		return "nxacts";
+	if (a->wal_bytes != b->wal_bytes)
+		return "wal_bytes";
+	if (memcmp(a->custom_rmgrs, b->custom_rmgrs, CKPX_RMGR_BITMAP_BYTES) != 0)
+		return "custom_rmgrs";
+	if (a->created_at != b->created_at)
+		return "created_at";
+	return NULL;
+}
+
+const char *
+ckpx_entry_difference(const CkpxEntry *a, const CkpxEntry *b)
+{
+	if (a->kind != b->kind)
+		return "kind";
+	if (a->range.epoch != b->range.epoch)
+		return "epoch";
+	if (a->range.timeline != b->range.timeline)
+		return "timeline";
+	if (a->range.start_lsn != b->range.start_lsn)
+		return "start_lsn";
+	if (a->range.end_lsn != b->range.end_lsn)
+		return "end_lsn";
+	if (a->nrelations != b->nrelations)
+		return "nrelations";
+	if (a->nblocks != b->nblocks)
+		return "nblocks";
+	if (a->version != b->version)
+		return "version";
+	if (a->nparts != b->nparts)
+		return "nparts";
+	if (a->size_bytes != b->size_bytes)
+		return "size_bytes";
+	if (a->open_xacts != b->open_xacts)
+		return "open_xacts";
+	if (a->undurable != b->undurable)
+		return "undurable";
+	return range_difference(&a->range, &b->range);
+}
+
 const char *
 ckpx_kind_name(CkpxEntryKind kind)
 {

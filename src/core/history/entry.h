@@ -109,6 +109,14 @@ extern uint64 ckpx_entry_backoff_ms(uint32 attempts);
 #define CKPX_PENDING_BUCKETS	7
 extern uint32 ckpx_entry_pending_bucket(uint64 pending_ms);
 
+/*
+ * The first of the fields that manifests and objects both have in which two
+ * entries differ, by its name in manifests; NULL: they agree.  A last record
+ * that one of them does not know is no difference.
+ */
+extern const char *ckpx_entry_difference(const CkpxEntry *a,
+										 const CkpxEntry *b);
+
 extern const char *ckpx_kind_name(CkpxEntryKind kind);	/* "incremental" */
 extern const char *ckpx_state_name(CkpxEntryState state);	/* "pending" */
 extern const char *ckpx_phase_name(CkpxPhase phase);	/* "write" */

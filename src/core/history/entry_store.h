@@ -190,6 +190,14 @@ extern uint32 ckpx_entry_store_lose(CkpxEntryStore *store,
 									const char *reason);
 
 /*
+ * Find a hole in an epoch: what lies between its finished incrementals and
+ * globals in none of them, at or behind *from_lsn (Invalid: anywhere), and is
+ * no recorded damage.  False: there is none.
+ */
+extern bool ckpx_entry_store_hole(const CkpxEntryStore *store, uint32 epoch,
+								  XLogRecPtr *from_lsn, XLogRecPtr *to_lsn);
+
+/*
  * Forget damage of the open epoch behind all that is finished in it: for a
  * start, which decodes that range again or begins a new epoch.
  */

@@ -560,6 +560,51 @@ ckpx_entry_store_lose(CkpxEntryStore *store, const CkpxEntry *entry, int64 now,
 	}
 }
 
+/* How far does recorded damage reach from 'lsn' on?  'lsn': there is none. */
+static XLogRecPtr
+damaged_upto(const CkpxEntryStore *store, uint32 epoch, XLogRecPtr lsn)
+{
+	for (uint32 i = 0; i < store->ngaps; i++)
+	{
+		const CkpxGap *gap = &store->gaps[i];
+
+		if (gap->damaged && gap->epoch == epoch && gap->from_lsn <= lsn &&
+			gap->to_lsn > lsn)
+			lsn = gap->to_lsn;
+	}
+	return lsn;
+}
+
+bool
+ckpx_entry_store_hole(const CkpxEntryStore *store, uint32 epoch,
+					  XLogRecPtr *from_lsn, XLogRecPtr *to_lsn)
+{
+	XLogRecPtr	position = *from_lsn;
+	XLogRecPtr	before;
+
+	if (position == InvalidXLogRecPtr)
+		position = held_again_from(store, epoch, InvalidXLogRecPtr);
+	do
+	{
+		before = position;
+		position = held_upto(store, epoch, position);
+		position = damaged_upto(store, epoch, position);
+	} while (position != before);
+
+	*from_lsn = position;
+	*to_lsn = held_again_from(store, epoch, position);
+	if (*to_lsn == PG_UINT64_MAX)
+		return false;
+	for (uint32 i = 0; i < store->ngaps; i++)
+	{
+		const CkpxGap *gap = &store->gaps[i];
+
+		if (gap->damaged && gap->epoch == epoch && gap->from_lsn > position)
+			*to_lsn = Min(*to_lsn, gap->from_lsn);
+	}
+	return true;
+}
+
 void
 ckpx_entry_store_forget_tail(CkpxEntryStore *store)
 {
