@@ -86,7 +86,7 @@ clean: clean-bin
 install-bin: all-bin
 .PHONY: all-bin install-bin uninstall-bin clean-bin
 all-bin install-bin uninstall-bin clean-bin:
-	@set -e; for program in basebackup combinebackup; do \
+	@set -e; for program in basebackup combinebackup dump; do \
 		$(MAKE) --no-print-directory -C src/bin/$$program PG_CONFIG='$(PG_CONFIG)' $(@:-bin=); done
 
 # Their manual pages.
@@ -119,7 +119,8 @@ all install installcheck:
 	@exit 1
 clean:
 	rm -rf $(EXTRA_CLEAN) $(OBJS) ckpx.so src/bin/*/*.o \
-		src/bin/basebackup/ckpx_basebackup src/bin/combinebackup/ckpx_combinebackup
+		src/bin/basebackup/ckpx_basebackup src/bin/combinebackup/ckpx_combinebackup \
+		src/bin/dump/ckpx_dump
 .PHONY: all install installcheck clean
 .DEFAULT_GOAL = all
 

@@ -1,12 +1,22 @@
 # What the makefiles of the programs share.  PGXS builds a library or a program
 # out of OBJS, so each program has a makefile of its own; the top one calls them,
-# one after the other, because both compile what is in common.
+# one after the other, because they compile what is in common.  A program has
+# bin/common or, with CORE = yes, src/core.
 
 PG_CONFIG ?= pg_config
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard *.c ../common/*.c)))
+# What is compiled of src/core here is compiled for a program; the library has
+# its own.
+ifeq ($(CORE), yes)
+SHARED = $(notdir $(wildcard ../../core/*/*.c))
+vpath %.c $(wildcard ../../core/*)
+PG_LIBS_INTERNAL = -L$(pkglibdir) -lpgfeutils
+else
+SHARED = $(wildcard ../common/*.c)
+PG_LIBS_INTERNAL = -L$(pkglibdir) -lpgfeutils $(libpq_pgport)
+endif
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard *.c) $(SHARED)))
 PG_CPPFLAGS = -DFRONTEND -I../.. -I$(includedir)
 PG_CFLAGS = -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
-PG_LIBS_INTERNAL = -L$(pkglibdir) -lpgfeutils $(libpq_pgport)
 
 # The server has no use for a program's bitcode.
 override with_llvm = no
