@@ -50,7 +50,7 @@ if [ ! -x build/pg_bsd_indent ] || [ "$source/src/tools/pg_bsd_indent/indent.c" 
 		-lpgcommon -lpgport
 fi
 
-mapfile -t files < <(git ls-files -co --exclude-standard 'src/*.[ch]')
+mapfile -t files < <(git ls-files -co --exclude-standard 'src/*.[ch]' 'contrib/*.[ch]')
 [ ${#files[@]} -gt 0 ] || {
 	echo "indent: git lists no file" >&2
 	exit 2
