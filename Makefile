@@ -23,6 +23,8 @@
 #	                        a chain of so many backups under load, judged
 #	make test-major PGMAJOR=17
 #	                        the server tests with another major, in a chroot
+#	make dist               build/ckpx-VERSION.zip, as PGXN wants it
+#	make deb                Debian's packages, built and tried in a chroot
 
 PGMAJOR ?= 15
 ifeq ($(origin PG_CONFIG), undefined)
@@ -131,7 +133,7 @@ ifneq ($(filter command line environment,$(origin PG_CONFIG)),)
 export PG_CONFIG
 endif
 
-.PHONY: setup test unit demo play bench fuzz check-house indent test-major test-cassert test-core test-soak test-backup
+.PHONY: setup test unit demo play bench fuzz check-house indent dist deb test-major test-cassert test-core test-soak test-backup
 
 setup:
 	@test/setup.sh
@@ -156,6 +158,12 @@ play: setup
 # Lay the sources out as PostgreSQL's: pgindent.
 indent: setup
 	@tools/indent.sh
+
+dist:
+	@tools/dist.sh
+
+deb:
+	@tools/deb.sh
 
 # T= picks parts: make bench T='collect tps'
 bench: setup
