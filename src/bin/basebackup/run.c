@@ -4,7 +4,8 @@
  *		What all threads of one backup share: its phase, its end, its rate.
  *
  * A signal only sets a flag.  Threads wait for sockets and for one another
- * with a limit, and look at it each time.
+ * with a limit, and look at it each time.  Where libpq waits without one, for
+ * a connection, a second signal ends the program: what it leaves is the same.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,6 +22,7 @@ static char *failure_detail;
 static char *failure_hint;
 static const char *failure_phase;
 static const char *present_phase = "starting";
+static const char *volatile signaled_phase;
 
 /* When what was transferred so far may have been. */
 static int64 throttle_start_ms;
@@ -29,6 +31,14 @@ static uint64 throttle_bytes;
 static void
 handle_signal(int number)
 {
+	if (signaled != 0)
+	{
+		/* delivered when this returns */
+		pqsignal(number, SIG_DFL);
+		raise(number);
+		return;
+	}
+	signaled_phase = present_phase;
 	signaled = number;
 }
 
@@ -47,11 +57,20 @@ run_phase(const char *phase)
 	pg_log_debug("%s", phase);
 }
 
+/* What fails after a signal fails because of it. */
 void
 run_fail_with(const char *message, const char *detail, const char *hint)
 {
 	pthread_mutex_lock(&run_lock);
-	if (!failed)
+	if (!failed && signaled != 0)
+	{
+		failure_message = psprintf("canceled by signal %d", (int) signaled);
+		failure_detail = NULL;
+		failure_hint = NULL;
+		failure_phase = signaled_phase;
+		failed = true;
+	}
+	else if (!failed)
 	{
 		failure_message = pg_strdup(message);
 		failure_detail = detail ? pg_strdup(detail) : NULL;
@@ -87,7 +106,7 @@ run_failure(const char **message, const char **detail, const char **hint,
 			const char **phase)
 {
 	if (!failed && signaled != 0)
-		run_fail("canceled by signal %d", (int) signaled);
+		run_fail("canceled");
 	pthread_mutex_lock(&run_lock);
 	*message = failure_message;
 	*detail = failure_detail;

@@ -11,6 +11,7 @@
 #include "bin/basebackup/session.h"
 
 #include <poll.h>
+#include <sys/socket.h>
 
 #include "bin/basebackup/run.h"
 #include "common/string.h"
@@ -18,6 +19,9 @@
 
 #define MAX_KEYWORDS	64
 #define POLL_MS			200
+
+/* How long a run that stops waits for the answer to a cancel. */
+#define STOP_MS			10000
 
 /* Chosen or asked for once, then the same for all. */
 static char *saved_password;
@@ -201,10 +205,17 @@ session_poll(Session *session)
 {
 	struct pollfd fd = {.fd = PQsocket(session->conn),.events = POLLIN};
 
-	if (run_stopping() && !session->cancel_sent)
-		session_cancel(session);
 	if (fd.fd < 0)
 		return false;
+	if (run_stopping())
+	{
+		if (session->stop_ms == 0)
+			session->stop_ms = run_clock_ms();
+		if (!session->cancel_sent)
+			session_cancel(session);
+		else if (run_clock_ms() - session->stop_ms > STOP_MS)
+			shutdown(fd.fd, SHUT_RDWR); /* libpq finds it lost */
+	}
 	if (poll(&fd, 1, POLL_MS) <= 0)
 		return true;
 	return PQconsumeInput(session->conn) != 0;

@@ -24,6 +24,7 @@ typedef struct Session
 	PGconn	   *conn;
 	int			pid;			/* of the server's process */
 	bool		cancel_sent;	/* for the query that runs */
+	int64		stop_ms;		/* when it saw that the run stops, or 0 */
 
 	/* of the last error */
 	char		sqlstate[6];	/* "": none from the server */
