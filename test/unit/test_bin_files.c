@@ -147,23 +147,28 @@ locking(void **state)
 	int			status;
 	pid_t		child;
 
-	assert_true(lock_file(root, "lock", &fd));
+	assert_false(lock_file(root, "lock", 0, &fd));
+	assert_int_equal(errno, ENOENT);
+	assert_true(lock_file(root, "lock", O_CREAT, &fd));
+
+	/* the end of another descriptor does not end the lock */
+	close(openat(root, "lock", O_RDONLY));
 	child = fork();
 	if (child == 0)
 	{
 		int			other;
 
-		_exit(lock_file(root, "lock", &other) ? 1 :
+		_exit(lock_file(root, "lock", O_CREAT, &other) ? 1 :
 			  errno != EAGAIN ? 2 : other != -1 ? 3 : 0);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
 	close(fd);
-	assert_true(lock_file(root, "lock", &fd));
+	assert_true(lock_file(root, "lock", O_CREAT, &fd));
 	close(fd);
 
 	assert_int_equal(symlinkat("lock", root, "link"), 0);
-	assert_false(lock_file(root, "link", &fd));
+	assert_false(lock_file(root, "link", O_CREAT, &fd));
 	close(root);
 }
 

@@ -3,9 +3,9 @@
  * publish.c
  *		From all files copied to a backup with its name.
  *
- * Until the rename there is only DIRECTORY.partial, without a manifest for
- * the longest time and with a label that no server accepts.  Everything is on
- * disk before the rename, and the rename before the success is told.
+ * Until the rename there is only DIRECTORY.partial, which gets its manifest
+ * when all else is on disk.  That is before the rename, and the rename before
+ * the success is told.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,6 +17,7 @@
 
 #include "bin/basebackup/compat.h"
 #include "bin/basebackup/run.h"
+#include "bin/common/files.h"
 #include "catalog/pg_control.h"
 #include "common/file_utils.h"
 
@@ -120,6 +121,7 @@ make_manifest(Job *job)
 	return manifest;
 }
 
+/* It stays open: its lock is the directory's, when the progress is gone. */
 static bool
 write_manifest(Job *job)
 {
@@ -131,13 +133,11 @@ write_manifest(Job *job)
 		return false;
 	fd = openat(job->dir, MANIFEST_FILE, O_WRONLY | O_CREAT | O_EXCL,
 				job->dir_mode & 0666);
-	good = fd >= 0 && manifest_write(manifest, fd) &&
+	good = fd >= 0 && lock_descriptor(fd) && manifest_write(manifest, fd) &&
 		(!job->options->sync || fsync(fd) == 0);
 	if (!good)
 		run_fail("could not write file \"%s/%s\": %m", job->partial,
 				 MANIFEST_FILE);
-	if (fd >= 0)
-		close(fd);
 	manifest_free(manifest);
 	return good;
 }
@@ -147,17 +147,13 @@ publish_backup(Job *job)
 {
 	const char *directory = job->options->directory;
 
-	/* in a tar, the label is a member */
-	if (!write_manifest(job) ||
-		(job->options->tar && unlinkat(job->dir, "backup_label", 0) != 0) ||
-		!output_finish(job->output))
-	{
-		run_fail("could not finish directory \"%s\": %m", job->partial);
+	/* what has a manifest is whole, and on disk */
+	if (!output_finish(job->output) || !write_manifest(job))
 		return false;
-	}
 
-	/* the lock goes with the process, not with the name */
-	if (unlinkat(job->dir, "progress", 0) != 0 ||
+	/* in a tar, the label is a member */
+	if ((job->options->tar && unlinkat(job->dir, "backup_label", 0) != 0) ||
+		unlinkat(job->dir, "progress", 0) != 0 ||
 		(job->options->sync && fsync(job->dir) != 0))
 	{
 		run_fail("could not finish directory \"%s\": %m", job->partial);

@@ -28,6 +28,7 @@
 #include "bin/common/paths.h"
 
 #define PROGRESS_FILE	"progress"
+#define MANIFEST_FILE	"backup_manifest"
 #define PROGRESS_MAX_BYTES	((off_t) 4 * 1024 * 1024 * 1024)
 
 /* Smaller files are copied sooner than they are synced one by one. */
@@ -54,17 +55,51 @@ partial_fail(Job *job, const char *what, const char *name)
 			 name[0] ? "/" : "", name);
 }
 
+/*
+ * Lock the directory.  One that is being published has no progress any more:
+ * its manifest is locked, and no other file is made in it.
+ */
+static bool
+lock_partial(Job *job)
+{
+	int			manifest = -1;
+	bool		locked;
+
+	if (lock_file(job->dir, PROGRESS_FILE, job->made_partial ? O_CREAT : 0,
+				  &job->progress_fd))
+		return true;
+	if (errno != ENOENT ||
+		(!lock_file(job->dir, MANIFEST_FILE, 0, &manifest) &&
+		 errno != ENOENT))
+		return false;
+	locked = !job->options->resume ||
+		lock_file(job->dir, PROGRESS_FILE, O_CREAT, &job->progress_fd);
+	if (manifest >= 0)
+		close(manifest);
+	return locked;
+}
+
+/* What was opened and locked may have been published meanwhile. */
+static bool
+is_still_there(Job *job)
+{
+	struct stat opened;
+	struct stat named;
+
+	return fstat(job->dir, &opened) == 0 &&
+		lstat(job->partial, &named) == 0 &&
+		opened.st_dev == named.st_dev && opened.st_ino == named.st_ino &&
+		(job->progress_fd < 0 || (fstat(job->progress_fd, &opened) == 0 &&
+								  opened.st_nlink > 0));
+}
+
 bool
 partial_open(Job *job)
 {
 	struct stat st;
+	char	   *message;
 
 	job->partial = psprintf("%s.partial", job->options->directory);
-	if (lstat(job->options->directory, &st) == 0)
-	{
-		run_fail("directory \"%s\" exists already", job->options->directory);
-		return false;
-	}
 	job->made_partial = mkdir(job->partial, job->dir_mode) == 0;
 	if (!job->made_partial && errno != EEXIST)
 	{
@@ -77,32 +112,37 @@ partial_open(Job *job)
 		partial_fail(job, "open directory", "");
 		return false;
 	}
-	if (!lock_file(job->dir, PROGRESS_FILE, &job->progress_fd))
+	errno = 0;
+	if (!lock_partial(job) || !is_still_there(job))
 	{
-		if (errno == EAGAIN || errno == EACCES)
+		if (errno == EAGAIN || errno == ENOENT || errno == 0)
 			run_fail("another process is making \"%s\"", job->partial);
 		else
 			partial_fail(job, "lock", PROGRESS_FILE);
 		return false;
 	}
-	if (!job->made_partial && !job->options->resume)
-	{
-		char	   *message = psprintf("directory \"%s\" of an earlier backup exists",
-									   job->partial);
 
-		run_fail_with(message, NULL, job->options->tar ?
-					  "Remove it: only a plain backup can be resumed." :
-					  "Use --resume to go on with it, or remove it.");
-		pfree(message);
+	/* not before: a process that had the lock may have given it the name */
+	if (lstat(job->options->directory, &st) == 0)
+	{
+		run_fail("directory \"%s\" exists already", job->options->directory);
 		return false;
 	}
-	return true;
+	if (job->made_partial || job->options->resume)
+		return true;
+	message = psprintf("directory \"%s\" of an earlier backup exists",
+					   job->partial);
+	run_fail_with(message, NULL, job->options->tar ?
+				  "Remove it: only a plain backup can be resumed." :
+				  "Use --resume to go on with it, or remove it.");
+	pfree(message);
+	return false;
 }
 
 void
 partial_remove(Job *job)
 {
-	if (!job->made_partial)
+	if (!job->made_partial || job->progress_fd < 0)
 		return;
 	unlinkat(job->dir, "backup_label", 0);
 	unlinkat(job->dir, PROGRESS_FILE, 0);

@@ -238,7 +238,7 @@ forward(Roll *roll, const CombineOptions *options)
 	int			lock;
 
 	if (!lock_file(family->members[roll->full].backup->dir,
-				   "backup_manifest", &lock))
+				   "backup_manifest", O_CREAT, &lock))
 		return errno == EAGAIN || errno == EACCES ?
 			psprintf("another process is rolling \"%s\" forward",
 					 roll->full_path) :

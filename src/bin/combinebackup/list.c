@@ -197,7 +197,8 @@ is_needed(const Family *family, const char *name)
 	bool		needed = false;
 
 	if (strcmp(strrchr(name, '.'), SUFFIX_REMOVED) != 0)
-		needed = dir < 0 || !lock_file(dir, "backup_manifest", &lock);
+		needed = dir < 0 || !lock_file(dir, "backup_manifest", O_CREAT,
+									   &lock);
 	if (lock >= 0)
 		close(lock);
 	if (dir >= 0)

@@ -236,20 +236,37 @@ same_file_system(int one, int other)
 		st.st_dev == other_st.st_dev;
 }
 
-/* Lock a file until the process ends, or closes any descriptor of it. */
+/*
+ * Lock an open file.  A lock of the process, where there is no other, would go
+ * when any descriptor of the file is closed, such as one that was synced.
+ */
 bool
-lock_file(int dir, const char *name, int *fd)
+lock_descriptor(int fd)
 {
 	struct flock lock = {.l_type = F_WRLCK,.l_whence = SEEK_SET};
+#ifdef F_OFD_SETLK
+	int			command = F_OFD_SETLK;
+#else
+	int			command = F_SETLK;
+#endif
 
-	*fd = openat(dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
-				 pg_file_create_mode);
-	if (*fd < 0)
-		return false;
-	if (fcntl(*fd, F_SETLK, &lock) == 0)
+	if (fcntl(fd, command, &lock) == 0)
 		return true;
 	if (errno == EACCES)
 		errno = EAGAIN;
+	return false;
+}
+
+/* Open a file, or make it with O_CREAT in 'flags', and lock it. */
+bool
+lock_file(int dir, const char *name, int flags, int *fd)
+{
+	*fd = openat(dir, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | flags,
+				 pg_file_create_mode);
+	if (*fd < 0)
+		return false;
+	if (lock_descriptor(*fd))
+		return true;
 	close_keeping_errno(*fd);
 	*fd = -1;
 	return false;

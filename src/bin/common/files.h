@@ -46,10 +46,12 @@ extern bool free_space(int dir, uint64 *bytes);
 extern bool same_file_system(int one, int other);
 
 /*
- * Lock 'name' in an open directory (fcntl, until the process ends) and leave
- * it open.  False with errno EAGAIN where another process has it.
+ * Lock a file that is open for writing, until it is closed or the process
+ * ends; lock_file() opens it in a directory, with O_CREAT in 'flags' if it is
+ * to be made.  False with errno EAGAIN where another process has it.
  */
-extern bool lock_file(int dir, const char *name, int *fd);
+extern bool lock_descriptor(int fd);
+extern bool lock_file(int dir, const char *name, int flags, int *fd);
 
 /*
  * Remove a file, link, or directory with all that is in it, following no link.
