@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # PostgreSQL's own regression tests as the workload, then the oracles.
 #
-#	test/core.sh            with the server of PGMAJOR (15) or PG_CONFIG
+#	test/core.sh [FILE...]  with the server of PGMAJOR (15) or PG_CONFIG; the
+#	                        files as for test/run.sh, default
+#	                        test/core/regression_suite.pl
 #	test/core.sh --remove   give the disk space back
 #
 # The tests come from the source package of that major, which is kept below
@@ -11,17 +13,17 @@ set -eu -o pipefail
 
 top=$(cd "$(dirname "$0")/.." && pwd -P)
 sources=${CKPX_SOURCES:-/var/tmp/ckpx-sources}
-test=test/core/regression_suite.pl
 
 if [ "${1:-}" = --remove ]; then
 	rm -rf --one-file-system "${sources:?}"
 	exit 0
 fi
+[ $# -gt 0 ] || set -- test/core/regression_suite.pl
 
 major=${PGMAJOR:-15}
 pg_config=${PG_CONFIG:-/usr/lib/postgresql/$major/bin/pg_config}
 if [ ! -x "$pg_config" ] && [ "$major" -gt 15 ]; then
-	exec "$top/test/major.sh" "$major" $test
+	exec "$top/test/major.sh" "$major" "$@"
 fi
 
 "$top/test/setup.sh"
@@ -35,4 +37,4 @@ if ! "$top/test/pg_source.sh" "$major" "$sources/$major" >"$log" 2>&1; then
 	exit 1
 fi
 chmod -R a+rX "$sources"
-CKPX_PG_SOURCE=$sources/$major "$top/test/private.sh" test/run.sh $test
+CKPX_PG_SOURCE=$sources/$major "$top/test/private.sh" test/run.sh "$@"
