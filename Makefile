@@ -19,8 +19,9 @@
 #	make test-core          PostgreSQL's own regression tests as the workload
 #	make test-soak MINUTES=60
 #	                        load of every kind for that long, memory watched
-#	make test-backup INCREMENTS=100
-#	                        a chain of so many backups under load, judged
+#	make test-backup INCREMENTS=100 ROUNDS=200
+#	                        a chain of so many backups under load, backups at
+#	                        random, and between PostgreSQL's own tests
 #	make test-major PGMAJOR=17
 #	                        the server tests with another major, in a chroot
 #	make dist               build/ckpx-VERSION.zip, as PGXN wants it
@@ -184,9 +185,12 @@ MINUTES ?= 60
 test-soak: setup
 	@CKPX_SOAK_MINUTES=$(MINUTES) test/private.sh test/run.sh test/t/088_soak.pl
 
+# T= picks files: make test-backup T=test/t/100_backup_random.pl
 INCREMENTS ?= 100
-test-backup: setup
-	@CKPX_BACKUP_INCREMENTS=$(INCREMENTS) test/private.sh test/run.sh test/t/096_backup_chain.pl
+ROUNDS ?= 200
+BACKUP_TESTS = test/t/096_backup_chain.pl test/t/100_backup_random.pl test/core/backup_suite.pl
+test-backup:
+	@CKPX_BACKUP_INCREMENTS=$(INCREMENTS) CKPX_BACKUP_ROUNDS=$(ROUNDS) test/core.sh $(or $(T),$(BACKUP_TESTS))
 
 SECONDS ?= 60
 fuzz: setup

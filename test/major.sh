@@ -134,7 +134,7 @@ tar -C "$top" -cf - --exclude=./.git --exclude=./build --exclude='*.o' --exclude
 
 status=0
 command=test/run.sh
-settings=()
+mapfile -t settings < <(env | grep -E '^CKPX_(BACKUP|RANDOM)_')
 if [ "$1" = bench ]; then
 	command=test/bench/run.sh
 	mapfile -t settings < <(env | grep '^BENCH_')

@@ -13,7 +13,7 @@ use File::Path qw(make_path remove_tree);
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
-use CkpxBackup qw(settle recover dump_of same_dump is_sound);
+use CkpxBackup qw(settle recover dump_of same_dump sequences sequences_reach is_sound);
 use CkpxTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -178,12 +178,13 @@ sub promote
 
 sub judge
 {
-	my ($out, $expected, $point, $what) = @_;
+	my ($out, $expected, $sequences, $point, $what) = @_;
 
 	command_ok([ 'pg_verifybackup', '-n', $out->data_dir ], "$what: pg_verifybackup");
 	settle($out);
 	recover($out, $point, $archive);
 	same_dump($expected, dump_of($out, $work), "$what: the dump is that of the stock full at $point");
+	sequences_reach($out, 'postgres', $sequences, $what);
 	is_sound($out, $what);
 	return;
 }
@@ -192,7 +193,7 @@ my $ncombined = 0;
 
 sub combine
 {
-	my ($from, $point, $expected, $what) = @_;
+	my ($from, $point, $expected, $sequences, $what) = @_;
 	my $name = 'combined' . ++$ncombined;
 	my $out = PostgreSQL::Test::Cluster->new($name);
 
@@ -200,7 +201,7 @@ sub combine
 		[ 'ckpx_combinebackup', "$chain/$from", '-o', $out->data_dir, '--no-sync',
 			map { ('-T', "$spaces/$_=$spaces/$name") } 'live', 'standby', $full_space ],
 		"$what: combined");
-	judge($out, $expected, $point, $what);
+	judge($out, $expected, $sequences, $point, $what);
 	$out->clean_node;
 	remove_tree("$spaces/$name");
 	return;
@@ -222,6 +223,7 @@ foreach my $number (1 .. $increments)
 	take($live, $name, '-i', 'auto', $number % 3 == 0 ? ('-F', 'p') : ());
 	$live->safe_psql('postgres',
 		"SELECT pg_create_restore_point('$point'); SELECT pg_switch_wal()");
+	my $sequences = sequences($live, 'postgres');
 	promote() if $number == $promoted_at;
 	next if !$combined_at{$number};
 
@@ -230,13 +232,13 @@ foreach my $number (1 .. $increments)
 	recover($oracle, $point, $archive);
 	my $expected = dump_of($oracle, $work);
 	$oracle->stop;
-	combine($name, $point, $expected, "increments up to $name");
+	combine($name, $point, $expected, $sequences, "increments up to $name");
 	command_ok(
 		[ 'ckpx_combinebackup', '--no-sync', "$chain/$name", '--into', "$chain/000",
 			map { ('-T', "$spaces/$_=$spaces/full$number") } 'live', 'standby', $full_space ],
 		"$name: rolled forward");
 	$full_space = "full$number";
-	combine('000', $point, $expected, "the full moved to $name");
+	combine('000', $point, $expected, $sequences, "the full moved to $name");
 }
 $live->stop;
 done_testing();
