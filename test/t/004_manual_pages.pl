@@ -32,7 +32,7 @@ sub options_of_page
 	return grep { $_ ne '' } @options;
 }
 
-foreach my $program (qw(ckpx_basebackup ckpx_combinebackup))
+foreach my $program (qw(ckpx_basebackup ckpx_combinebackup ckpx_dump))
 {
 	my $page = "docs/man/$program.1";
 	my @help = sort(options_of_help($program));

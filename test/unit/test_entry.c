@@ -162,6 +162,51 @@ test_names(void **arg)
 	assert_string_equal(ckpx_phase_name((CkpxPhase) 99), "unknown");
 }
 
+/* Each field that both files have makes a difference, and no other does. */
+static void
+test_difference(void **arg)
+{
+	CkpxEntry	a;
+	CkpxEntry	b;
+
+	memset(&a, 0, sizeof(a));
+	a.range.last_record.start = 7;
+#define DIFFERS(field, name) \
+	b = a; \
+	b.field++; \
+	assert_string_equal(ckpx_entry_difference(&a, &b), name)
+	DIFFERS(kind, "kind");
+	DIFFERS(range.epoch, "epoch");
+	DIFFERS(range.timeline, "timeline");
+	DIFFERS(range.start_lsn, "start_lsn");
+	DIFFERS(range.end_lsn, "end_lsn");
+	DIFFERS(nrelations, "nrelations");
+	DIFFERS(nblocks, "nblocks");
+	DIFFERS(version, "version");
+	DIFFERS(nparts, "nparts");
+	DIFFERS(size_bytes, "size_bytes");
+	DIFFERS(open_xacts, "open_xacts");
+	DIFFERS(undurable, "undurable");
+	DIFFERS(range.last_record.start, "last_record_start");
+	DIFFERS(range.last_record.length, "last_record_length");
+	DIFFERS(range.last_record.crc, "last_record_crc");
+	DIFFERS(range.last_record.run_start, "run_start");
+	DIFFERS(range.last_record.run_hash, "run_hash");
+	DIFFERS(range.last_change_lsn, "last_change_lsn");
+	DIFFERS(range.nxacts, "nxacts");
+	DIFFERS(range.wal_bytes, "wal_bytes");
+	DIFFERS(range.custom_rmgrs[31], "custom_rmgrs");
+	DIFFERS(range.created_at, "created_at");
+#undef DIFFERS
+
+	b = a;
+	b.state = CKPX_ENTRY_FINISHED;
+	b.finished_at = b.write_ms = b.range.clock_ms = 1;
+	b.post_pending = true;
+	memset(&b.range.last_record, 0, sizeof(b.range.last_record));
+	assert_null(ckpx_entry_difference(&a, &b));
+}
+
 int
 main(void)
 {
@@ -174,6 +219,7 @@ main(void)
 		cmocka_unit_test(test_pending_bucket),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_difference),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

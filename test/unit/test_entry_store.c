@@ -1236,6 +1236,50 @@ test_gap_at(void **arg)
 	assert_null(ckpx_entry_store_gap_at(store, 500));
 }
 
+/* Expect the first hole at or behind 'from' of an epoch; 0, 0: none. */
+static void
+finds_hole(uint32 epoch, XLogRecPtr from, XLogRecPtr hole_from,
+		   XLogRecPtr hole_to)
+{
+	XLogRecPtr	to;
+	bool		found = ckpx_entry_store_hole(store, epoch, &from, &to);
+
+	assert_int_equal(found, hole_to != 0);
+	if (!found)
+		return;
+	assert_int_equal(from, hole_from);
+	assert_int_equal(to, hole_to);
+}
+
+static void
+test_holes(void **arg)
+{
+	chain(200);
+	finds_hole(1, 0, 0, 0);
+	finds_hole(2, 0, 0, 0);
+	assert_int_equal(load(I, 1, 300, 400), CKPX_STORE_OK);
+	assert_int_equal(load(I, 1, 600, 700), CKPX_STORE_OK);
+	finds_hole(1, 0, 200, 300);
+	finds_hole(1, 300, 400, 600);
+	finds_hole(1, 600, 0, 0);
+
+	/* damage explains the hole, or a part of it */
+	ckpx_entry_store_add_damage(store, 1, 1, 200, 300, 5, "lost");
+	finds_hole(1, 0, 400, 600);
+	ckpx_entry_store_add_damage(store, 1, 1, 450, 500, 5, "lost");
+	finds_hole(1, 0, 400, 450);
+	finds_hole(1, 450, 500, 600);
+
+	/* a global does, a backup does not */
+	assert_int_equal(load(B, 1, 400, 600), CKPX_STORE_OK);
+	finds_hole(1, 0, 400, 450);
+	assert_int_equal(load(G, 1, 100, 700), CKPX_STORE_OK);
+	finds_hole(1, 0, 0, 0);
+	begin(750, 800);
+	finds_hole(1, 0, 0, 0);
+	finds_hole(2, 0, 0, 0);
+}
+
 static void
 test_reason_is_cut(void **arg)
 {
@@ -2326,6 +2370,7 @@ main(void)
 		unit(test_spans),
 		unit(test_begin_epoch),
 		unit(test_gap_at),
+		unit(test_holes),
 		unit(test_reason_is_cut),
 		unit(test_gaps_overflow),
 		unit(test_damage_is_recorded_once),

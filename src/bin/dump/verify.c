@@ -105,7 +105,10 @@ verify_object(Verify *verify, const char *path, const CkpxEntry *entry,
 	verify->bytes += object->parts.size_bytes;
 	text = read_records(object, &nforks);
 	if (text == NULL && named)
+	{
 		text = entry_problem(object, entry, nforks);
+		object->parts.last = 0;
+	}
 	if (text != NULL)
 		object_problem(object, text, problem);
 	object_close(object);
