@@ -27,6 +27,7 @@ BEGIN
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
+use CkpxBackup;
 use CkpxHistory;
 use CkpxTest;
 use PostgreSQL::Test::Cluster;
@@ -182,6 +183,20 @@ make_room();
 is($late->safe_psql('postgres', "SELECT ckpx_checkpoint(NULL, '90s') IS NOT NULL"),
 	't', 'its first checkpoint comes when there is room');
 is_one_epoch($late, 'a first start with a full disk');
+
+# ---- a backup, of which one tablespace goes to a file system without room
+
+my $spaces = PostgreSQL::Test::Utils::tempdir;
+mkdir "$spaces/$_" or die "could not create \"$spaces/$_\": $!" foreach qw(live small);
+system_or_bail('mount', '-t', 'tmpfs', '-o', 'size=4m,mode=700', 'backups', "$spaces/small");
+backup_role($late);
+$late->safe_psql('postgres', $_) foreach (
+	"CREATE TABLESPACE space LOCATION '$spaces/live'",
+	q{CREATE TABLE in_space TABLESPACE space AS SELECT repeat('x', 1000) FROM generate_series(1, 8000)});
+take_fails($late, 'no_room', qr/not enough room in "\Q$spaces\E\/small\/to": the backup needs \d+ MB, [34] MB are free/,
+	'-T', "$spaces/live=$spaces/small/to");
+take_ok($late, 'room', '-T', "$spaces/live=$spaces/to");
+system_or_bail('umount', "$spaces/small");
 
 $_->stop('fast') foreach $node, $late;
 done_testing();
