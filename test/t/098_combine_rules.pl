@@ -121,6 +121,10 @@ pack_tar("$top/made/i1", "$top/made/t1");
 
 my @few = (qw(PG_VERSION backup_label global/pg_control postgresql.auto.conf pg_xact/0000 base/1/1247 base/1/1249), $path);
 
+# pg_attribute, of which some blocks are changed.
+my $partly = dirname($path) . '/1249';
+push @few, $partly;
+
 sub make_small
 {
 	my ($name) = @_;
@@ -412,7 +416,9 @@ SKIP:
 	my @points = count_calls("$dir/i2", "--into=$dir/full");
 	cmp_ok(scalar @points, '>=', 60, scalar @points . ' calls of --into');
 	is_deeply([ differences("$dir/full", "$top/expected") ], [], '--into makes what -o makes');
-	foreach (@points)
+
+	# Of calls that are made for each file, a third does.
+	foreach (grep { $_->[1] <= 10 || $_->[1] % 3 == 0 } @points)
 	{
 		my ($call, $number) = @$_;
 		my $what = "--into killed before $call $number";
@@ -473,12 +479,13 @@ SKIP:
 
 	# B8: what was written is read again before the old full goes.  The last
 	# write to the file, of blocks that come from the full, is lost.
-	my @traced = ('strace', '-f', '-qq', '-P', "$dir/full.forward/$path", '-e', 'trace=pwrite64');
+	my @traced = ('strace', '-f', '-qq', '-P', "$dir/full.forward/$partly", '-e', 'trace=pwrite64');
 	my @into = ('ckpx_combinebackup', '-j', 1, "$dir/i2", "--into=$dir/full");
 	$dir = small(qw(full i1 i2));
 	system_or_bail(@traced, '-o', "$top/trace", @into);
 	my @written = slurp_file("$top/trace") =~ / = (\d+)$/mg;
 	my $number = @written;
+	cmp_ok($number, '>=', 2, 'a file is written in parts');
 	$dir = small(qw(full i1 i2));
 	my ($out, $err) = run_command([ @traced, '-o', '/dev/null', '-e', "inject=pwrite64:retval=$written[-1]:when=$number", @into ]);
 	like($err, qr/reads back differently from what was written/, 'a write that was lost is seen');
