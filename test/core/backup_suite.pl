@@ -72,9 +72,7 @@ foreach my $part (1 .. $parts)
 	  if $part == 1;
 	take_ok($node, "increment_$part", '-i', 'auto', $part % 2 ? () : ('-F', 'p'));
 	verify_ok("increment_$part");
-	my $segment = $node->safe_psql('postgres',
-		"SELECT pg_walfile_name(pg_create_restore_point('$point')); SELECT pg_switch_wal() IS NULL");
-	$segment =~ s/\n.*//s;
+	my $segment = restore_point($node, $point);
 	my $sequences = sequences($node, 'regression');
 	wait_until(sub { -e "$archive/$segment" }, "$segment is archived");
 

@@ -35,7 +35,7 @@ use CkpxTest;
 our @EXPORT = qw(
   backup_node backup_role backup_dir backup_command take take_ok take_fails
   start_take label_lines manifest_files unpacked remove_unpacked verify_ok
-  combine_ok copy_tree settle start_restored recover same_tables table_sums
+  combine_ok copy_tree settle start_restored restore_point recover same_tables table_sums
   dump_of same_dump sequences
   sequences_reach is_sound
 );
@@ -296,6 +296,21 @@ sub start_restored
 	$node->append_conf('postgresql.conf', 'archive_mode = off');
 	$node->start;
 	return $node;
+}
+
+=head2 restore_point($node, $point)
+
+Make a restore point; returns the segment that it lies in, which will be archived.
+
+=cut
+
+sub restore_point
+{
+	my ($node, $point) = @_;
+	my ($segment) = split /\n/, $node->safe_psql('postgres',
+		"SELECT pg_walfile_name(pg_create_restore_point('$point')); SELECT pg_switch_wal()");
+
+	return $segment;
 }
 
 =head2 recover($node, $point, $archive, %options)

@@ -13,7 +13,7 @@ use File::Path qw(make_path remove_tree);
 use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
-use CkpxBackup qw(settle recover dump_of same_dump sequences sequences_reach is_sound);
+use CkpxBackup qw(settle restore_point recover dump_of same_dump sequences sequences_reach is_sound);
 use CkpxTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -209,8 +209,8 @@ sub combine
 
 # ---- the chain
 
-my %combined_at = map { 1 + int(rand($increments)) => 1 } 1 .. ($long ? 10 : 2);
-$combined_at{$increments} = 1;
+my %combined_at = ($increments => 1);
+$combined_at{ 1 + int(rand($increments)) } = 1 while keys %combined_at < ($long ? 10 : 3);
 my $promoted_at = int($increments / 2);
 
 foreach my $number (1 .. $increments)
@@ -221,14 +221,12 @@ foreach my $number (1 .. $increments)
 	work($number);
 	crash_and_restart($live) if $number % 7 == 3;
 	take($live, $name, '-i', 'auto', $number % 3 == 0 ? ('-F', 'p') : ());
-	$live->safe_psql('postgres',
-		"SELECT pg_create_restore_point('$point'); SELECT pg_switch_wal()");
+	my $segment = restore_point($live, $point);
 	my $sequences = sequences($live, 'postgres');
 	promote() if $number == $promoted_at;
 	next if !$combined_at{$number};
 
-	wait_for_sql($live, 'SELECT pg_walfile_name(pg_switch_wal()) <= last_archived_wal
-		FROM pg_stat_archiver') if $live == $primary;
+	wait_until(sub { -e "$archive/$segment" }, "$segment is archived");
 	recover($oracle, $point, $archive);
 	my $expected = dump_of($oracle, $work);
 	$oracle->stop;

@@ -311,18 +311,14 @@ sub record_state
 	# A killed client's last statement may still be at work.
 	wait_for_sql($node, q{SELECT count(*) = 0 FROM pg_stat_activity
 		WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()});
-	my ($segment, $timeline, $prepared) = split /\n/, $node->safe_psql(
-		'postgres', qq{
-		SELECT pg_walfile_name(pg_create_restore_point('$point'));
-		SELECT ('x' || substr(pg_walfile_name(pg_switch_wal()), 1, 8))::bit(32)::int;
-		$prepared_query});
+	my $segment = restore_point($node, $point);
 
 	make_path("$work/dump$nstates");
 	$valid{$nstates} = 1;
 	return {
-		%state, number => $nstates, point => $point, timeline => $timeline,
+		%state, number => $nstates, point => $point, timeline => hex substr($segment, 0, 8),
 		segment => $segment, sequences => sequences($node, 'postgres'),
-		prepared => $prepared, archive => $archive,
+		prepared => $node->safe_psql('postgres', $prepared_query), archive => $archive,
 		dump => dump_of($node, "$work/dump$nstates"), start => start_of($name),
 		ended => time()
 	};
@@ -787,30 +783,39 @@ sub prune_archives
 	return;
 }
 
+sub one_round
+{
+	my $last = shift;
+
+	load();
+	befall();
+	backup();
+	return if !%backup;
+	my $many = keys %backup > 8;
+	my $kind = rand();
+	if ($kind < ($many ? 0.6 : 0.2)) { into(); }
+	elsif ($kind < 0.3) { verify(); }
+	elsif ($kind < 0.4) { list(); }
+	elsif ($kind < ($many ? 1 : 0.45)) { expire(); }
+	combine(some_backup()) if $last || chance(0.7);
+	is(names_there(), join(' ', sort keys %backup), 'what is there');
+	prune_archives();
+	return;
+}
+
 my $step_seed = $seed;
-my $round = 0;
-while ($round++ < $rounds && $nproblems < 3)
+foreach my $round (1 .. $rounds)
 {
 	srand($step_seed);
 	$step_seed = int rand 2**32;
 	note_done("round $round");
-	load();
-	befall();
-	backup();
-	next if !%backup;
-	my $kind = rand();
-	if ($kind < (keys %backup > 8 ? 0.6 : 0.2)) { into(); }
-	elsif ($kind < 0.3) { verify(); }
-	elsif ($kind < 0.4) { list(); }
-	elsif ($kind < (keys %backup > 8 ? 1 : 0.45)) { expire(); }
-	combine(some_backup()) if chance($round == $rounds ? 1 : 0.7);
-	is(names_there(), join(' ', sort keys %backup), "round $round: what is there");
-	prune_archives();
+	my $ended = eval { one_round($round == $rounds); 1 };
+	fail("round $round: $@") if !$ended;
 	look_for_problems();
+	last if !$ended || $nproblems >= 3;
 }
 
 list();
-combine($backup{ (sort keys %backup)[-1] }) if $rounds > 10;
 look_for_problems();
 note(join ', ', map { "$done{$_} $_" } sort keys %done);
 is($nproblems, 0, "$rounds rounds with seed $seed");
