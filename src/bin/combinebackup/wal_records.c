@@ -5,7 +5,7 @@
  *
  * A record whose end a crash kept from being written is followed by a page
  * that says so, and is left out.  Behind a switch of segments there are only
- * page headers and zeros.
+ * zeros, with or without page headers.
  *
  *-------------------------------------------------------------------------
  */
