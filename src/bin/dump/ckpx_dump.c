@@ -252,5 +252,7 @@ main(int argc, char **argv)
 	argv += optind;
 	argc -= optind;
 	command = find_command(argc, argv, given);
+	if (options.to_wal_summary != NULL && options.one_relation)
+		usage_error("a WAL summary cannot be of one relation");
 	return run(command->name, &options, argv + 1, argc - 1);
 }

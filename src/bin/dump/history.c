@@ -11,6 +11,7 @@
  */
 #include "bin/dump/history.h"
 
+#include "bin/dump/output.h"
 #include "common/logging.h"
 
 static History *
@@ -207,7 +208,8 @@ history_of_files(char **paths, int npaths)
 XLogRecPtr
 history_begin(const History *history)
 {
-	return ckpx_entry_store_stretch_start(history->entries);
+	return history->store == NULL ? history->entries->epoch_start :
+		ckpx_entry_store_stretch_start(history->entries);
 }
 
 XLogRecPtr
@@ -237,7 +239,8 @@ report_hole(const History *history, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 	else if (gap != NULL)
 		pg_log_error_hint("Changes were not tracked between %X/%X and %X/%X: %s.",
 						  LSN_FORMAT_ARGS(gap->from_lsn),
-						  LSN_FORMAT_ARGS(gap->to_lsn), gap->reason);
+						  LSN_FORMAT_ARGS(gap->to_lsn),
+						  output_printable(pstrdup(gap->reason)));
 	exit(1);
 }
 

@@ -43,7 +43,10 @@ typedef struct History
 extern History *history_of_store(const Store *store);
 extern History *history_of_files(char **paths, int npaths);
 
-/* Where what it knows without a hole begins, and where it ends. */
+/*
+ * Where what it knows without a hole begins, and where it ends; of files all
+ * count.
+ */
 extern XLogRecPtr history_begin(const History *history);
 extern XLogRecPtr history_end(const History *history);
 

@@ -238,23 +238,22 @@ json_text(const char *value)
 	return text.data;
 }
 
-void
-output_text(const char *name, const char *value)
+char *
+output_printable(char *text)
 {
-	char	   *copy;
-
-	if (json)
-	{
-		put_field(name, json_text(value), false);
-		return;
-	}
-	copy = pstrdup(value);
-	for (char *at = copy; *at != '\0'; at++)
+	for (char *at = text; *at != '\0'; at++)
 	{
 		if ((unsigned char) *at < 0x20 || *at == 0x7f)
 			*at = '?';
 	}
-	put_field(name, copy, false);
+	return text;
+}
+
+void
+output_text(const char *name, const char *value)
+{
+	put_field(name, json ? json_text(value) :
+			  output_printable(pstrdup(value)), false);
 }
 
 void

@@ -37,6 +37,9 @@ extern void output_null(const char *name);
 extern void output_hex(const char *name, uint64 value, int digits);
 extern void output_row(void);
 
+/* Make a text from a file fit for a terminal; it is changed and returned. */
+extern char *output_printable(char *text);
+
 /*
  * Listed blocks as ranges, at most OUTPUT_RANGES of them from 'it' on; false:
  * there are more, for another row.

@@ -10,7 +10,8 @@
  * Of a directory, all manifests are read, all objects that one of them names,
  * and all others.  A server may be at work in it: an object that is not there
  * any more is no damage if the manifests that named it are not either, and one
- * that no manifest names may be in work.
+ * that no manifest names may be in work.  Nor is it news that an object is
+ * damaged which the newest manifest has left out for that.
  *
  *-------------------------------------------------------------------------
  */
@@ -141,6 +142,20 @@ is_verified(const Store *store, uint32 manifest, const CkpxEntry *entry,
 	return false;
 }
 
+/*
+ * Has the server found an object to be damaged?  Then it keeps it under a
+ * second name, until no manifest names the first one.
+ */
+static bool
+is_known(const char *path)
+{
+	char	   *kept = psprintf("%s.damaged", path);
+	bool		known = access(kept, F_OK) == 0;
+
+	pfree(kept);
+	return known;
+}
+
 static void
 verify_named(Verify *verify, const Store *store, uint32 number,
 			 char ***names)
@@ -158,7 +173,8 @@ verify_named(Verify *verify, const Store *store, uint32 number,
 		path = store_object_path(store, entry);
 		if (!verify_object(verify, path, entry, true,
 						   &manifest->manifest.identity, &problem) &&
-			!(problem.missing && access(manifest->path, F_OK) != 0))
+			!(problem.missing && access(manifest->path, F_OK) != 0) &&
+			!(manifest != store->used && is_known(path)))
 			damaged(verify, problem.path, problem.text);
 		pfree(path);
 	}
@@ -194,7 +210,7 @@ verify_others(Verify *verify, const Store *store, char ***names)
 		if (!verify_object(verify, path, &entry, false,
 						   store->used != NULL ?
 						   &store->used->manifest.identity : NULL, &problem) &&
-			!problem.missing)
+			!problem.missing && !is_known(path))
 			damaged(verify, problem.path, problem.text);
 		pfree(path);
 	}
