@@ -124,7 +124,8 @@ local_name(const CkpxRelKey *key)
 
 /* Visit the rows of a heap of another database; its relation is locked. */
 static void
-visit_heap(ForeignDatabase *db, RelFileNumber number, TupleCallback visit)
+visit_heap(ForeignDatabase *db, Oid catalog, RelFileNumber number,
+		   TupleCallback visit)
 {
 	RelFileLocator locator = ckpx_locator(db->tablespace, db->oid, number);
 	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
@@ -151,6 +152,7 @@ visit_heap(ForeignDatabase *db, RelFileNumber number, TupleCallback visit)
 			if (!ItemIdIsNormal(item))
 				continue;
 			ItemPointerSet(&tuple.t_self, block, i);
+			tuple.t_tableOid = catalog;
 			tuple.t_data = (HeapTupleHeader) PageGetItem(page, item);
 			tuple.t_len = ItemIdGetLength(item);
 			if (HeapTupleSatisfiesVisibility(&tuple, SnapshotSelf, buffer))
@@ -233,10 +235,12 @@ read_names(ForeignDatabase *db)
 							 sizeof(NamedObject));
 	LockRelationId(&pg_class, AccessShareLock);
 	LockRelationId(&pg_namespace, AccessShareLock);
-	visit_heap(db, ckpx_mapped_file_of(db->path, RelationRelationId),
+	visit_heap(db, RelationRelationId,
+			   ckpx_mapped_file_of(db->path, RelationRelationId),
 			   visit_class);
 	if (OidIsValid(db->namespace_file))
-		visit_heap(db, db->namespace_file, visit_namespace);
+		visit_heap(db, NamespaceRelationId, db->namespace_file,
+				   visit_namespace);
 	qualify_names(db);
 	hash_destroy(db->schemas);
 	UnlockRelationId(&pg_namespace, AccessShareLock);
@@ -299,7 +303,7 @@ ckpx_names_find(CkpxNames *names)
 
 		if (name == NULL)
 			continue;
-		db->name = pstrdup(quote_identifier(name));
+		db->name = name;
 		if (db->oid != MyDatabaseId)
 			find_in_database(names, db->oid);
 	}

@@ -38,9 +38,9 @@ extern void ckpx_names_want(CkpxNames *names, const CkpxRelKey *key);
 extern void ckpx_names_find(CkpxNames *names);
 
 /*
- * Add two columns, the database's name and the relation's with its schema,
- * quoted where they must be; each NULL where it is not known or, as the
- * database of a shared catalog, does not exist.
+ * Add two columns, the database's name as pg_database has it, and the
+ * relation's with its schema, quoted where they must be; each NULL where it is
+ * not known or, as the database of a shared catalog, does not exist.
  */
 extern void ckpx_row_names(CkpxRow *row, const CkpxNames *names,
 						   const CkpxRelKey *key);
