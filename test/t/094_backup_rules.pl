@@ -165,6 +165,9 @@ sub start_proxy
 
 	return ($pid, $listen->sockport) if $pid;
 	local $SIG{CHLD} = 'IGNORE';
+
+	# Cluster's handler would stop the servers.
+	local $SIG{TERM} = 'DEFAULT';
 	while (my $client = $listen->accept)
 	{
 		my $target = @targets > 1 ? shift @targets : $targets[0];
