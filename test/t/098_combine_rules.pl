@@ -599,6 +599,21 @@ my ($needed) = map { basename($_) } sort glob "$top/small/i2/pg_wal/0*";
 my $start = hex((label_lines("$top/small/i2")->{start} =~ m{/([0-9A-F]+)})[0]) % 2**20;
 flips_are_told("i2/pg_wal/$needed", qr/pg_wal\/$needed" in "[^"]*": the (?:record|page) at 0\/[0-9A-F]+ /,
 	map { 8 * ($start + $_) + $_ % 8 } 0, 4, 8, 16, 17, 20, 23, 24, 30, 60, 110);
+
+# A standby has of a segment that was switched only what comes before.
+$dir = small(qw(full i1 i2));
+my $switched = read_manifest("$dir/i2");
+my ($stop) = map { hex((split m{/}, $_->{'End-LSN'})[1]) } @{ $switched->{'WAL-Ranges'} };
+my $bytes = slurp_file("$dir/i2/pg_wal/$needed");
+my $behind = (int(($stop % 2**20 + 200) / 8192) + 1) * 8192;
+substr($bytes, $behind) = "\0" x (2**20 - $behind);
+spew("$dir/i2/pg_wal/$needed", $bytes);
+$switched->{'WAL-Ranges'}[0]{'End-LSN'} = sprintf '0/%X', ($stop | 2**20 - 1) + 1;
+write_manifest("$dir/i2", $switched);
+succeeds('zeros behind a switch of segments: --verify', '--verify', "$dir/i2");
+succeeds('zeros behind a switch of segments: -o', "$dir/i2", '-o', "$top/out");
+system_or_bail('rm', '-rf', "$top/out");
+
 $dir = fresh('map', qw(full));
 copy_tree("$top/made/i1", "$dir/plain");
 mkdir "$dir/plain/pg_tblspc/16999";

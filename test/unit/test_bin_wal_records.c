@@ -191,6 +191,11 @@ test_switch(void **arg)
 	(void) add_many(10);
 	assert_null(check(first, end, 0, &where));
 
+	/* what is between does not matter */
+	memset(wal + XLOG_BLCKSZ, 'x', SEGMENT_SIZE - XLOG_BLCKSZ);
+	assert_null(check(first, end, 0, &where));
+	assert_null(check(first, BASE + SEGMENT_SIZE, 0, &where));
+
 	/* without a switch there would have to be a record */
 	begin_wal();
 	first = add_many(10);

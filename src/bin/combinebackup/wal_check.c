@@ -134,15 +134,6 @@ check_records(WalReader *reader, Stream *stream, const char *page,
 	return what == NULL ? NULL : record_problem(stream, lsn, what);
 }
 
-/* Between a switch of segments and the next one the server writes zeros. */
-static bool
-is_behind_switch(const WalReader *reader, const char *page,
-				 XLogRecPtr address)
-{
-	return reader->records.next >= address + XLOG_BLCKSZ &&
-		page[0] == 0 && memcmp(page, page + 1, XLOG_BLCKSZ - 1) == 0;
-}
-
 /*
  * Read a needed segment.
  */
@@ -170,7 +161,10 @@ wal_check_read(const WalCheck *check, WalSegment *segment, Stream *stream,
 		 problem == NULL && address < segment->end; address += XLOG_BLCKSZ)
 	{
 		problem = stream_read(stream, page, XLOG_BLCKSZ);
-		if (problem == NULL && !is_behind_switch(reader, page, address))
+
+		/* A standby may not have got what is behind a switch of segments. */
+		if (problem == NULL && (address == segment->start ||
+								wal_records_need(&reader->records, address)))
 			problem = check_page(check, stream, page, address);
 		if (problem == NULL)
 			problem = check_records(reader, stream, page, address);

@@ -3,12 +3,12 @@
  * wal_check.h
  *		Is the WAL that a backup needs in it?
  *
- * The manifest's ranges name the segments.  Of each page up to the end the
- * header is looked at: its magic number says the major, its address that the
- * segment is that one and was not recycled, the first one's system identifier
- * the cluster.  Of each record from the backup's start to its end the CRC is
- * compared; one that goes on in the next segment can be only where that one is
- * read next.
+ * The manifest's ranges name the segments.  Of each page that has a record up
+ * to the end the header is looked at: its magic number says the major, its
+ * address that the segment is that one and was not recycled, the first one's
+ * system identifier the cluster.  Of each record from the backup's start to
+ * its end the CRC is compared; one that goes on in the next segment can be
+ * only where that one is read next.
  *
  * Problems as in workers.h.
  *

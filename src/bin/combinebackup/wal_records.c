@@ -5,7 +5,7 @@
  *
  * A record whose end a crash kept from being written is followed by a page
  * that says so, and is left out.  Behind a switch of segments there are only
- * zeros, with or without page headers.
+ * page headers and zeros.
  *
  *-------------------------------------------------------------------------
  */
@@ -114,6 +114,15 @@ take_page_header(WalRecords *records, const char *page)
 }
 
 /*
+ * Is the page needed?
+ */
+bool
+wal_records_need(const WalRecords *records, XLogRecPtr address)
+{
+	return records->next < address + XLOG_BLCKSZ;
+}
+
+/*
  * Look at one page.
  */
 const char *
@@ -125,7 +134,7 @@ wal_records_page(WalRecords *records, const char *page, XLogRecPtr address,
 
 	*where = records->begin != InvalidXLogRecPtr ? records->begin :
 		records->next;
-	if (records->next >= page_end)
+	if (!wal_records_need(records, address))
 		return NULL;
 	if (records->next < address)
 		return "does not go on";

@@ -37,9 +37,15 @@ extern void wal_records_begin(WalRecords *records, uint32 segment_size,
 							  XLogRecPtr start, XLogRecPtr end);
 
 /*
- * Look at the page at 'address', whose header is right; pages that end before
- * the start are passed over.  NULL, or what is wrong with the record that
- * begins at *where.  A page that does not follow the one before is wrong.
+ * Is there a record in the page at 'address'?  Not in pages that end before
+ * the start, nor behind a switch of segments.
+ */
+extern bool wal_records_need(const WalRecords *records, XLogRecPtr address);
+
+/*
+ * Look at the page at 'address', whose header is right if it is needed.  NULL,
+ * or what is wrong with the record that begins at *where.  A page that does
+ * not follow the one before is wrong.
  */
 extern const char *wal_records_page(WalRecords *records, const char *page,
 									XLogRecPtr address, XLogRecPtr *where);
