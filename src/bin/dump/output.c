@@ -294,8 +294,8 @@ output_hex(const char *name, uint64 value, int digits)
 {
 	char		text[32];
 
-	snprintf(text, sizeof(text), "%0*" INT64_MODIFIER "X", digits, value);
-	output_text(name, text);
+	snprintf(text, sizeof(text), "%08X%08X", LSN_FORMAT_ARGS(value));
+	output_text(name, text + 16 - digits);
 }
 
 /*
