@@ -34,7 +34,7 @@ extern void output_bool(const char *name, bool value);
 extern void output_lsn(const char *name, XLogRecPtr value); /* 0: null */
 extern void output_time(const char *name, int64 value); /* 0: null */
 extern void output_null(const char *name);
-extern void output_hex(const char *name, uint64 value, int digits); /* up to 16 */
+extern void output_hex(const char *name, uint64 value, int digits);
 extern void output_row(void);
 
 /* Make a text from a file fit for a terminal; it is changed and returned. */
