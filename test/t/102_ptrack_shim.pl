@@ -25,6 +25,7 @@ my @make = (@pgxs, '-C', "$FindBin::RealBin/../../contrib/ptrack_shim");
 chomp(my $control = `$ENV{PG_CONFIG} --sharedir`);
 $control .= '/extension/ptrack.control';
 
+unlink $control;
 append_to_file($control, "default_version = '2.4'\n");
 command_fails_like([ @make, $_ ],
 	qr/\Q$control\E belongs to another extension "ptrack"/,
