@@ -88,6 +88,28 @@ REVOKE ALL ON FUNCTION ckpx_changed_rows(anyelement, pg_lsn) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ckpx_changed_rows(anyelement, pg_lsn) TO pg_monitor;
 
 --
+-- Pictures of the history
+--
+
+CREATE FUNCTION ckpx_timeline(width integer DEFAULT 100)
+RETURNS SETOF text
+AS 'MODULE_PATHNAME', 'ckpx_timeline'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ckpx_timeline(integer) IS
+'returns a picture of the history over LSN, one line in a row';
+REVOKE ALL ON FUNCTION ckpx_timeline(integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_timeline(integer) TO pg_monitor, pg_checkpoint;
+
+CREATE FUNCTION ckpx_timeline_svg()
+RETURNS text
+AS 'MODULE_PATHNAME', 'ckpx_timeline_svg'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ckpx_timeline_svg() IS
+'returns a picture of the history over LSN as an SVG document';
+REVOKE ALL ON FUNCTION ckpx_timeline_svg() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_timeline_svg() TO pg_monitor, pg_checkpoint;
+
+--
 -- One look at everything
 --
 

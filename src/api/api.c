@@ -178,31 +178,34 @@ ckpx_row_time(CkpxRow *row, int64 timestamp)
 }
 
 /*
- * Add a text, or NULL where it is empty.
+ * Copy a text, and make it valid.
  *
  * What is in shared memory belongs to no database: a pin may have got its name
  * in one of another encoding, and a message that was cut to fit may end within
  * a character.  Such text must not get into this database as it is.
  */
-void
-ckpx_row_text(CkpxRow *row, const char *text)
+char *
+ckpx_valid_text(const char *text)
 {
-	char	   *copy;
+	char	   *copy = pstrdup(text);
 
-	if (text == NULL || text[0] == '\0')
-	{
-		ckpx_row_nulls(row, 1);
-		return;
-	}
-
-	copy = pstrdup(text);
 	if (!pg_verifymbstr(copy, strlen(copy), true))
 	{
 		for (char *c = copy; *c != '\0'; c++)
 			if (IS_HIGHBIT_SET(*c))
 				*c = '?';
 	}
-	ckpx_row_datum(row, CStringGetTextDatum(copy));
+	return copy;
+}
+
+/* Add a text, or NULL where it is empty. */
+void
+ckpx_row_text(CkpxRow *row, const char *text)
+{
+	if (text == NULL || text[0] == '\0')
+		ckpx_row_nulls(row, 1);
+	else
+		ckpx_row_datum(row, CStringGetTextDatum(ckpx_valid_text(text)));
 }
 
 /* Add the relation of this database that has the file, or NULL. */

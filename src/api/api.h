@@ -137,6 +137,11 @@ extern void ckpx_row_lsn(CkpxRow *row, XLogRecPtr lsn);
 extern void ckpx_row_time(CkpxRow *row, int64 timestamp);
 extern void ckpx_row_text(CkpxRow *row, const char *text);
 
+/*
+ * A copy of a text of shared memory that is valid in this database's encoding.
+ */
+extern char *ckpx_valid_text(const char *text);
+
 /* The relation that has this file, NULL where it is not of this database. */
 extern void ckpx_row_relation(CkpxRow *row, const CkpxRelKey *key);
 

@@ -57,20 +57,6 @@ put_entry(CkpxRow *row, const CkpxEntry *entry)
 	ckpx_put_row(row);
 }
 
-/*
- * Is the history loaded, or is there a reason why it cannot be?  A view for
- * people must not hang or fail when something is wrong.
- */
-static bool
-is_shown(void *arg)
-{
-	CkpxProblem problem;
-
-	return CkpxShared->booted || CkpxShared->uninstalled ||
-		ckpx_find_problem(1 << CKPX_WORKER_RUNNER, &problem) ||
-		CkpxShared->workers[CKPX_WORKER_RUNNER].pid == 0;
-}
-
 Datum
 ckpx_get_checkpoints(PG_FUNCTION_ARGS)
 {
@@ -81,8 +67,7 @@ ckpx_get_checkpoints(PG_FUNCTION_ARGS)
 	ckpx_begin_rows(fcinfo, &row);
 	entries = palloc(sizeof(CkpxEntry) * CKPX_ENTRIES_PER_TURN);
 
-	(void) ckpx_wait_until(is_shown, NULL, CKPX_NO_DEADLINE,
-						   CKPX_WORKER_RUNNER, CKPX_WAIT_STRICT);
+	ckpx_wait_for_view();
 	while (ckpx_entry_walk_next(&walk, LW_SHARED))
 	{
 		uint32		n = 0;

@@ -100,6 +100,27 @@ ckpx_lock_history(LWLockMode mode)
 	}
 }
 
+static bool
+is_shown(void *arg)
+{
+	CkpxProblem problem;
+
+	return CkpxShared->booted || CkpxShared->uninstalled ||
+		ckpx_find_problem(1 << CKPX_WORKER_RUNNER, &problem) ||
+		CkpxShared->workers[CKPX_WORKER_RUNNER].pid == 0;
+}
+
+/*
+ * Wait until the history is loaded, or there is a reason why it cannot be.  A
+ * view for people must not hang or fail when something is wrong.
+ */
+void
+ckpx_wait_for_view(void)
+{
+	(void) ckpx_wait_until(is_shown, NULL, CKPX_NO_DEADLINE,
+						   CKPX_WORKER_RUNNER, CKPX_WAIT_STRICT);
+}
+
 /* Ask for a manifest.  Caller holds the lock. */
 void
 ckpx_request_publish(CkpxPublishWait *wait)

@@ -26,6 +26,12 @@ extern void ckpx_wait_for_collect(XLogRecPtr target);
 extern void ckpx_lock_history(LWLockMode mode);
 
 /*
+ * For what shows the history to people: wait until it is loaded, or there is a
+ * reason why it cannot be.
+ */
+extern void ckpx_wait_for_view(void);
+
+/*
  * ckpx_wait_until() for what a finished checkpoint brings.  No entry waits
  * meanwhile for the caller's own transaction to end.
  */

@@ -435,6 +435,32 @@ ckpx_object_file_marks(const CkpxEntry *entry, bool missing_ok,
 	return found;
 }
 
+/*
+ * Copy the layers in the header of a global; none where it cannot be read.
+ */
+uint32
+ckpx_object_file_layers(const CkpxEntry *entry, CkpxLayer *layers)
+{
+	CkpxObjectFile *file = object_file_create();
+	uint32		nlayers = 0;
+	char	   *problem;
+
+	file->missing_ok = true;
+	file->judging = true;
+	file->ticket = ckpx_entry_ticket(entry);
+	if (part_open(file, entry, 0, &problem))
+	{
+		const CkpxObjectHeader *header = ckpx_object_file_header(file);
+
+		nlayers = header->nlayers;
+		memcpy(layers, header->layers, sizeof(CkpxLayer) * nlayers);
+	}
+	else if (problem != NULL)
+		ckpx_suspect(&file->ticket);
+	ckpx_object_file_close(file);
+	return nlayers;
+}
+
 bool
 ckpx_object_file_gone(const CkpxObjectFile *file)
 {

@@ -52,6 +52,15 @@ extern const CkpxObjectParts *ckpx_object_file_parts(CkpxObjectFile *file);
  */
 extern bool ckpx_object_file_marks(const CkpxEntry *entry, bool missing_ok,
 								   CkpxMark **marks, uint32 *nmarks);
+
+/*
+ * The layers of a global, CKPX_MAX_LAYERS at most, read from the header of its
+ * first part; returns how many.  For people: an object that is gone or cannot
+ * be read is no error but has none; the checkpointer looks at it, if it should
+ * be there.
+ */
+extern uint32 ckpx_object_file_layers(const CkpxEntry *entry,
+									  CkpxLayer *layers);
 extern bool ckpx_object_file_next(CkpxObjectFile *file,
 								  CkpxRelationView *view);
 extern bool ckpx_object_file_find(CkpxObjectFile *file,
