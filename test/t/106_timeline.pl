@@ -15,13 +15,30 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = loaded_node(
+my $node = history_node(
 	'main', on_demand => 1, conf => <<'EOC');
-ckpx.global_min_count = 10000
 ckpx.commit_wait = '1h'
 checkpoint_timeout = '1h'
 timezone = 'UTC'
 EOC
+$node->start;
+sql('CREATE EXTENSION ckpx; CREATE TABLE work (t text)');
+await_tracking($node);
+
+# Some WAL; with an incremental behind it, its range.
+sub work
+{
+	sql('INSERT INTO work SELECT md5(g::text) FROM generate_series(1, 300) g');
+	return;
+}
+
+sub one_incremental
+{
+	my $from = sql('SELECT checkpointed_lsn FROM ckpx_runner');
+
+	work();
+	return ($from, sql('SELECT ckpx_checkpoint()'));
+}
 
 sub path_of
 {
@@ -31,7 +48,7 @@ sub path_of
 	  . sql("SELECT location FROM ckpx_checkpoints WHERE kind = '$kind' AND end_lsn = '$end'");
 }
 
-# The picture's lines in one text.
+# The lines of a picture.
 sub picture
 {
 	my $width = shift // 100;
@@ -39,18 +56,21 @@ sub picture
 	return sql("SELECT ckpx_timeline($width)") . "\n";
 }
 
-# ---- a gap: an epoch that ends with its slot
+# ---- a gap: the server runs without ckpx and its slot
 
-incremental();
+one_incremental();
 $node->stop('fast');
 system_or_bail('rm', '-r', $node->data_dir . '/pg_replslot/ckpx');
+$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
 $node->start;
+work();
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'ckpx'");
+$node->restart;
 await_tracking($node);
-my ($start) = incremental();
-incremental() foreach 1 .. 3;
+one_incremental() foreach 1 .. 4;
 my $global = sql('SELECT ckpx_global_checkpoint()');
-my ($from, $to) = incremental();
-my (undef, $end) = incremental();
+my ($from, $to) = one_incremental();
+my (undef, $end) = one_incremental();
 sql("SELECT ckpx_pin('na&me', '$from'), ckpx_pin('<late>', '$end')");
 
 my ($epoch, $epoch_start) =
@@ -60,7 +80,7 @@ like($picture, qr/^covered: \S+ to \S+ in epoch $epoch, timeline 1; no hole$/m, 
 like($picture, qr/^newest global: ends at \Q$global\E, \d+ s old, (\d+) layers?$/m,
 	'the newest global, with layers from its file');
 like($picture, qr/^pins: a na&me at \Q$from\E, b <late> at \Q$end\E$/m, 'pins');
-like($picture, qr/^epoch $epoch from \Q$epoch_start\E, 6 incrementals, 1 global, /m, 'the newest epoch');
+like($picture, qr/^epoch $epoch from \Q$epoch_start\E, \d+ incrementals, 1 global, /m, 'the newest epoch');
 like($picture, qr/^epoch @{[$epoch - 1]} from \S+, \d+ incrementals?, /m, 'the one before');
 like($picture, qr/, before epoch $epoch: replication slot is missing/, 'why they parted');
 like($picture, qr/^map .*\?/m, 'the gap is in the picture');
@@ -78,15 +98,15 @@ foreach my $width (39, 1001, -1)
 	like(error_of("SELECT ckpx_timeline($width)"),
 		qr/ERROR:  22023: width must be between 40 and 1000/, "not $width columns");
 }
-is(sql('SELECT count(*) FROM ckpx_timeline(60) AS line'), scalar(split /\n/, picture(60)),
+is(sql('SELECT count(*) > 20, max(length(line)) <= 60 FROM ckpx_timeline(60) AS line'), 't|t',
 	'in FROM as well');
 
 # ---- what holds WAL
 
 my $session = session($node);
-ask($session, 'BEGIN; INSERT INTO appended (payload) VALUES (NULL); SELECT 1');
+ask($session, q{BEGIN; INSERT INTO work VALUES ('open')});
 my $call = background('SELECT ckpx_checkpoint()');
-wait_for_sql($node, q{SELECT count(*) > 0 FROM ckpx_checkpoints WHERE waiting_for ~ 'transaction'});
+wait_for_sql($node, q{SELECT count(*) > 0 FROM ckpx_checkpoints WHERE waiting_for LIKE 'transaction %'});
 $picture = picture();
 like($picture, qr/; an incremental is pending for \d+\s+s, waiting\s+for\s+transaction/,
 	'what an incremental waits for');
@@ -94,7 +114,7 @@ like($picture, qr/^incr\. .*p+$/m, 'it is in the picture');
 like($picture, qr/^WAL .*p/m, 'and the WAL that it holds');
 ask($session, 'COMMIT');
 end_session($session);
-$call->finish;
+unlike($call->(), qr/ERROR/, 'it is made when that ends');
 
 # ---- roles
 
@@ -102,7 +122,7 @@ sql('CREATE ROLE watcher; GRANT pg_monitor TO watcher;
 	CREATE ROLE operator; GRANT pg_checkpoint TO operator; CREATE ROLE nobody');
 foreach my $role ('watcher', 'operator')
 {
-	like(sql("SET ROLE $role; SELECT count(ckpx_timeline()), length(ckpx_timeline_svg()) > 1000"),
+	like(sql("SET ROLE $role; SELECT count(*), length(ckpx_timeline_svg()) > 1000 FROM ckpx_timeline()"),
 		qr/^\d+\|t$/, "$role may");
 }
 like(error_of("SET ROLE nobody; SELECT $_"), qr/permission denied/, "nobody must not: $_")
