@@ -1,5 +1,7 @@
 # README.md does what it says: what the here-documents of its opening feed to
-# psql, and then its other SQL, is run as it stands there.
+# psql, and then its other SQL, is run as it stands there.  So are the SQL and
+# the shell commands of the pages for operators; blocks of another language are
+# not.
 
 use strict;
 use warnings;
@@ -21,7 +23,8 @@ cmp_ok(scalar(split /\n/, $opening), '<', 18, 'the opening is short');
 
 # Links of the pages lead to a file that exists, and to a heading of it.
 foreach my $page ('README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'src/README.md',
-	'src/server/README.md', 'test/README.md', 'test/bench/README.md', map { s{^\Q$top\E/}{}r } glob "$top/docs/*.md")
+	'src/server/README.md', 'test/README.md', 'test/bench/README.md',
+	map { s{^\Q$top\E/}{}r } glob "$top/docs/*.md $top/docs/*/*.md")
 {
 	my ($directory) = "$top/$page" =~ m{(.*)/};
 
@@ -88,6 +91,66 @@ foreach my $example (@examples)
 }
 like($stdout, qr/^ckpx has dropped its replication slot/m,
 	'the last example uninstalls');
+
+$node->stop;
+
+# The other pages, from top to bottom; the last one moves the files and
+# uninstalls.
+my $folder = PostgreSQL::Test::Utils::tempdir();
+$node = new_node('pages');
+$node->start;
+$node->safe_psql('postgres', 'CREATE EXTENSION ckpx');
+wait_for_sql($node, 'SELECT ckpx_checkpoint() IS NOT NULL');
+my $epoch = 'SELECT epoch FROM ckpx_runner';
+my $before = $node->safe_psql('postgres', $epoch);
+
+sub run_block
+{
+	my ($page, $language, $commands) = @_;
+	my ($title) = $commands =~ /\A(.*)/;
+
+	$commands =~ s{/srv\b}{$folder}g;
+	if ($language eq 'sql')
+	{
+		my ($status, $stdout, $stderr) =
+		  $node->psql('postgres', $commands, on_error_stop => 1);
+		is($status, 0, "$page: $title");
+		unlike($stderr, qr/WARNING|ERROR/, "$page: $title: no warning");
+		return;
+	}
+	local %ENV = (%ENV, PGDATA => $node->data_dir);
+	append_to_file("$folder/block", "set -e\n$commands");
+	is(system("sh $folder/block >$folder/output 2>&1 </dev/null"), 0, "$page: $title")
+	  or diag(slurp_file("$folder/output"));
+	unlink "$folder/block";
+	return;
+}
+
+foreach my $page (qw(monitoring/README.md comparison.md scale.md operations.md))
+{
+	$node->safe_psql('postgres', 'ALTER SYSTEM RESET ALL');
+	my @blocks = slurp_file("$top/docs/$page") =~ /^```(\w*)\n(.*?)^```$/msg;
+
+	while (my ($language, $commands) = splice @blocks, 0, 2)
+	{
+		like($language, qr/^(sql|sh|yaml|ini|text)$/, "$page: a block has its language");
+		# what the page says to edit by hand
+		$node->append_conf('postgresql.conf', "shared_preload_libraries = ''")
+		  if $commands =~ /pg_ctl restart/;
+		run_block($page, $language, $commands) if $language =~ /^(sql|sh)$/;
+		next if $commands !~ /pg_ctl start/;
+		wait_for_sql($node, $epoch, $before);
+		is($node->safe_psql('postgres', "SELECT current_setting('ckpx.directory')"),
+			"$folder/ckpx", "$page: the files have moved, the epoch goes on");
+	}
+}
+is( $node->safe_psql(
+		'postgres', q{
+		SELECT current_setting('shared_preload_libraries'),
+			(SELECT count(*) FROM pg_replication_slots),
+			(SELECT count(*) FROM pg_extension WHERE extname = 'ckpx')}),
+	'|0|0', 'the last page has removed ckpx');
+ok(!-e $node->data_dir . '/ckpx_uninstalled', 'and its marker');
 
 $node->stop;
 done_testing();
