@@ -307,6 +307,9 @@ SKIP:
 
 # ---- what all of them together restore
 
+my $last = next_name();
+take_ok($node, $last, @options);
+is_good($last, 'one more');
 my $expected = table_sums($node);
 my $restored = backup_dir('restored');
 combine_ok($newest, $restored);
