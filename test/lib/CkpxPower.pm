@@ -11,6 +11,11 @@ CkpxPower - losing power: what was not synced is gone
   lose_power($power);
   start_powered($power);
 
+  # A program, and folders that it writes to:
+  my $power = power_for("$folder/power", @folders);
+  run_powered($power, [ 'program' ], %more);
+  lose_power($power);
+
 The server runs with the library test/modules/powerloss below it, which keeps
 what was synced of ckpx's files and of the replication slots.  PostgreSQL's
 own files, pg_wal too, survive as they are.
@@ -25,6 +30,7 @@ use warnings;
 use Carp;
 use Cwd 'abs_path';
 use Exporter 'import';
+use Test::More ();
 
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -32,7 +38,7 @@ use PostgreSQL::Test::Utils;
 use CkpxTest;
 
 our @EXPORT = qw(
-  power_library power_begin start_powered sync_power lose_power
+  power_library power_begin power_for run_powered start_powered sync_power lose_power
   fail_fsync fsync_has_failed end_failing durable_contents await_down
 );
 
@@ -62,21 +68,50 @@ sub power_begin
 	my ($node, @more) = @_;
 	my $data = abs_path($node->data_dir);
 	my $folder = abs_path($node->basedir) . '/power';
-	my %power = (
+
+	# PostgreSQL::Test::Cluster turns it off.
+	$node->append_conf('postgresql.conf', 'fsync = on');
+	return {
 		node => $node,
+		%{ power_for($folder, "$data/ckpx*", "$data/pg_replslot", map { "$data/$_" } @more) }
+	};
+}
+
+=head2 power_for($folder, @roots), run_powered($power, $command, %environment)
+
+The same for programs: $folder, which is made, keeps what was synced in @roots.
+run_powered() runs a command like IPC::Run with the library below it; returns
+$?.  The environment may have POWERLOSS_LOG and POWERLOSS_KILL.
+
+=cut
+
+sub power_for
+{
+	my ($folder, @roots) = @_;
+	my %power = (
 		fail => "$folder/fail",
 		environment => {
-			POWERLOSS_ROOTS => join(':', "$data/ckpx*", "$data/pg_replslot", map { "$data/$_" } @more),
+			POWERLOSS_ROOTS => join(':', @roots),
 			POWERLOSS_PLATTER => $folder,
 			POWERLOSS_FAIL => "$folder/fail"
 		});
 
 	mkdir $folder or croak "could not create \"$folder\": $!";
-
-	# PostgreSQL::Test::Cluster turns it off.
-	$node->append_conf('postgresql.conf', 'fsync = on');
 	sync_power(\%power);
 	return \%power;
+}
+
+sub run_powered
+{
+	my ($power, $command, %more) = @_;
+	my ($out, $err) = ('', '');
+	my $preload = join ' ', grep { $_ } $ENV{LD_PRELOAD}, power_library();
+	local %ENV = (%ENV, %{ $power->{environment} }, %more, LD_PRELOAD => $preload);
+
+	IPC::Run::run($command, '<', \undef, '>', \$out, '2>', \$err);
+	my $status = $?;
+	Test::More::note($err) if $err ne '';
+	return $status;
 }
 
 sub start_powered

@@ -26,6 +26,10 @@
  *						contains the file's text fails with EIO, and this file
  *						is removed, since an error is reported once; unless the
  *						text begins with an asterisk: then all of them fail
+ *	POWERLOSS_LOG		a file that gets a line for each call on a path in a
+ *						root: "sync PATH", "rename PATH", "unlink PATH"
+ *	POWERLOSS_KILL		"CALL PATH": the process is killed when it makes that
+ *						call, before it does anything
  *	POWERLOSS_DO		what a process that does nothing else does, as in
  *						"LD_PRELOAD=... POWERLOSS_DO=sync false", which succeeds
  *						only if the library is there:
@@ -44,6 +48,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -410,6 +415,29 @@ is_to_fail(const char *path)
 		unlink(control) == 0;
 }
 
+/* A process is about to do something that counts. */
+static void
+note_call(const char *call, const char *path)
+{
+	const char *log = getenv("POWERLOSS_LOG");
+	const char *last = getenv("POWERLOSS_KILL");
+	char		line[PATH_MAX + 16];
+	int			fd;
+
+	if ((log == NULL && last == NULL) || root_of(path) == NULL)
+		return;
+	snprintf(line, sizeof(line), "%s %s", call, path);
+	if (last != NULL && strcmp(line, last) == 0)
+		kill(getpid(), SIGKILL);
+	if (log == NULL)
+		return;
+	strcat(line, "\n");
+	fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (fd < 0 || write(fd, line, strlen(line)) != (ssize_t) strlen(line))
+		die("could not write \"%s\"", log);
+	close(fd);
+}
+
 static int
 sync_descriptor(int fd)
 {
@@ -434,6 +462,7 @@ sync_descriptor(int fd)
 		errno = EIO;
 		return -1;
 	}
+	note_call("sync", path);
 	root = root_of(path);
 	if (root != NULL)
 	{
@@ -466,6 +495,34 @@ int
 fdatasync(int fd)
 {
 	return sync_descriptor(fd);
+}
+
+int
+rename(const char *from, const char *to)
+{
+	int			(*next) (const char *, const char *) =
+		(int (*) (const char *, const char *)) dlsym(RTLD_NEXT, "rename");
+
+	read_environment();
+	note_call("rename", from);
+	return next(from, to);
+}
+
+int
+unlinkat(int folder, const char *name, int flags)
+{
+	int			(*next) (int, const char *, int) =
+		(int (*) (int, const char *, int)) dlsym(RTLD_NEXT, "unlinkat");
+	char		path[PATH_MAX];
+	char		whole[PATH_MAX];
+
+	read_environment();
+	if (folder != AT_FDCWD && path_of(folder, path))
+	{
+		join(whole, path, name);
+		note_call("unlink", whole);
+	}
+	return next(folder, name, flags);
 }
 
 #pragma GCC visibility pop
