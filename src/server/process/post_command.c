@@ -317,7 +317,7 @@ note_result(const CkpxEntry *entry, const char *problem)
 }
 
 /*
- * Without a command nothing waits for one.
+ * Without a command nothing waits for one, and no failure of one matters.
  */
 static void
 wait_for_nothing(void)
@@ -327,7 +327,17 @@ wait_for_nothing(void)
 	while (ckpx_entry_walk_next(&walk, LW_EXCLUSIVE))
 	{
 		for (uint32 i = walk.begin; i < walk.end; i++)
-			ckpx_entry_store_at(CkpxShared->store, i)->post_pending = false;
+		{
+			CkpxEntry  *entry = ckpx_entry_store_at(CkpxShared->store, i);
+
+			if (entry->post_pending &&
+				entry->failed_phase == CKPX_PHASE_COMMAND)
+			{
+				entry->failed_phase = CKPX_PHASE_NONE;
+				entry->last_error[0] = '\0';
+			}
+			entry->post_pending = false;
+		}
 	}
 }
 
