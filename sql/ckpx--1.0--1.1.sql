@@ -121,7 +121,9 @@ CREATE VIEW ckpx_status AS
                pg_size_bytes(current_setting('ckpx.max_directory_size')) AS max_directory,
                current_setting('ckpx.max_entries')::integer AS max_entries,
                current_setting('ckpx.gc_keep_time')::interval AS gc_keep_time,
-               current_setting('ckpx.max_incremental_interval')::interval AS max_interval,
+               -- twice what an incremental may have to wait for
+               greatest(2 * current_setting('ckpx.max_incremental_interval')::interval,
+                        2 * current_setting('checkpoint_timeout')::interval, interval '10 minutes') AS patience,
                current_setting('max_worker_processes')::integer AS max_workers,
                current_setting('max_parallel_workers_per_gather')::integer AS per_gather
     ), cap AS (
@@ -133,18 +135,22 @@ CREATE VIEW ckpx_status AS
     ), runner AS (
         SELECT * FROM ckpx_runner
     ), entry AS (
-        SELECT * FROM ckpx_checkpoints
+        -- while ckpx starts, that view would wait
+        SELECT * FROM ckpx_checkpoints WHERE (SELECT directory_bytes IS NOT NULL FROM runner)
     ), unfinished AS (
+        -- one that fails before one that waits
         SELECT kind, start_lsn, created_at, waiting_for, attempts, failed_phase, last_error
         FROM entry WHERE state <> 'finished'
-        ORDER BY created_at LIMIT 1
+        ORDER BY attempts DESC, created_at LIMIT 1
     ), holder AS (
-        SELECT slot_name, restart_lsn FROM pg_replication_slots
-        WHERE restart_lsn IS NOT NULL ORDER BY restart_lsn LIMIT 1
+        -- holds more than ckpx does
+        SELECT slot_name, restart_lsn FROM pg_replication_slots, runner
+        WHERE restart_lsn < released_lsn ORDER BY restart_lsn LIMIT 1
     ), gap AS (
-        -- the first one of a history that began when ckpx was installed is none
+        -- nothing was lost where tracking began, or where a copy became a server
         SELECT * FROM ckpx_gaps
-        WHERE NOT (from_lsn IS NULL AND epoch = 1)
+        WHERE NOT (from_lsn IS NULL AND epoch = 1) AND reason <> 'data directory is a copy'
+              AND epoch >= (SELECT coalesce(max(epoch), 0) FROM ckpx_gaps WHERE reason = 'data directory is a copy')
         ORDER BY detected_at DESC LIMIT 1
     ), pinned AS (
         -- what a global covers and garbage collection would take but for a pin
@@ -162,27 +168,32 @@ CREATE VIEW ckpx_status AS
         FROM entry WHERE state = 'finished' AND failed_phase = 'command'
     ), newest_backup AS (
         SELECT * FROM ckpx_backups ORDER BY finished_at DESC LIMIT 1
+    ), low AS (
+        -- ckpx_low_water_mark() would wait for a start, and fail after ckpx_uninstall()
+        SELECT max(to_lsn) AS lsn FROM ckpx_gaps g JOIN runner USING (epoch)
     ), conflict AS (
         SELECT 1 AS rank, 'max_slot_wal_keep_size is -1: while ckpx does not run, nothing limits the WAL that its slot holds' AS detail,
-               'Set max_slot_wal_keep_size a little above ckpx.max_retained_wal.' AS hint
+               'Set max_slot_wal_keep_size to twice ckpx.max_retained_wal.' AS hint
         FROM setting WHERE slot_keep < 0
         UNION ALL
-        SELECT 2, format('max_slot_wal_keep_size is smaller than ckpx.max_retained_wal needs: ckpx gives up at %s instead of %s',
+        SELECT 2, format('max_slot_wal_keep_size is smaller than ckpx.max_retained_wal: ckpx gives up at %s instead of %s',
                          pg_size_pretty(wal_cap), pg_size_pretty(max_retained)),
                'Raise max_slot_wal_keep_size, or lower ckpx.max_retained_wal.'
-        FROM setting, cap WHERE wal_cap < max_retained
+        FROM setting, cap WHERE slot_keep >= 0 AND slot_keep < max_retained
         UNION ALL
         SELECT 3, format('max_worker_processes is %s: beside the four of ckpx and the logical replication launcher none is left for a parallel query', max_workers),
                'Raise max_worker_processes by 4.'
         FROM setting WHERE max_workers - 5 < per_gather
     )
     SELECT 'tracking'::text AS item,
-           CASE WHEN problem IS NOT NULL OR epoch IS NULL THEN 'error' WHEN NOT enabled THEN 'warning' ELSE 'ok' END AS status,
+           CASE WHEN problem IS NOT NULL THEN 'error' WHEN directory_bytes IS NULL OR epoch IS NULL OR NOT enabled THEN 'warning' ELSE 'ok' END AS status,
            CASE WHEN problem IS NOT NULL THEN problem
+                WHEN directory_bytes IS NULL THEN 'ckpx starts'
                 WHEN epoch IS NULL THEN 'no block map has begun'
                 WHEN NOT enabled THEN 'ckpx makes no checkpoints'
                 ELSE format('epoch %s, timeline %s, checkpoints reach %s', epoch, timeline, checkpointed_lsn) END AS detail,
            CASE WHEN problem IS NOT NULL THEN 'The server log says more; see also ckpx_workers.'
+                WHEN directory_bytes IS NULL THEN 'If this lasts, see the activity of the runner in ckpx_workers.'
                 WHEN epoch IS NULL THEN 'Tracking begins with the next checkpoint of PostgreSQL.'
                 WHEN NOT enabled THEN 'Set ckpx.enabled, or call ckpx_enable().' END AS hint
     FROM runner
@@ -196,50 +207,53 @@ CREATE VIEW ckpx_status AS
                 WHEN failed > 0 THEN 'The workers go on by themselves; see ckpx_workers.' END
     FROM (SELECT count(*) FILTER (WHERE pid IS NULL) AS down,
                  string_agg(name, ', ' ORDER BY name) FILTER (WHERE pid IS NULL) AS down_names,
-                 count(*) FILTER (WHERE state = 'backing off' OR last_error_at > now() - interval '1 hour') AS failed,
+                 count(*) FILTER (WHERE has_failed) AS failed,
                  string_agg(format('%s (%s)', name, last_error), ', ' ORDER BY name)
-                     FILTER (WHERE state = 'backing off' OR last_error_at > now() - interval '1 hour') AS failures
-          FROM ckpx_workers) w
+                     FILTER (WHERE has_failed) AS failures
+          FROM ckpx_workers,
+               -- a post command has a row of its own
+               LATERAL (SELECT (state = 'backing off' OR last_error_at > now() - interval '1 hour') AND last_error NOT LIKE 'post command %') AS f (has_failed)) w
     UNION ALL
     SELECT 'collecting',
            CASE WHEN lag_bytes > wal_cap / 2 THEN 'error' WHEN lag_bytes > wal_cap / 10 THEN 'warning' ELSE 'ok' END,
-           format('%s of WAL are not decoded yet', pg_size_pretty(lag_bytes)),
-           CASE WHEN lag_bytes > wal_cap / 10 THEN 'If this grows, the runner is slower than the writers: see its activity in ckpx_workers.' END
+           coalesce(pg_size_pretty(lag_bytes) || ' of WAL are not decoded yet', 'nothing is decoded yet'),
+           CASE WHEN lag_bytes > wal_cap / 10 THEN 'If this grows, the runner is slower than the writers, or stands still: see its activity in ckpx_workers.' END
     FROM runner, cap
     UNION ALL
     SELECT 'wal',
            CASE WHEN retained_bytes > wal_cap * 0.8 THEN 'error' WHEN retained_bytes > wal_cap * 0.5 THEN 'warning' ELSE 'ok' END,
-           format('ckpx holds %s of at most %s%s%s', pg_size_pretty(retained_bytes), pg_size_pretty(wal_cap),
-                  (SELECT format(', for %s, since %s', coalesce(waiting_for, kind), created_at) FROM unfinished),
-                  (SELECT format('; the slot %s holds most, from %s', slot_name, restart_lsn) FROM holder)),
-           CASE WHEN retained_bytes > wal_cap * 0.5 THEN 'At the limit ckpx gives up its history. End what is waited for, or raise ckpx.max_retained_wal.' END
+           format('ckpx holds %s of at most %s%s%s', coalesce(pg_size_pretty(retained_bytes), 'nothing'), pg_size_pretty(wal_cap),
+                  (SELECT format('; the %s checkpoint from %s is unfinished since %s', kind, start_lsn, created_at) FROM unfinished),
+                  (SELECT format('; the slot %s holds more, from %s', slot_name, restart_lsn) FROM holder)),
+           CASE WHEN retained_bytes > wal_cap * 0.5 THEN 'At the limit ckpx gives up its history. See the rows tracking, collecting and checkpoints for what it waits for, or raise ckpx.max_retained_wal.' END
     FROM runner, cap
     UNION ALL
     SELECT 'checkpoints',
            CASE WHEN u.attempts > 2 THEN 'error'
-                WHEN u.attempts > 0 OR u.created_at < now() - greatest(2 * max_interval, interval '10 minutes') THEN 'warning'
+                WHEN u.attempts > 0 OR u.created_at < now() - patience THEN 'warning'
                 ELSE 'ok' END,
            CASE WHEN u.kind IS NULL THEN 'none is unfinished'
                 ELSE format('%s from %s, since %s%s%s', u.kind, u.start_lsn, u.created_at,
                             ', waits for ' || u.waiting_for,
                             CASE WHEN u.attempts > 0 THEN format(', failed %s times (%s: %s)', u.attempts, u.failed_phase, u.last_error) END) END,
            CASE WHEN u.attempts > 0 THEN 'ckpx tries again by itself; remove the cause, as the error names it.'
-                WHEN u.created_at < now() - greatest(2 * max_interval, interval '10 minutes') THEN 'See waiting_for in ckpx_checkpoints.' END
+                WHEN u.created_at < now() - patience THEN 'It goes on when that is over: see pg_stat_activity for long transactions, ckpx_progress for what is written now.' END
     FROM setting LEFT JOIN unfinished u ON true
     UNION ALL
     SELECT 'gaps',
-           CASE WHEN g.detected_at > now() - interval '1 day' THEN 'error'
+           CASE WHEN b.start_lsn >= g.to_lsn THEN 'ok'
+                WHEN g.detected_at > now() - interval '1 day' THEN 'error'
                 WHEN g.detected_at > now() - interval '7 days' THEN 'warning' ELSE 'ok' END,
            CASE WHEN g.epoch IS NULL THEN 'none is known'
                 ELSE format('changes before %s are not known: %s, found %s', g.to_lsn, g.reason, g.detected_at) END,
-           CASE WHEN g.detected_at > now() - interval '7 days' THEN 'What was copied before the gap must be copied in full once.' END
-    FROM setting LEFT JOIN gap g ON true
+           CASE WHEN g.detected_at > now() - interval '7 days' AND (b.start_lsn >= g.to_lsn) IS NOT TRUE THEN 'What was copied before the gap must be copied in full once.' END
+    FROM setting LEFT JOIN gap g ON true LEFT JOIN newest_backup b ON true
     UNION ALL
     SELECT 'disk',
            CASE WHEN max_directory > 0 AND directory_bytes >= max_directory OR n >= max_entries THEN 'error'
                 WHEN max_directory > 0 AND directory_bytes > max_directory * 0.8 OR n > max_entries * 0.8 THEN 'warning' ELSE 'ok' END,
            format('%s in files of ckpx, %s of at most %s checkpoints: %s incremental, %s global, %s backup',
-                  pg_size_pretty(directory_bytes), n, max_entries, incrementals, globals, backups),
+                  coalesce(pg_size_pretty(directory_bytes), 'nothing known'), n, max_entries, incrementals, globals, backups),
            CASE WHEN max_directory > 0 AND directory_bytes > max_directory * 0.8 THEN 'Raise ckpx.max_directory_size, lower ckpx.gc_keep_time, or remove a pin.'
                 WHEN n > max_entries * 0.8 THEN 'Raise ckpx.max_entries, lower ckpx.gc_keep_time, or remove a pin.' END
     FROM runner, setting,
@@ -250,13 +264,13 @@ CREATE VIEW ckpx_status AS
           FROM entry) e
     UNION ALL
     SELECT 'pins',
-           CASE WHEN h.held > directory_bytes / 2 OR EXISTS (SELECT FROM pinned WHERE expires_at IS NULL AND created_at < now() - interval '30 days') THEN 'warning' ELSE 'ok' END,
+           CASE WHEN h.held > much OR EXISTS (SELECT FROM pinned WHERE expires_at IS NULL AND created_at < now() - interval '30 days') THEN 'warning' ELSE 'ok' END,
            CASE WHEN h.name IS NULL THEN 'none'
-                ELSE format('%s pins; %s, from %s, made %s, keeps %s that would go otherwise',
+                ELSE format('%s in all; %s, from %s, made %s, keeps %s that would go otherwise',
                             (SELECT count(*) FROM pinned), quote_ident(h.name), h.lsn, h.created_at, pg_size_pretty(h.held)) END,
-           CASE WHEN h.held > directory_bytes / 2 OR EXISTS (SELECT FROM pinned WHERE expires_at IS NULL AND created_at < now() - interval '30 days')
+           CASE WHEN h.held > much OR EXISTS (SELECT FROM pinned WHERE expires_at IS NULL AND created_at < now() - interval '30 days')
                 THEN 'Remove a pin that nobody needs with ckpx_unpin(), or give pins a ttl.' END
-    FROM runner LEFT JOIN heaviest h ON true
+    FROM (SELECT coalesce(nullif(max_directory, 0), 2 * 1024::bigint ^ 3) / 2 AS much FROM setting) s LEFT JOIN heaviest h ON true
     UNION ALL
     SELECT 'post_command',
            CASE WHEN failed > 0 AND since < now() - interval '1 hour' THEN 'error' WHEN failed > 0 THEN 'warning' ELSE 'ok' END,
@@ -266,11 +280,11 @@ CREATE VIEW ckpx_status AS
     FROM command
     UNION ALL
     SELECT 'backups',
-           CASE WHEN b.start_lsn < ckpx_low_water_mark() THEN 'warning' ELSE 'ok' END,
+           CASE WHEN b.start_lsn < low.lsn THEN 'warning' ELSE 'ok' END,
            CASE WHEN b.id IS NULL THEN 'none is recorded'
                 ELSE format('newest from %s, finished %s, %s', b.start_lsn, b.finished_at, pg_size_pretty(b.bytes)) END,
-           CASE WHEN b.start_lsn < ckpx_low_water_mark() THEN 'The map does not reach back to it: the next backup must be a full one.' END
-    FROM setting LEFT JOIN newest_backup b ON true
+           CASE WHEN b.start_lsn < low.lsn THEN 'The map does not reach back to it: the next backup must be a full one.' END
+    FROM low LEFT JOIN newest_backup b ON true
     UNION ALL
     SELECT 'resource_managers',
            CASE WHEN cardinality(custom_rmgrs) > 0 THEN 'warning' ELSE 'ok' END,
