@@ -92,6 +92,46 @@ foreach my $example (@examples)
 like($stdout, qr/^ckpx has dropped its replication slot/m,
 	'the last example uninstalls');
 
+# ---- docs/recipes.md: the commands as they stand there, in their order, the
+# round once more after each change
+
+my $recipes = slurp_file("$top/docs/recipes.md");
+my @commands = $recipes =~ /^```sh\n(.*?)^```$/msg;
+my $shop = new_node('shop');
+my $folder = PostgreSQL::Test::Utils::tempdir();
+$shop->start;
+$shop->safe_psql('postgres', "CREATE DATABASE $_") foreach qw(shop warehouse);
+$shop->safe_psql('shop', q{
+	CREATE EXTENSION ckpx;
+	CREATE TABLE orders (id int PRIMARY KEY, customer text);
+	INSERT INTO orders SELECT i, repeat(md5(i::text), 10) FROM generate_series(1, 2000) i});
+my @changes = (
+	'SELECT',
+	'UPDATE orders SET customer = $$a$$ WHERE id = 1000; DELETE FROM orders WHERE id < 100',
+	'VACUUM FULL orders',
+	'SELECT',
+	'TRUNCATE orders; INSERT INTO orders VALUES (1, $$b$$)');
+is(scalar(@commands), 2, 'a first copy, and a round');
+foreach my $change ('', @changes)
+{
+	$shop->safe_psql('shop', $change) if $change;
+	local %ENV = (%ENV, PGHOST => $shop->host, PGPORT => $shop->port);
+	my $script = "cd '$folder'\n" . $commands[ $change ? 1 : 0 ];
+	my $ran = IPC::Run::run([ 'bash' ], '<', \$script, '>&', \my $said);
+	is($said, '', 'the copy of a table: ' . ($change || 'made'));
+	is($shop->safe_psql('warehouse', 'SELECT source_ctid, id, customer FROM orders ORDER BY id'),
+		$shop->safe_psql('shop', 'SELECT ctid, * FROM orders ORDER BY id'), 'it is equal');
+}
+foreach my $query ($recipes =~ /^```sql\n(.*?)^```$/msg)
+{
+	($status, $stdout, $stderr) = $shop->psql('shop', $query, on_error_stop => 1);
+	is("$status$stderr", '0', 'no error: ' . ($query =~ /(.*)/)[0]);
+	like($stdout, qr/\|\d+ (bytes|kB|MB)\|/, 'and an answer');
+	unlike($stdout, qr/\|shop\|\S*orders_pkey/, 'indexes and TOAST are with their table')
+	  if $query =~ /GROUP BY/;
+}
+$shop->stop;
+
 $node->stop;
 
 # The other pages, from top to bottom; the last one moves the files and
