@@ -22,6 +22,7 @@ is( $node->safe_psql('postgres',
 
 # Every function, called with NULLs; those that are strict need a value.
 my %arguments = (
+	ckpx_changed_rows => "NULL::pg_class, '0/1'",
 	ckpx_checkpoints_after => "'0/1', 1",
 	ckpx_fault_remove => "'x'",
 	ckpx_fault_wakeup => "'x'");
@@ -46,6 +47,9 @@ for my $function (@functions)
 		"$name: error");
 	like($stderr, qr/HINT:  .*shared_preload_libraries.*restart/, "$name: hint");
 }
+
+like(($node->psql('postgres', 'SELECT * FROM ckpx_status'))[2],
+	qr/ERROR:  ckpx must be loaded via "shared_preload_libraries"/, 'ckpx_status: error');
 
 is($node->safe_psql('postgres',
 		q{SELECT count(*) FROM pg_settings WHERE name LIKE 'ckpx.%'}),
