@@ -188,7 +188,7 @@ test-soak: setup
 # T= picks files: make test-backup T=test/t/100_backup_random.pl
 INCREMENTS ?= 100
 ROUNDS ?= 200
-BACKUP_TESTS = test/t/095_backup_failures.pl test/t/104_backup_trouble.pl \
+BACKUP_TESTS = test/t/095_backup_failures.pl test/t/109_backup_trouble.pl \
 	test/t/096_backup_chain.pl test/t/100_backup_random.pl test/core/backup_suite.pl
 test-backup:
 	@CKPX_BACKUP_INCREMENTS=$(INCREMENTS) CKPX_BACKUP_ROUNDS=$(ROUNDS) test/core.sh $(or $(T),$(BACKUP_TESTS))
