@@ -1,9 +1,9 @@
 # ALTER EXTENSION ckpx UPDATE, on a server with history and under load.
 #
 # Each version whose full script lies in sql/ is upgraded to the present one, by
-# the scripts in sql/.  As long as nothing older is there, or beside it, a version
-# 0.9 is made up of the present script: two views lack their last column, a
-# function is missing.  Its upgrade script follows the rules of CONTRIBUTING.md.
+# the scripts in sql/.  Beside them a version 0.9 is made up of the newest full
+# script: two views lack their last column, a function is missing.  Its upgrade
+# script follows the rules of CONTRIBUTING.md.
 # So this is the present library under an older catalog.  It is not an older
 # library's server: files of older formats are test_samples' matter.
 
@@ -23,7 +23,8 @@ plan skip_all => 'adds a version to the server of test/private.sh'
 
 my $top = "$FindBin::RealBin/../..";
 my ($version) = slurp_file("$top/ckpx.control") =~ /^default_version = '(.*)'$/m;
-my $script = slurp_file("$top/sql/ckpx--$version.sql");
+my ($full) = reverse map { /ckpx--([\d.]+)\.sql$/ ? $1 : () } sort glob("$top/sql/ckpx--*.sql");
+my $script = slurp_file("$top/sql/ckpx--$full.sql");
 chomp(my $share = `$ENV{PG_CONFIG} --sharedir`);
 my @made = map { "$share/extension/ckpx--$_.sql" } '0.9', "0.9--$version";
 
