@@ -130,7 +130,7 @@ checkout=$(mktemp -d "$root/tmp/ckpx-checkout-XXXXXX")
 trap 'rm -rf "$checkout"' EXIT
 trap 'exit 130' INT TERM HUP
 tar -C "$top" -cf - --exclude=./.git --exclude=./build --exclude='*.o' --exclude='*.so' \
-	--exclude='*.bc' --exclude='./src/bin/*backup/ckpx_*backup' --warning=no-file-changed . | tar -C "$checkout" -xf - || true
+	--exclude='*.bc' --exclude='./src/bin/*/ckpx_*[!ch]' --warning=no-file-changed . | tar -C "$checkout" -xf - || true
 
 status=0
 command=test/run.sh

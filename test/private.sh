@@ -106,7 +106,7 @@ mkdir "$work/ckpx" "$work/tmp" "$work/out" "$work/root"
 
 # tar returns 1 when a file changes under it, as it may while somebody edits.
 tar -C "$top" -cf "$work/ckpx.tar" --exclude=./.git --exclude=./build --exclude='*.o' --exclude='*.so' \
-	--exclude='*.bc' --exclude='./src/bin/*backup/ckpx_*backup' --exclude=./tmp_check --exclude=./tmp_check_iso --exclude=./results \
+	--exclude='*.bc' --exclude='./src/bin/*/ckpx_*[!ch]' --exclude=./tmp_check --exclude=./tmp_check_iso --exclude=./results \
 	--exclude=./output_iso --warning=no-file-changed . || [ $? -eq 1 ] || exit 1
 tar -C "$work/ckpx" -xf "$work/ckpx.tar" && rm "$work/ckpx.tar" || exit 1
 

@@ -3,8 +3,8 @@
  * changed_rows.c
  *		ckpx_changed_rows: the rows that live in changed blocks.
  *
- * The map tells the blocks; the server reads the rows, with one TID range scan
- * for each run of changed blocks, as the calling user and with the snapshot of
+ * The map tells the blocks; the server reads the rows, with a TID range scan
+ * of each run of changed blocks, as the calling user and with the snapshot of
  * the calling statement.  So privileges and row security hold as in any query,
  * and the rows are those that a full scan by the same statement would give.
  *
@@ -17,26 +17,34 @@
  */
 #include "server/base/compat.h"
 
-#include "access/table.h"
+#include "access/relation.h"
 #include "api/api.h"
 #include "api/map_reader.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "executor/tstoreReceiver.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 
 PG_FUNCTION_INFO_V1(ckpx_changed_rows);
 
-/* The query of one run of blocks, and where its rows go. */
+/*
+ * The query, where its rows go, and the runs of blocks that it is to read
+ * next: run i is [from[i], to[i]).
+ */
+#define RUNS_MAX	10000
+
 typedef struct RowScan
 {
 	SPIPlanPtr	plan;
 	SPIExecuteOptions options;
-	ItemPointerData from;
-	ItemPointerData to;
+	int			nruns;
+	Datum	   *from;			/* TIDs of RUNS_MAX items */
+	Datum	   *to;
+	ItemPointerData *items;		/* twice as many */
 } RowScan;
 
 /* The relation whose row type the first argument has. */
@@ -65,6 +73,7 @@ prefer_tid_scans(void)
 		{"enable_tidscan", "on"},
 		{"enable_seqscan", "off"},
 		{"max_parallel_workers_per_gather", "0"},
+		{"jit", "off"},
 		{"plan_cache_mode", "force_generic_plan"},
 	};
 	int			level = NewGUCNestLevel();
@@ -76,27 +85,29 @@ prefer_tid_scans(void)
 	return level;
 }
 
-/* Prepare the query, whose rows go into the function's result. */
+/*
+ * Prepare the query, whose rows go into the function's result.  It scans the
+ * table once for each run, within one execution: the runs' bounds are
+ * parameters of the inner scan, which OFFSET 0 keeps one.  A bare alias could
+ * be a column's name, and an operator without its schema anybody's.
+ */
 static void
 begin_scan(RowScan *scan, Relation rel, ReturnSetInfo *result)
 {
-	Oid			types[] = {TIDOID, TIDOID};
+	Oid			types[] = {TIDARRAYOID, TIDARRAYOID};
 	ParamListInfo params = makeParamList(lengthof(types));
 	DestReceiver *dest = CreateDestReceiver(DestTuplestore);
 	char	   *schema = get_namespace_name(RelationGetNamespace(rel));
 	const char *name;
 	StringInfoData query;
 
-	/*
-	 * A bare alias could be a column's name, and an operator without its
-	 * schema anybody's.
-	 */
 	name = quote_qualified_identifier(schema, RelationGetRelationName(rel));
 	initStringInfo(&query);
 	appendStringInfo(&query,
-					 "SELECT t.ctid, (t.*)::%s FROM ONLY %s t"
-					 " WHERE t.ctid OPERATOR(pg_catalog.>=) $1"
-					 " AND t.ctid OPERATOR(pg_catalog.<) $2",
+					 "SELECT s.* FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) r(a, b),"
+					 " LATERAL (SELECT t.ctid, (t.*)::%s FROM ONLY %s t"
+					 " WHERE t.ctid OPERATOR(pg_catalog.>=) r.a"
+					 " AND t.ctid OPERATOR(pg_catalog.<) r.b OFFSET 0) s",
 					 name, name);
 	scan->plan = SPI_prepare(query.data, lengthof(types), types);
 	if (scan->plan == NULL)
@@ -109,34 +120,63 @@ begin_scan(RowScan *scan, Relation rel, ReturnSetInfo *result)
 									"table was changed");
 	for (int i = 0; i < (int) lengthof(types); i++)
 	{
-		params->params[i].ptype = TIDOID;
+		params->params[i].ptype = TIDARRAYOID;
 		params->params[i].pflags = PARAM_FLAG_CONST;
 		params->params[i].isnull = false;
 	}
-	params->params[0].value = PointerGetDatum(&scan->from);
-	params->params[1].value = PointerGetDatum(&scan->to);
-
 	memset(&scan->options, 0, sizeof(scan->options));
 	scan->options.params = params;
 	scan->options.read_only = true;
 	scan->options.dest = dest;
+	scan->nruns = 0;
+	scan->from = palloc(sizeof(Datum) * RUNS_MAX);
+	scan->to = palloc(sizeof(Datum) * RUNS_MAX);
+	scan->items = palloc(sizeof(ItemPointerData) * RUNS_MAX * 2);
 }
 
-/* Put out the rows of the blocks [from, to). */
-static void
-scan_blocks(RowScan *scan, BlockNumber from, BlockNumber to)
+static Datum
+tid_array(Datum *tids, int ntids)
 {
+	return PointerGetDatum(construct_array(tids, ntids, TIDOID,
+										   sizeof(ItemPointerData), false,
+										   TYPALIGN_SHORT));
+}
+
+/* Put out the rows of the runs that were added. */
+static void
+scan_runs(RowScan *scan)
+{
+	ParamExternData *params = scan->options.params->params;
 	int			code;
 
-	if (from >= to)
+	if (scan->nruns == 0)
 		return;
 	CHECK_FOR_INTERRUPTS();
-	ItemPointerSet(&scan->from, from, 0);
-	ItemPointerSet(&scan->to, to, 0);
+	params[0].value = tid_array(scan->from, scan->nruns);
+	params[1].value = tid_array(scan->to, scan->nruns);
 	code = SPI_execute_plan_extended(scan->plan, &scan->options);
 	if (code != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_plan_extended failed: %s",
 			 SPI_result_code_string(code));
+	pfree(DatumGetPointer(params[0].value));
+	pfree(DatumGetPointer(params[1].value));
+	scan->nruns = 0;
+}
+
+/* Have the rows of the blocks [from, to) put out. */
+static void
+add_run(RowScan *scan, BlockNumber from, BlockNumber to)
+{
+	ItemPointer items = &scan->items[2 * scan->nruns];
+
+	if (from >= to)
+		return;
+	ItemPointerSet(&items[0], from, 0);
+	ItemPointerSet(&items[1], to, 0);
+	scan->from[scan->nruns] = PointerGetDatum(&items[0]);
+	scan->to[scan->nruns] = PointerGetDatum(&items[1]);
+	if (++scan->nruns == RUNS_MAX)
+		scan_runs(scan);
 }
 
 /*
@@ -153,8 +193,8 @@ scan_changed(RowScan *scan, const CkpxBlockSet *blocks, BlockNumber nblocks)
 
 	ckpx_block_set_iterate(&it, blocks, 0);
 	while (ckpx_block_set_next_range(&it, &from, &to) && from < limit)
-		scan_blocks(scan, from, Min(to, limit));
-	scan_blocks(scan, limit, nblocks);
+		add_run(scan, from, Min(to, limit));
+	add_run(scan, limit, nblocks);
 }
 
 Datum
@@ -171,7 +211,7 @@ ckpx_changed_rows(PG_FUNCTION_ARGS)
 
 	ckpx_require_installed();
 	ckpx_require_argument(fcinfo, 1, "since");
-	rel = table_open(relid, AccessShareLock);
+	rel = relation_open(relid, AccessShareLock);
 	key = ckpx_map_relation_key(relid);
 	ckpx_map_read_range(&map, ckpx_lsn_argument(fcinfo, 1),
 						InvalidXLogRecPtr, &key);
@@ -186,11 +226,12 @@ ckpx_changed_rows(PG_FUNCTION_ARGS)
 	found = ckpx_map_find(&map, &key);
 	key.relation = CKPX_DATABASE_WIDE;
 	if (ckpx_map_find(&map, &key) != NULL)
-		scan_blocks(&scan, 0, nblocks);
+		add_run(&scan, 0, nblocks);
 	else if (found != NULL)
 		scan_changed(&scan, &(*found)->blocks, nblocks);
+	scan_runs(&scan);
 	AtEOXact_GUC(true, guc_level);
 	SPI_finish();
-	table_close(rel, NoLock);
+	relation_close(rel, NoLock);
 	return (Datum) 0;
 }

@@ -88,8 +88,8 @@ SKIP:
 		'it builds and installs');
 	my $installed = join "\n", sort map { s{.*/}{}r } split /\n/, (run_command([ 'find', "$temp/root", '-type', 'f' ]))[0];
 	is( $installed,
-		join("\n", sort qw(ckpx.so ckpx.h ckpx.control ckpx_basebackup ckpx_combinebackup
-			ckpx_basebackup.1 ckpx_combinebackup.1), map { s{.*/}{}r } glob("$top/sql/*.sql")),
+		join("\n", sort qw(ckpx.so ckpx.h ckpx.control ckpx_basebackup ckpx_combinebackup ckpx_dump
+			ckpx_basebackup.1 ckpx_combinebackup.1 ckpx_dump.1), map { s{.*/}{}r } glob("$top/sql/*.sql")),
 		'all that belongs to it');
 }
 

@@ -26,7 +26,7 @@ my ($version) = slurp_file("$top/ckpx.control") =~ /^default_version = '(.*)'$/m
 my ($full) = reverse map { /ckpx--([\d.]+)\.sql$/ ? $1 : () } sort glob("$top/sql/ckpx--*.sql");
 my $script = slurp_file("$top/sql/ckpx--$full.sql");
 chomp(my $share = `$ENV{PG_CONFIG} --sharedir`);
-my @made = map { "$share/extension/ckpx--$_.sql" } '0.9', "0.9--$version";
+my @made = map { "$share/extension/ckpx--$_.sql" } '0.9', "0.9--$full";
 
 END { unlink @made if @made }
 

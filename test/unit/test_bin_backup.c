@@ -487,13 +487,24 @@ chains(void **state)
 				 "is missing: it starts at 0/2000028 on timeline 1, id 6666");
 	MAKE(.name = "zero",.version = 1,.system = 4,.start = 0x5000028,
 		 .incremental = 0x1000028,.id = "7",.parent = "1");
-	expect_chain(*state, "zero", "", "is missing: it starts at 0/1000028");
+	expect_chain(*state, "zero", "",
+				 "is 7000000000000000001, not 4: it is of another cluster");
 
 	/* without ids by place */
 	MAKE(.name = "by place",.start = 0x6000028,.incremental = 0x1000028);
 	expect_chain(*state, "by place", "fb", NULL);
 	MAKE(.name = "child",.start = 0x7000028,.incremental = 0x6000028);
 	expect_chain(*state, "child", "fbc", NULL);
+
+	/* with ids and without: an id names the parent, or says that it has none */
+	MAKE(.name = "stock",.start = 0x9000028);
+	MAKE(.name = "named",.start = 0x9000028,.id = "8");
+	MAKE(.name = "of stock",.start = 0xA000028,
+		 .incremental = 0x9000028,.id = "9");
+	expect_chain(*state, "of stock", "so", NULL);
+	MAKE(.name = "bynamed",.start = 0xA000028,
+		 .incremental = 0x9000028,.id = "a",.parent = "8");
+	expect_chain(*state, "bynamed", "nb", NULL);
 
 	/* START as its own: it does not need itself */
 	MAKE(.name = "self",.start = 0x8000028,.incremental = 0x8000028);

@@ -13,14 +13,17 @@
 
 #include <sys/stat.h>
 
-/* Is 'parent' what the child's label names? */
+/*
+ * Is 'parent' what the child's label names?  A backup of ckpx_basebackup names
+ * its parent's id, or goes on from one that has none.  Where a data directory
+ * was put back, two backups can share their place, and only one has the id.
+ */
 static bool
 label_fits(const BackupLabel *label, const BackupLabel *parent)
 {
 	if (label->incremental_lsn == InvalidXLogRecPtr)
 		return false;
-	if (label->parent[0] != '\0' && parent->id[0] != '\0' &&
-		strcmp(label->parent, parent->id) != 0)
+	if (label->id[0] != '\0' && strcmp(label->parent, parent->id) != 0)
 		return false;
 	return label->incremental_tli == parent->start_tli &&
 		label->incremental_lsn == parent->start_lsn;
