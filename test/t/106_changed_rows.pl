@@ -255,7 +255,7 @@ foreach my $case (
 	[ 'a foreign table', 'afar', '', '42809 relation "afar" has no storage' ],
 	[ 'an unlogged table', 'unlogged', '', '55000 relation "unlogged" is not in the map' ],
 	[ 'a temporary table', 'gone', 'CREATE TEMP TABLE gone (a int)', '55000 relation "gone" is not in the map' ],
-	[ 'a composite type', 'pair', '', '42809 "pair" is a composite type' ],
+	[ 'a composite type', 'pair', '', '42809 relation "pair" has no storage' ],
 	[ 'a sequence', 'numbers', '', '42704 type "numbers" does not exist' ],
 	[ 'no row type', 'int', '', '42809 first argument must have the row type of a table' ],
 	[ 'a shared catalog', 'pg_tablespace', '', 'none' ],
