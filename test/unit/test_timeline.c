@@ -579,6 +579,24 @@ a_pin_far_before(void **state)
 	pfree(picture);
 }
 
+/* Pins may be older than the first epoch. */
+static void
+pins_without_an_epoch(void **state)
+{
+	char	   *picture;
+
+	pin("one", 16 * MB);
+	pin("two", 32 * MB);
+	picture = draw_text(100, NULL, 0);
+	assert_non_null(strstr(picture, "no epoch has begun"));
+	assert_non_null(strstr(picture, "\npins   a"));
+	pfree(picture);
+	picture = draw_svg();
+	expect_xml(picture);
+	assert_non_null(strstr(picture, "pin two at 0/2000000"));
+	pfree(picture);
+}
+
 /* The last bit of a long history is drawn once more. */
 static void
 newest_part(void **state)
@@ -734,6 +752,7 @@ main(void)
 		cmocka_unit_test_setup(epochs_overlap, setup),
 		cmocka_unit_test_setup(many_epochs, setup),
 		cmocka_unit_test_setup(a_pin_far_before, setup),
+		cmocka_unit_test_setup(pins_without_an_epoch, setup),
 		cmocka_unit_test_setup(newest_part, setup),
 		cmocka_unit_test_setup(every_width_and_length, setup),
 		cmocka_unit_test_setup(wrapping, setup),

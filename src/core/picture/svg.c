@@ -620,12 +620,13 @@ static void
 put_pictures(Drawing *drawing)
 {
 	const CkpxTimeline *timeline = drawing->timeline;
+	/* before the first epoch there may be pins, but no lane */
+	int			nlanes = Max((int) timeline->nlanes, 1);
 	CkpxAxis	axis;
 	CkpxAxis	tail;
 
 	ckpx_timeline_axis(timeline,
-					   Min(MAX_COLUMNS, MAX_LANE_COLUMNS / timeline->nlanes),
-					   &axis);
+					   Min(MAX_COLUMNS, MAX_LANE_COLUMNS / nlanes), &axis);
 	drawing->cells = palloc(axis.ncolumns);
 	drawing->buckets = palloc(sizeof(CkpxBucket) * axis.ncolumns);
 	put_picture(drawing, &axis, timeline->nlanes, "All, ");
