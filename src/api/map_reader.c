@@ -434,8 +434,6 @@ ckpx_map_read_logtail(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 												 end_lsn);
 	LWLockRelease(CkpxShared->lock);
 
-	ckpx_range_map_begin(&merge.range, CurrentMemoryContext, start_lsn,
-						 end_lsn, NULL);
 	begin = inputs.nsegments > 0 ? inputs.segments[0].info.range.start_lsn :
 		end_lsn;
 	PG_TRY();
@@ -447,6 +445,8 @@ ckpx_map_read_logtail(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 							LSN_FORMAT_ARGS(start_lsn)),
 					 errdetail("It begins at %X/%X.", LSN_FORMAT_ARGS(begin)),
 					 errhint("Use ckpx_changed_blocks() for older changes.")));
+		ckpx_range_map_begin(&merge.range, CurrentMemoryContext, start_lsn,
+							 end_lsn, NULL);
 		(void) merge_inputs(&merge, &inputs);
 	}
 	PG_FINALLY();
