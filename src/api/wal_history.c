@@ -223,7 +223,10 @@ add_incremental(WalHistory *history, const Incremental *incremental,
 	else
 	{
 		while (ckpx_object_file_next(file, &view))
+		{
+			CHECK_FOR_INTERRUPTS();
 			add_counters(history, bucket, &view.key, &view.counters);
+		}
 	}
 	if (ckpx_object_file_gone(file))
 		mark_incomplete(history, bucket, bucket);
