@@ -79,7 +79,8 @@ ask_ckpx(const char *query)
 
 	SPI_connect();
 	if (SPI_execute("SELECT e.extnamespace::pg_catalog.regnamespace::text"
-					" FROM pg_catalog.pg_extension e WHERE e.extname = 'ckpx'",
+					" FROM pg_catalog.pg_extension e"
+					" WHERE e.extname OPERATOR(pg_catalog.=) 'ckpx'",
 					true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -309,7 +310,7 @@ ckpx_ptrack_get_pagemapset(PG_FUNCTION_ARGS)
 
 	/* Of all that was read: the list only grows within an epoch. */
 	rmgrs = ask_ckpx("SELECT r.custom_rmgrs::text FROM %s.ckpx_runner r"
-					 " WHERE r.custom_rmgrs <> '{}'");
+					 " WHERE r.custom_rmgrs OPERATOR(pg_catalog.<>) '{}'");
 	if (rmgrs != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
