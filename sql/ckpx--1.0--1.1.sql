@@ -47,6 +47,45 @@ GRANT EXECUTE ON FUNCTION ckpx_backup_checkpoint_row() TO pg_checkpoint;
 -- WAL by relation and time
 --
 
+-- has got the names at its end
+ALTER FUNCTION ckpx_wal_by_relation(pg_lsn, pg_lsn) RENAME TO ckpx_wal_by_relation_old;
+
+CREATE FUNCTION ckpx_wal_by_relation(
+    start_lsn pg_lsn,
+    end_lsn pg_lsn DEFAULT NULL)
+RETURNS TABLE (
+    tablespace oid,
+    database oid,
+    relfilenode oid,
+    relation regclass,
+    records bigint,
+    wal_bytes bigint,
+    fpi bigint,
+    tuples_inserted bigint,
+    tuples_deleted bigint,
+    database_name text,
+    relation_name text)
+AS 'MODULE_PATHNAME', 'ckpx_wal_by_relation'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ckpx_wal_by_relation(pg_lsn, pg_lsn) IS
+'returns what each relation added to WAL in a range, all forks together';
+REVOKE ALL ON FUNCTION ckpx_wal_by_relation(pg_lsn, pg_lsn) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ckpx_wal_by_relation(pg_lsn, pg_lsn) TO pg_monitor;
+
+DO $$
+DECLARE
+    roles text;
+BEGIN
+    SELECT string_agg(a.grantee::regrole::text, ', ' ORDER BY a.grantee::regrole::text) INTO roles
+    FROM pg_proc p, aclexplode(p.proacl) a
+    WHERE p.oid = 'ckpx_wal_by_relation_old(pg_lsn, pg_lsn)'::regprocedure
+        AND a.grantee NOT IN (p.proowner, 'pg_monitor'::regrole);
+    IF roles IS NOT NULL THEN
+        RAISE WARNING 'grant EXECUTE on function ckpx_wal_by_relation to % again', roles;
+    END IF;
+END$$;
+DROP FUNCTION ckpx_wal_by_relation_old(pg_lsn, pg_lsn);
+
 CREATE FUNCTION ckpx_wal_history(
     rel regclass DEFAULT NULL,
     bucket interval DEFAULT '1 hour')

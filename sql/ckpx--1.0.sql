@@ -126,9 +126,7 @@ RETURNS TABLE (
     wal_bytes bigint,
     fpi bigint,
     tuples_inserted bigint,
-    tuples_deleted bigint,
-    database_name text,
-    relation_name text)
+    tuples_deleted bigint)
 AS 'MODULE_PATHNAME', 'ckpx_wal_by_relation'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION ckpx_wal_by_relation(pg_lsn, pg_lsn) IS
