@@ -220,7 +220,8 @@ CREATE VIEW ckpx_status AS
                'Raise max_slot_wal_keep_size, or lower ckpx.max_retained_wal.'
         FROM setting, cap WHERE slot_keep >= 0 AND slot_keep < max_retained
         UNION ALL
-        SELECT 3, format('max_worker_processes is %s: beside the four of ckpx and the logical replication launcher none is left for a parallel query', max_workers),
+        SELECT 3, format('max_worker_processes is %s: ckpx and the logical replication launcher leave %s for parallel queries, fewer than max_parallel_workers_per_gather (%s)',
+                         max_workers, greatest(max_workers - 5, 0), per_gather),
                'Raise max_worker_processes by 4.'
         FROM setting WHERE max_workers - 5 < per_gather
     )

@@ -106,7 +106,7 @@ foreach my $value (sort keys %settings)
 change_settings($node, max_slot_wal_keep_size => '128MB');
 becomes('settings', qr/^ok\|they go together\|$/, 'as the hint says');
 change_settings($node, max_parallel_workers_per_gather => 4);
-becomes('settings', qr/^warning\|max_worker_processes is 8: .*\|Raise max_worker_processes by 4/,
+becomes('settings', qr/^warning\|max_worker_processes is 8: .* leave 3 for parallel queries.*\|Raise max_worker_processes by 4/,
 	'no room for parallel queries');
 change_settings($node, max_parallel_workers_per_gather => 2);
 only('', 'all is well');
