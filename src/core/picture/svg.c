@@ -620,6 +620,7 @@ static void
 put_pictures(Drawing *drawing)
 {
 	const CkpxTimeline *timeline = drawing->timeline;
+
 	/* before the first epoch there may be pins, but no lane */
 	int			nlanes = Max((int) timeline->nlanes, 1);
 	CkpxAxis	axis;
