@@ -237,21 +237,22 @@ same_file_system(int one, int other)
 }
 
 /*
- * Lock an open file.  A lock of the process, where there is no other, would go
- * when any descriptor of the file is closed, such as one that was synced.
+ * Lock an open file.  A lock of the process would go when any descriptor of
+ * the file is closed, such as one that was synced, so it is taken only where
+ * there is no other: a kernel without locks of open files says EINVAL.
  */
 bool
 lock_descriptor(int fd)
 {
 	struct flock lock = {.l_type = F_WRLCK,.l_whence = SEEK_SET};
-#ifdef F_OFD_SETLK
-	int			command = F_OFD_SETLK;
-#else
-	int			command = F_SETLK;
-#endif
 
-	if (fcntl(fd, command, &lock) == 0)
+#ifdef F_OFD_SETLK
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
 		return true;
+	if (errno == EINVAL)
+#endif
+		if (fcntl(fd, F_SETLK, &lock) == 0)
+			return true;
 	if (errno == EACCES)
 		errno = EAGAIN;
 	return false;
