@@ -238,8 +238,8 @@ forward(Roll *roll, const CombineOptions *options)
 	int			lock;
 
 	if (!lock_file(family->members[roll->full].backup->dir,
-				   "backup_manifest", O_CREAT, &lock))
-		return errno == EAGAIN || errno == EACCES ?
+				   "backup_manifest", 0, &lock))
+		return errno == EAGAIN ?
 			psprintf("another process is rolling \"%s\" forward",
 					 roll->full_path) :
 			psprintf("could not lock \"%s/backup_manifest\": %m",

@@ -197,8 +197,7 @@ is_needed(const Family *family, const char *name)
 	bool		needed = false;
 
 	if (strcmp(strrchr(name, '.'), SUFFIX_REMOVED) != 0)
-		needed = dir < 0 || !lock_file(dir, "backup_manifest", O_CREAT,
-									   &lock);
+		needed = dir < 0 || !lock_file(dir, "backup_manifest", 0, &lock);
 	if (lock >= 0)
 		close(lock);
 	if (dir >= 0)
