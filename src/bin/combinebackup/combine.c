@@ -377,8 +377,12 @@ check_wal(const Backup *newest, const Tree *output)
 	char	   *problem = wal_check_begin(&check, newest);
 
 	for (int i = 0; problem == NULL && i < check.nsegments; i++)
-		problem = workers_stopped() ? pg_strdup("canceled by a signal") :
-			wal_check_file(&check, &check.segments[i], output, NULL, &reader);
+	{
+		problem = wal_check_file(&check, &check.segments[i], output, NULL,
+								 &reader);
+		if (workers_stopped())
+			problem = pg_strdup("canceled by a signal");
+	}
 	wal_check_free(&check);
 	return problem;
 }

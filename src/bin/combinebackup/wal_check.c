@@ -74,6 +74,8 @@ wal_check_begin(WalCheck *check, const Backup *backup)
 WalSegment *
 wal_check_find(const WalCheck *check, const char *path)
 {
+	if (strncmp(path, "pg_wal/", strlen("pg_wal/")) != 0)
+		return NULL;
 	for (int i = 0; i < check->nsegments; i++)
 		if (strcmp(check->segments[i].path, path) == 0)
 			return &check->segments[i];
@@ -189,7 +191,7 @@ wal_check_file(const WalCheck *check, WalSegment *segment, const Tree *tree,
 	char	   *problem;
 	int			fd = tree_open(tree, segment->path, O_RDONLY);
 
-	if (fd < 0 && errno == ENOENT)
+	if (fd < 0 && errno == ENOENT && entry == NULL)
 		return NULL;
 	if (fd >= 0)
 		close(fd);

@@ -59,8 +59,8 @@ extern char *wal_check_read(const WalCheck *check, WalSegment *segment,
 							Stream *stream, WalReader *reader);
 
 /*
- * The same for a file in a tree, which need not be there; 'entry' as in
- * stream_open_file().
+ * The same for a file in a tree, which need not be there unless a manifest has
+ * an 'entry' for it, as in stream_open_file().
  */
 extern char *wal_check_file(const WalCheck *check, WalSegment *segment,
 							const Tree *tree, const ManifestFile *entry,
