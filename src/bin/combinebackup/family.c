@@ -117,7 +117,10 @@ is_full(const Backup *backup)
 	return backup->label.incremental_lsn == InvalidXLogRecPtr;
 }
 
-/* Ids are compared where both have them, as in backup_is_child(). */
+/*
+ * In doubt it does: ids are compared only where both are known, as the label
+ * may be half written.
+ */
 bool
 family_goes_on(const Unfinished *unfinished, const Backup *parent)
 {

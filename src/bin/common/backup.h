@@ -4,8 +4,8 @@
  *		A backup in a directory, plain or tar, and the chain that it ends.
  *
  * A backup whose manifest is missing was not finished and is none.  What a
- * chain is follows the ids in the labels, where both have them; else system
- * identifier, timeline and start LSN.
+ * chain is follows system identifier, timeline and start LSN; and the ids in
+ * the labels, where the child is a backup of ckpx_basebackup.
  *
  *-------------------------------------------------------------------------
  */
