@@ -224,8 +224,8 @@ like($found, qr{"\Q$quiet\E" in ".*i2" has 1 pages with wrong checksums, the fir
 like($found, qr{"pg_wal/$segment" in ".*i2": the record at \Q$begin\E has a wrong checksum}, 'a record of WAL: --verify');
 fails_like(qr{"pg_wal/$segment" in "[^"]*bad": the record at \Q$begin\E has a wrong checksum}, 'a record of WAL: -o',
 	"$dir.quiet/i2", '-o', "$dir.bad");
-unlink "$dir.quiet/i2/pg_wal/$segment";
-combines('without that segment, which an archive may have', "$dir.quiet/i2", '-o', "$dir.no_wal", '-N');
+unlink glob "$dir.quiet/i2/pg_wal/0*";
+combines('without its WAL, which an archive may have', "$dir.quiet/i2", '-o', "$dir.no_wal", '-N');
 
 # ---- a stock tar, whose WAL was streamed into one of its own
 

@@ -367,13 +367,16 @@ verify_target(void *arg, int item)
 
 /*
  * No manifest has checksums of WAL, but its records have.  What is not there
- * may come from an archive.
+ * may come from an archive; but where a part is, the rest was probably lost,
+ * and then the backups that the output replaces ('last') are needed.
  */
 static char *
-check_wal(const Backup *newest, const Tree *output)
+check_wal(const Backup *newest, const Tree *output, bool last)
 {
 	WalCheck	check;
 	WalReader	reader = {0};
+	char	   *missing;
+	bool		none;
 	char	   *problem = wal_check_begin(&check, newest);
 
 	for (int i = 0; problem == NULL && i < check.nsegments; i++)
@@ -383,6 +386,11 @@ check_wal(const Backup *newest, const Tree *output)
 		if (workers_stopped())
 			problem = pg_strdup("canceled by a signal");
 	}
+	missing = problem == NULL ? wal_check_end(&check, &none) : NULL;
+	if (missing != NULL && last)
+		problem = missing;
+	else if (missing != NULL)
+		pg_log_warning("%.*s", (int) strcspn(missing, "\n"), missing);
 	wal_check_free(&check);
 	return problem;
 }
@@ -508,7 +516,7 @@ run(Plan *plan, Output *output, const CombineOptions *options)
 		problem = run_stage(&stage, options->nworkers);
 	}
 	if (problem == NULL)
-		problem = check_wal(plan->backups[0], &output->tree);
+		problem = check_wal(plan->backups[0], &output->tree, options->verify);
 	progress_end();
 	if (problem == NULL && options->verify)
 		problem = workers_run(options->nworkers, plan->ntargets,

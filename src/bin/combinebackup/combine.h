@@ -29,7 +29,8 @@ typedef struct CombineOptions
 	bool		manifest;
 	bool		progress;
 	bool		link;			/* the full's unchanged files */
-	bool		verify;			/* read again what was written */
+	bool		verify;			/* read again what was written, as the backups
+								 * that it is made of will go */
 	int			nworkers;
 	CopyMethod	method;
 	pg_checksum_type checksum_type;
