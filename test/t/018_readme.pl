@@ -136,7 +136,7 @@ $node->stop;
 
 # The other pages, from top to bottom; the last one moves the files and
 # uninstalls.
-my $folder = PostgreSQL::Test::Utils::tempdir();
+$folder = PostgreSQL::Test::Utils::tempdir();
 $node = new_node('pages');
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION ckpx');
