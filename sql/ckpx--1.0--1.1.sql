@@ -133,7 +133,7 @@ GRANT EXECUTE ON FUNCTION ckpx_changed_rows(anyelement, pg_lsn) TO pg_monitor;
 CREATE FUNCTION ckpx_timeline(width integer DEFAULT 100)
 RETURNS SETOF text
 AS 'MODULE_PATHNAME', 'ckpx_timeline'
-LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION ckpx_timeline(integer) IS
 'returns a picture of the history over LSN, one line in a row';
 REVOKE ALL ON FUNCTION ckpx_timeline(integer) FROM PUBLIC;

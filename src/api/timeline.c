@@ -218,12 +218,15 @@ ckpx_timeline(PG_FUNCTION_ARGS)
 
 	if (SRF_IS_FIRSTCALL())
 	{
-		int			width = PG_GETARG_INT32(0);
+		int			width;
 		CkpxTimeline timeline;
 		CkpxTimelineInput in;
 		StringInfoData picture;
 		MemoryContext old;
 
+		ckpx_require_preload();
+		ckpx_require_argument(fcinfo, 0, "width");
+		width = PG_GETARG_INT32(0);
 		if (width < CKPX_TEXT_MIN_WIDTH || width > CKPX_TEXT_MAX_WIDTH)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
