@@ -24,9 +24,7 @@
 #include <unistd.h>
 
 #include "access/genam.h"
-#include "access/heapam.h"
 #include "access/table.h"
-#include "access/tableam.h"
 #include "api/api.h"
 #include "api/block_ranges.h"
 #include "api/data_files.h"
@@ -193,16 +191,21 @@ put_fork(FileRows *out, const CkpxRelation *relation)
 	}
 }
 
-/* The files that each database has once, in its default tablespace. */
+/*
+ * The files that each database has once, in its default tablespace.  They are
+ * those that a new catalog snapshot sees; GetLatestSnapshot() is an error
+ * beside a parallel query.
+ */
 static void
 put_databases(FileRows *out)
 {
 	Relation	rel = table_open(DatabaseRelationId, AccessShareLock);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
+	SysScanDesc scan;
 	HeapTuple	tuple;
 
-	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	InvalidateCatalogSnapshot();
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
 		char	   *folder = GetDatabasePath(database->oid,
@@ -211,8 +214,7 @@ put_databases(FileRows *out)
 		put_whole(out, psprintf("%s/PG_VERSION", folder));
 		put_whole(out, psprintf("%s/pg_filenode.map", folder));
 	}
-	table_endscan(scan);
-	UnregisterSnapshot(snapshot);
+	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 }
 
