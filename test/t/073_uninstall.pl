@@ -64,10 +64,12 @@ sub is_uninstalled
 {
 	my $when = shift;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	my %arguments = (ckpx_checkpoints_after => "'0/1', 1");
+	my %arguments = (
+		ckpx_checkpoints_after => "'0/1', 1",
+		ckpx_changed_rows => "NULL::pg_class, '0/1'");
 
 	my @functions = split /\n/, $node->safe_psql('postgres', q{
-		SELECT p.proname, p.pronargs, p.proname ~ '^ckpx_(get_|fault_|stat_reset|uninstall)'
+		SELECT p.proname, p.pronargs, p.proname ~ '^ckpx_(get_|fault_|stat_reset|timeline|uninstall)'
 		FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass
 				AND d.objid = p.oid AND d.deptype = 'e'
 			JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'ckpx'
@@ -86,8 +88,8 @@ sub is_uninstalled
 	is("@wrong", '', "$when: each says what helps");
 	my @views = split /\n/, $node->safe_psql('postgres',
 		q{SELECT viewname FROM pg_views WHERE viewname ~ '^ckpx_'});
-	is(join('', map { errors_of("SELECT * FROM $_") } @views),
-		'', "$when: views still show what there is");
+	is(join('', map { errors_of("SELECT * FROM $_") } @views, 'ckpx_timeline()', 'ckpx_timeline_svg()'),
+		'', "$when: views and pictures still show what there is");
 	like($node->safe_psql('postgres', 'SELECT problem FROM ckpx_runner'),
 		qr/remove the file "ckpx_uninstalled"/, "$when: ckpx_runner says it, too");
 	like($node->safe_psql('postgres', 'SELECT ckpx_uninstall()'),
