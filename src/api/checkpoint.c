@@ -146,7 +146,7 @@ finish_incremental(XLogRecPtr target, uint64 deadline)
 {
 	Goal		goal;
 
-	ckpx_lock_history(LW_EXCLUSIVE);
+	ckpx_lock_history_until(LW_EXCLUSIVE, deadline);
 	set_goal(&goal, target);
 	(void) incremental_wait_over(&goal);
 	if (goal.reached < target && goal.enabled)
@@ -243,7 +243,7 @@ prepare_incremental(uint64 deadline)
 	bool		uncovered;
 	bool		any_global;
 
-	ckpx_lock_history(LW_SHARED);
+	ckpx_lock_history_until(LW_SHARED, deadline);
 	uncovered = ckpx_entry_store_uncovered(CkpxShared->store) > 0;
 	any_global = ckpx_entry_store_previous_global(CkpxShared->store) != NULL;
 	checkpointed = ckpx_entry_store_checkpointed(CkpxShared->store);
@@ -283,7 +283,7 @@ ckpx_global_checkpoint(PG_FUNCTION_ARGS)
 	deadline = ckpx_deadline_argument(fcinfo, 0, -1);
 	prepare_incremental(deadline);
 
-	ckpx_lock_history(LW_EXCLUSIVE);
+	ckpx_lock_history_until(LW_EXCLUSIVE, deadline);
 	set_goal(&goal, target_lsn());
 	goal.attempts = CkpxShared->global_started;
 	CkpxShared->global_request = Max(CkpxShared->global_request, goal.target);

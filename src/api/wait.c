@@ -85,9 +85,9 @@ is_booted(void *arg)
 	return CkpxShared->booted;
 }
 
-/* Take the lock when the history is loaded. */
+/* Take the lock when the history is loaded; an error after the deadline. */
 void
-ckpx_lock_history(LWLockMode mode)
+ckpx_lock_history_until(LWLockMode mode, uint64 deadline)
 {
 	for (;;)
 	{
@@ -95,9 +95,20 @@ ckpx_lock_history(LWLockMode mode)
 		if (is_booted(NULL))
 			return;
 		LWLockRelease(CkpxShared->lock);
-		(void) ckpx_wait_until(is_booted, NULL, CKPX_NO_DEADLINE,
-							   CKPX_WORKER_RUNNER, CKPX_WAIT_STRICT);
+		if (!ckpx_wait_until(is_booted, NULL, deadline, CKPX_WORKER_RUNNER,
+							 CKPX_WAIT_STRICT))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("ckpx has not loaded its history in time"),
+					 errhint("Call the function again later; see the views ckpx_runner and ckpx_workers.")));
 	}
+}
+
+/* The same without a deadline. */
+void
+ckpx_lock_history(LWLockMode mode)
+{
+	ckpx_lock_history_until(mode, CKPX_NO_DEADLINE);
 }
 
 static bool

@@ -21,9 +21,11 @@ extern void ckpx_wait_for_collect(XLogRecPtr target);
 
 /*
  * Take CkpxShared->lock when the history is loaded: while the runner starts
- * anew, the store may be empty or half filled.
+ * anew, the store may be empty or half filled.  _until raises an error, 55000,
+ * when the deadline has passed first.
  */
 extern void ckpx_lock_history(LWLockMode mode);
+extern void ckpx_lock_history_until(LWLockMode mode, uint64 deadline);
 
 /*
  * For what shows the history to people: wait until it is loaded, or there is a
