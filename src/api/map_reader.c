@@ -426,7 +426,7 @@ ckpx_map_read_logtail(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 
 	inputs.segments = ckpx_logtail_make_room();
 
-	LWLockAcquire(CkpxShared->lock, LW_SHARED);
+	ckpx_lock_history(LW_SHARED);
 	if (end_lsn == InvalidXLogRecPtr || end_lsn > CkpxShared->collected_lsn)
 		end_lsn = CkpxShared->collected_lsn;
 	if (start_lsn < end_lsn)
