@@ -459,13 +459,15 @@ find_obstacle(CkpxWorkerId worker, CkpxWaitMode mode, uint64 errors,
 	const CkpxWorkerStatus *status = &CkpxShared->workers[worker];
 	bool		ignored = mode == CKPX_WAIT_UNINSTALL ||
 		(mode == CKPX_WAIT_DESPITE_PROBLEM && CkpxShared->booted);
+	int			workers = 1 << worker;
 
+	if (!ignored)
+		workers |= 1 << CKPX_WORKER_RUNNER;
 	obstacle->uninstalled = CkpxShared->uninstalled &&
 		mode != CKPX_WAIT_UNINSTALL;
 	obstacle->has_problem =
 		!(CkpxShared->problem[0] != '\0' && ignored) &&
-		ckpx_find_problem((1 << worker) | (1 << CKPX_WORKER_RUNNER),
-						  &obstacle->problem);
+		ckpx_find_problem(workers, &obstacle->problem);
 	strlcpy(obstacle->last_error, status->last_error, CKPX_ERROR_TEXT_MAX);
 	return obstacle->uninstalled || obstacle->has_problem ||
 		status->errors != errors;

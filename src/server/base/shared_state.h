@@ -490,7 +490,8 @@ typedef enum CkpxWaitMode
 {
 	CKPX_WAIT_STRICT,			/* all of these */
 	CKPX_WAIT_DESPITE_PROBLEM,	/* the worker does this whatever
-								 * CkpxShared->problem says, as long as the
+								 * CkpxShared->problem says and whether the
+								 * runner goes on or not, as long as the
 								 * history is loaded */
 	CKPX_WAIT_UNINSTALL,		/* and the runner does this even then */
 	CKPX_WAIT_FLUSH				/* none: 'reached' looks at the flusher; looks
