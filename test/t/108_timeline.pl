@@ -92,7 +92,7 @@ foreach my $width (40, 80, 1000)
 {
 	is(scalar(grep { length > $width } split /\n/, picture($width)), 0, "$width columns");
 }
-is(sql('SELECT ckpx_timeline(NULL)'), '', 'NULL: nothing');
+like(error_of('SELECT ckpx_timeline(NULL)'), qr{ERROR:  22004: width must not be null}, 'NULL');
 foreach my $width (39, 1001, -1)
 {
 	like(error_of("SELECT ckpx_timeline($width)"),
