@@ -36,7 +36,7 @@ our @EXPORT = qw(
   backup_node backup_role backup_dir backup_command take take_ok take_fails
   start_take label_lines manifest_files unpacked remove_unpacked verify_ok
   combine_ok copy_tree settle start_restored restore_point recover same_tables table_sums
-  dump_of same_dump sequences
+  dump_of same_dump dump_text sequences
   sequences_reach is_sound
 );
 
@@ -276,12 +276,12 @@ sub copy_tree
 
 sub settle
 {
-	my $node = shift;
+	my ($node, @lines) = @_;
 
 	chmod 0700, $node->data_dir;
-	$node->append_conf('postgresql.conf', 'port = ' . $node->port);
-	$node->append_conf('postgresql.conf',
-		"unix_socket_directories = '" . $node->host . "'");
+	$node->append_conf('postgresql.conf', $_) foreach (
+		'port = ' . $node->port,
+		"unix_socket_directories = '" . $node->host . "'", @lines);
 	return;
 }
 
@@ -372,6 +372,23 @@ sub same_tables
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 
 	return Test::More::is(table_sums($node), $expected, $name);
+}
+
+=head2 dump_text($node)
+
+All that a server has as one text, unlogged tables' rows and what may differ left
+out: the words of newer minor versions, and places of tablespaces.
+
+=cut
+
+sub dump_text
+{
+	my $node = shift;
+	my ($out, $err) = PostgreSQL::Test::Utils::run_command(
+		[ 'pg_dumpall', '--no-unlogged-table-data', '-d', $node->connstr('postgres') ]);
+
+	die $err if $err =~ /error/;
+	return $out =~ s/^\\(un)?restrict.*$//mgr =~ s/^(CREATE TABLESPACE \w+).*/$1/mgr;
 }
 
 =head2 dump_of($node, $directory), same_dump($one, $other, $name)

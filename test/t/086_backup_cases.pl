@@ -69,28 +69,6 @@ sub visibility
 	} @vm_tables;
 }
 
-sub settle
-{
-	my ($node, @lines) = @_;
-
-	chmod 0700, $node->data_dir;
-	$node->append_conf('postgresql.conf', $_) foreach (
-		'port = ' . $node->port,
-		"unix_socket_directories = '" . $node->host . "'",
-		'archive_mode = off', @lines);
-	return;
-}
-
-sub dump_of
-{
-	my ($node) = @_;
-	my ($out, $err) = run_command(
-		[ 'pg_dumpall', '-h', $node->host, '-p', $node->port, '--no-unlogged-table-data' ]);
-
-	die $err if $err =~ /error/;
-	return $out =~ s/^\\(un)?restrict.*$//mgr =~ s/^(CREATE TABLESPACE \w+).*/$1/mgr;
-}
-
 # ---- a stock full, a standby and another node on it, our full
 
 $primary->command_ok(
@@ -115,7 +93,7 @@ sub stock_node
 
 my $pitr_stock = stock_node('pitr_stock');
 my $standby = stock_node('standby');
-settle($standby, "primary_conninfo = '" . $primary->connstr . "'",
+settle($standby, 'archive_mode = off', "primary_conninfo = '" . $primary->connstr . "'",
 	"restore_command = 'cp $archive/%f %p'");
 $standby->set_standby_mode;
 $standby->start;
@@ -174,18 +152,18 @@ sub mapped
 	return map { ('-T', "$spaces/$_=$spaces/$to") } qw(live full);
 }
 
-settle($pitr_stock, "recovery_target_lsn = '$lsn'", 'recovery_target_action = promote',
+settle($pitr_stock, 'archive_mode = off', "recovery_target_lsn = '$lsn'", 'recovery_target_action = promote',
 	"restore_command = 'cp $archive/%f %p'");
 append_to_file($pitr_stock->data_dir . '/recovery.signal', '');
 $pitr_stock->start;
 my $pitr = PostgreSQL::Test::Cluster->new('pitr');
 combine_ok('inc2', $pitr->data_dir, mapped('pitr'), '--target-lsn', $lsn,
 	'--target-action', 'promote', '--restore-command', "cp $archive/%f %p");
-settle($pitr);
+settle($pitr, 'archive_mode = off');
 $pitr->start;
 wait_for_sql($_, 'SELECT NOT pg_is_in_recovery()') foreach ($pitr_stock, $pitr);
 is($pitr->safe_psql('postgres', 'SELECT b FROM changes'), 'third', 'recovered to the LSN');
-is(dump_of($pitr), dump_of($pitr_stock), 'the dump of the chain is that of the stock full');
+is(dump_text($pitr), dump_text($pitr_stock), 'the dump of the chain is that of the stock full');
 is($pitr->safe_psql('again', q{SELECT to_regclass('t1') IS NULL}), 't',
 	'a database with the OID of a dropped one has none of its tables');
 is($pitr->safe_psql('postgres', 'SELECT count(*) FROM is_truncated'), 15,
@@ -200,9 +178,9 @@ take_ok($pitr, 'inc3_pitr', '-i', backup_dir('inc2'));
 verify_ok('inc3_pitr');
 my $again = PostgreSQL::Test::Cluster->new('again');
 combine_ok('inc3_pitr', $again->data_dir, mapped('again'), '-T', "$spaces/pitr=$spaces/again");
-settle($again);
+settle($again, 'archive_mode = off');
 $again->start;
-is(dump_of($again), dump_of($pitr), 'an increment of a recovered node');
+is(dump_text($again), dump_text($pitr), 'an increment of a recovered node');
 $_->stop foreach ($again, $pitr, $pitr_stock);
 
 # ---- a standby that was promoted somewhere, and the old primary goes on
@@ -211,7 +189,7 @@ $standby->stop;
 $primary->safe_psql('postgres', q{INSERT INTO timelines VALUES (3, 'before the fork')});
 my $fork = $primary->safe_psql('postgres', 'SELECT pg_current_wal_flush_lsn()');
 $primary->safe_psql('postgres', q{INSERT INTO timelines VALUES (4, 'abandoned')});
-settle($standby, "recovery_target_lsn = '$fork'", 'recovery_target_action = pause');
+settle($standby, 'archive_mode = off', "recovery_target_lsn = '$fork'", 'recovery_target_action = pause');
 $standby->start;
 wait_for_sql($standby, q{SELECT pg_get_wal_replay_pause_state() = 'paused'});
 $standby->safe_psql('postgres', 'SELECT pg_promote()');
@@ -223,11 +201,11 @@ like(label_lines('inc3'), qr/^INCREMENTAL FROM TLI: 1\nSTART WAL.*\n(?:.*\n)*STA
 	'an increment from timeline 1 to 2');
 my $forked = PostgreSQL::Test::Cluster->new('forked');
 combine_ok('inc3', $forked->data_dir, mapped('forked'), '-T', "$spaces/standby=$spaces/forked");
-settle($forked);
+settle($forked, 'archive_mode = off');
 $forked->start;
 is($forked->safe_psql('postgres', q{SELECT string_agg(a::text, ' ' ORDER BY a) FROM timelines}),
 	'1 2 3 5', 'rows of both timelines, none of the abandoned one');
-is(dump_of($forked), dump_of($standby), 'the dump is that of the promoted node');
+is(dump_text($forked), dump_text($standby), 'the dump is that of the promoted node');
 $_->stop foreach ($forked, $standby);
 
 # ---- backups that do not belong together

@@ -287,21 +287,11 @@ foreach ([qw(tar_ours O0 C1 T2)], [qw(tar_stock S0 S1 U2)])
 
 # ---- what servers on them have
 
-sub dump_of
-{
-	my $server = shift;
-	my ($out, $err) = run_command(
-		[ 'pg_dumpall', '-h', $server->host, '-p', $server->port, '--no-unlogged-table-data' ]);
-
-	die $err if $err =~ /error/;
-	return $out =~ s/^\\(un)?restrict.*$//mgr =~ s/^(CREATE TABLESPACE \w+).*/$1/mgr;
-}
-
-my $expected = dump_of($node);
+my $expected = dump_text($node);
 foreach my $name (qw(stock.theirs stock.ours full_ours.ours ours.theirs ours.ours tar_ours))
 {
 	my $restored = start_restored($name, backup_dir($name));
-	my $same = dump_of($restored) eq $expected;
+	my $same = dump_text($restored) eq $expected;
 	my @back = map {
 		$restored->safe_psql('postgres',
 			"SELECT count(*) FROM $_ WHERE a > 35 AND a < 1000")
