@@ -370,8 +370,11 @@ refuses_into(qr/has a postmaster.pid/, 'a full that was started',
 	sub { spew("$dir/full/postmaster.pid", "1\n"); });
 refuses_into(qr/"global\/pg_control" in .*not of this backup's time/, 'another pg_control',
 	sub { system_or_bail('cp', '--remove-destination', "$top/f2/global/pg_control", "$dir/full/global/pg_control"); });
-refuses_into(qr/backup_label/, 'another label',
-	sub { system_or_bail('cp', '--remove-destination', "$top/f1/backup_label", "$dir/full/backup_label"); });
+refuses_into(qr/full": file "backup_label" is not the one that the manifest lists/, 'a label with another time', sub {
+	my $label = slurp_file("$dir/full/backup_label") =~ s/^(START TIME: )\d{4}/${1}1999/mr;
+	unlink "$dir/full/backup_label";
+	spew("$dir/full/backup_label", $label);
+});
 refuses_into(qr/is no complete backup/, 'a full without a label', sub { unlink "$dir/full/backup_label"; });
 
 # ---- B17: what others need stays

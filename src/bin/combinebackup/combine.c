@@ -309,39 +309,20 @@ control_bytes(const Backup *backup)
 }
 
 /*
- * Are pg_control and label those of the manifest?
+ * Is pg_control of the backup's time?  Every valid pg_control ends with its
+ * own CRC-32C, so that of the whole file, which the manifest has, is always
+ * the same.  Its checkpoint differs.
  */
 char *
-combine_check_special(const Backup *backup)
+combine_check_control(const Backup *backup)
 {
-	ManifestFile *entry = manifest_find(backup->manifest, "global/pg_control");
-	char	   *control = control_bytes(backup);
-	bool		match = entry != NULL &&
-		bytes_match(entry, control, PG_CONTROL_FILE_SIZE);
-
-	pg_free(control);
-	if (!match)
-		return psprintf("\"global/pg_control\" in \"%s\" is not that of the manifest\n"
-						"Was a server started on this backup?  Take another copy.",
-						backup->path);
-
-	/*
-	 * The CRC-32C of a valid pg_control, which ends with its own, is always
-	 * the same.  So look at the checkpoint, which is one of the backup's
-	 * time.
-	 */
-	if (backup->control.checkPoint < backup->label.checkpoint_lsn ||
-		backup->control.checkPoint >= backup->end_lsn)
-		return psprintf("\"global/pg_control\" in \"%s\" has a checkpoint at %X/%X, which is not of this backup's time\n"
-						"Was a server started on this backup?  Take another copy.",
-						backup->path,
-						LSN_FORMAT_ARGS(backup->control.checkPoint));
-	entry = manifest_find(backup->manifest, "backup_label");
-	if (entry == NULL || !bytes_match(entry, backup->label_text,
-									  strlen(backup->label_text)))
-		return psprintf("\"backup_label\" in \"%s\" is not that of the manifest\n"
-						"Take the backup from another copy.", backup->path);
-	return NULL;
+	if (backup->control.checkPoint >= backup->label.checkpoint_lsn &&
+		backup->control.checkPoint < backup->end_lsn)
+		return NULL;
+	return psprintf("\"global/pg_control\" in \"%s\" has a checkpoint at %X/%X, which is not of this backup's time\n"
+					"Was a server started on this backup?  Take another copy.",
+					backup->path,
+					LSN_FORMAT_ARGS(backup->control.checkPoint));
 }
 
 /* Read again what was written, from the file system. */
@@ -484,7 +465,7 @@ run(Plan *plan, Output *output, const CombineOptions *options)
 	Stage		stage;
 	char	   *problem;
 
-	problem = combine_check_special(plan->backups[0]);
+	problem = combine_check_control(plan->backups[0]);
 	if (problem == NULL)
 		problem = take_modes(plan->backups[0]);
 	if (problem == NULL)

@@ -41,7 +41,7 @@ typedef struct CombineOptions
 extern char *combine(Backup **chain, int nbackups, const char *output,
 					 const CombineOptions *options);
 
-/* Are pg_control and label of a backup those of its manifest? */
-extern char *combine_check_special(const Backup *backup);
+/* Is pg_control of the backup's time? */
+extern char *combine_check_control(const Backup *backup);
 
 #endif							/* CKPX_BIN_COMBINE_H */

@@ -183,15 +183,13 @@ static char *
 check_full(const Roll *roll)
 {
 	const Backup *full = roll->family.members[roll->full].backup;
-	char	   *problem;
 
 	if (faccessat(full->dir, "postmaster.pid", F_OK,
 				  AT_SYMLINK_NOFOLLOW) == 0)
 		return psprintf("\"%s\" has a postmaster.pid: a server was started on it\n"
 						"It is no backup any more; make a data directory with -o from another full.",
 						full->path);
-	problem = combine_check_special(full);
-	return problem;
+	return combine_check_control(full);
 }
 
 /* Take the names, then remove what is not needed any more. */

@@ -184,22 +184,3 @@ stream_close(Stream *stream)
 	if (stream->fd >= 0)
 		close(stream->fd);
 }
-
-/*
- * Are these the bytes that the manifest speaks of?
- */
-bool
-bytes_match(const ManifestFile *entry, const char *bytes, size_t length)
-{
-	pg_checksum_context context;
-	uint8		checksum[PG_CHECKSUM_MAX_LENGTH];
-	int			checksum_length;
-
-	if (entry->size != length ||
-		pg_checksum_init(&context, entry->checksum_type) < 0 ||
-		pg_checksum_update(&context, (const uint8 *) bytes, length) < 0)
-		return false;
-	checksum_length = pg_checksum_final(&context, checksum);
-	return checksum_length == entry->checksum_length &&
-		memcmp(checksum, entry->checksum, checksum_length) == 0;
-}

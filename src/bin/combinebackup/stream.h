@@ -52,8 +52,4 @@ extern char *stream_finish(Stream *stream);
 /* Close it, finished or not. */
 extern void stream_close(Stream *stream);
 
-/* Are these the bytes that the manifest speaks of? */
-extern bool bytes_match(const ManifestFile *entry, const char *bytes,
-						size_t length);
-
 #endif							/* CKPX_BIN_STREAM_H */

@@ -243,7 +243,7 @@ verify_backup(Backup *backup, int nworkers)
 	verify.backup = backup;
 	pthread_mutex_init(&verify.mutex, NULL);
 	verify.files = manifest_sorted(backup->manifest);
-	report(&verify, combine_check_special(backup));
+	report(&verify, combine_check_control(backup));
 	report(&verify, wal_check_begin(&verify.wal, backup));
 	report(&verify, tree_of_backup_anywhere(&verify.tree, backup));
 	if (verify.nproblems == 0)
