@@ -35,10 +35,16 @@ my $before = answer($node, $from, $to);
 my $copy = PostgreSQL::Test::Cluster->new('copy');
 $copy->init_from_backup($node, 'base');
 $copy->append_conf('postgresql.conf', 'archive_mode = off');
+
+# Its first start cannot make a slot; what the next one says is not changed.
+chmod 0500, $copy->data_dir . '/pg_replslot';
 $copy->start;
+wait_for_sql($copy, 'SELECT problem FROM ckpx_runner', qr/could not create directory/);
+chmod 0700, $copy->data_dir . '/pg_replslot';
+$copy->restart;
 await_tracking($copy);
 my $gap = newest_gap($copy);
-is("$gap->{epoch} $gap->{reason}", '2 replication slot is missing',
+is("$gap->{epoch} $gap->{reason}", '2 data directory is a copy',
 	'base backup: an epoch of its own');
 my ($copy_from) = split /\|/, $copy->safe_psql('postgres',
 	'SELECT min(start_lsn) FROM ckpx_checkpoints WHERE epoch = 1');
@@ -75,7 +81,7 @@ $earlier->start;
 wait_for_sql($earlier, 'SELECT NOT pg_is_in_recovery()');
 await_tracking($earlier);
 $gap = newest_gap($earlier);
-is("$gap->{epoch} $gap->{reason}", '2 replication slot is missing',
+is("$gap->{epoch} $gap->{reason}", '2 data directory is a copy',
 	'earlier point: an epoch of its own');
 is($earlier->safe_psql('postgres', 'SELECT timeline FROM ckpx_runner'),
 	2, 'earlier point: on the new timeline');

@@ -45,7 +45,7 @@ foreach my $node ($standby, $cascade)
 	is( $node->safe_psql(
 			'postgres',
 			"SELECT reason FROM ckpx_gaps ORDER BY epoch DESC LIMIT 1"),
-		'replication slot is missing',
+		'data directory is a copy',
 		$node->name . ': the copy has an epoch of its own');
 	is( $node->safe_psql(
 			'postgres',

@@ -259,8 +259,8 @@ foreach my $directory ($outside, 'ckpx')
 	if ($directory eq 'ckpx')
 	{
 		# The store is the standby's now, and so is what it knows.
-		is($gap->{reason}, 'replication slot is missing',
-			"$name: a new epoch, for its slot is not here");
+		is($gap->{reason}, 'data directory is a copy',
+			"$name: a new epoch, for it is the standby's copy now");
 		my $timeline = $standby->safe_psql('postgres',
 			'SELECT timeline FROM ckpx_runner');
 		my ($switch) = reverse slurp_file($standby->data_dir

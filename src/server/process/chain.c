@@ -405,8 +405,8 @@ resume_chain(CkpxRunner *runner, CkpxSlotState slot, XLogRecPtr restart_lsn)
 
 	if (!boot->have_history)
 	{
-		want_epoch(runner, boot->copied ? "data directory is a copy" :
-				   "tracking begins", InvalidXLogRecPtr, InvalidXLogRecPtr);
+		want_epoch(runner, boot->copied ? CKPX_REASON_COPY : "tracking begins",
+				   InvalidXLogRecPtr, InvalidXLogRecPtr);
 		return;
 	}
 
@@ -415,13 +415,14 @@ resume_chain(CkpxRunner *runner, CkpxSlotState slot, XLogRecPtr restart_lsn)
 		reason = boot->break_reason;
 	else if (slot == CKPX_SLOT_MISSING)
 		reason = CkpxShared->gave_up_slot ? CKPX_REASON_RETAINED :
-			"replication slot is missing";
+			boot->copied ? CKPX_REASON_COPY : "replication slot is missing";
 	else if (slot == CKPX_SLOT_LOST)
 		reason = "replication slot was invalidated";
 	else if (needed == InvalidXLogRecPtr ||
 			 ckpx_wal_normalize_lsn(restart_lsn) > needed)
 		reason = boot->lost_end ?
 			"newest checkpoint objects are missing or damaged, and their WAL is gone" :
+			boot->copied ? CKPX_REASON_COPY :
 			"replication slot is ahead of the manifest";
 	else if (ckpx_chain_is_stuck(CKPX_STUCK_ERRORS + 1))
 	{

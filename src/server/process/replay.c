@@ -217,7 +217,7 @@ load_backup(CkpxBoot *boot, XLogRecPtr chain_end)
 	LWLockRelease(CkpxShared->lock);
 
 	if (found && boot->break_reason[0] == '\0')
-		strlcpy(boot->break_reason, "data directory is a copy",
+		strlcpy(boot->break_reason, CKPX_REASON_COPY,
 				sizeof(boot->break_reason));
 }
 
@@ -586,6 +586,9 @@ ckpx_replay_load(CkpxBoot *boot)
 	if (!boot->have_history)
 		return;
 
+	/* An earlier start of the copy may not have come to a manifest. */
+	if (manifest.identity.node_id != CkpxShared->identity.node_id)
+		boot->copied = true;
 	if (boot->break_reason[0] == '\0')
 		compare_identity(boot, &manifest.identity);
 

@@ -15,6 +15,8 @@
 
 #include "core/history/entry.h"
 
+#define CKPX_REASON_COPY	"data directory is a copy"
+
 /* What was found, and where decoding has to go on. */
 typedef struct CkpxBoot
 {
