@@ -185,11 +185,17 @@ CREATE VIEW ckpx_status AS
         -- holds more than ckpx does
         SELECT slot_name, restart_lsn FROM pg_replication_slots, runner
         WHERE restart_lsn < released_lsn ORDER BY restart_lsn LIMIT 1
+    ), known_gap AS (
+        -- what a damaged checkpoint had may be in a global as well
+        SELECT * FROM ckpx_gaps g
+        WHERE NOT EXISTS (SELECT FROM entry e
+                          WHERE e.kind = 'global' AND e.state = 'finished' AND e.epoch = g.epoch
+                                AND e.start_lsn <= g.from_lsn AND g.from_lsn < g.to_lsn AND g.to_lsn <= e.end_lsn)
     ), gap AS (
         -- nothing was lost where tracking began, or where a copy became a server
-        SELECT * FROM ckpx_gaps
+        SELECT * FROM known_gap
         WHERE NOT (from_lsn IS NULL AND epoch = 1) AND reason <> 'data directory is a copy'
-              AND epoch >= (SELECT coalesce(max(epoch), 0) FROM ckpx_gaps WHERE reason = 'data directory is a copy')
+              AND epoch >= (SELECT coalesce(max(epoch), 0) FROM known_gap WHERE reason = 'data directory is a copy')
         ORDER BY detected_at DESC LIMIT 1
     ), pinned AS (
         -- what a global covers and garbage collection would take but for a pin
@@ -209,7 +215,7 @@ CREATE VIEW ckpx_status AS
         SELECT * FROM ckpx_backups ORDER BY finished_at DESC LIMIT 1
     ), low AS (
         -- ckpx_low_water_mark() would wait for a start, and fail after ckpx_uninstall()
-        SELECT max(to_lsn) AS lsn FROM ckpx_gaps g JOIN runner USING (epoch)
+        SELECT max(to_lsn) AS lsn FROM known_gap JOIN runner USING (epoch)
     ), conflict AS (
         SELECT 1 AS rank, 'max_slot_wal_keep_size is -1: while ckpx does not run, nothing limits the WAL that its slot holds' AS detail,
                'Set max_slot_wal_keep_size to twice ckpx.max_retained_wal.' AS hint

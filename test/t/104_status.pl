@@ -223,6 +223,24 @@ sub record_backup
 becomes('backups', qr/^ok\|none is recorded\|$/, 'none');
 record_backup('a', $low);
 becomes('backups', qr/^ok\|newest from \Q$low\E, finished .*, 1000 bytes\|$/, 'one');
+
+# Damage up to so many bytes behind a global, as if it had lost an input.
+sub pretend_damage
+{
+	my $behind = shift;
+
+	sql('CREATE OR REPLACE VIEW ckpx_gaps AS SELECT * FROM ckpx_get_gaps()'
+		  . (defined $behind ? " UNION ALL SELECT epoch, timeline, start_lsn, end_lsn + $behind, 'damaged', now()"
+				. " FROM ckpx_checkpoints WHERE kind = 'global'" : ''));
+	return;
+}
+pretend_damage(0);
+becomes('gaps', qr/^ok\|none is known\|$/, 'damage that a global covers');
+becomes('backups', qr/^ok\|/, 'damage that a global covers');
+pretend_damage(1);
+becomes('gaps', qr/^error\|.*: damaged, found/, 'damage that it does not cover');
+becomes('backups', qr/^warning\|/, 'damage that it does not cover');
+pretend_damage();
 sql("SELECT ckpx_observer_write('undeclared')");
 becomes('resource_managers', qr/^warning\|records of resource managers without a decoder: 129\|Blocks that only/,
 	'one without a decoder');
