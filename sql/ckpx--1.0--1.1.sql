@@ -296,13 +296,14 @@ CREATE VIEW ckpx_status AS
     FROM setting LEFT JOIN gap g ON true LEFT JOIN newest_backup b ON true
     UNION ALL
     SELECT 'disk',
-           CASE WHEN max_directory > 0 AND directory_bytes >= max_directory OR n >= max_entries THEN 'error'
+           CASE WHEN max_directory > 0 AND directory_bytes >= max_directory OR n >= max_entries - 2 THEN 'error'
                 WHEN max_directory > 0 AND directory_bytes > max_directory * 0.8 OR n > max_entries * 0.8 THEN 'warning' ELSE 'ok' END,
            format('%s in files of ckpx, %s of at most %s checkpoints: %s incremental, %s global, %s backup',
                   coalesce(pg_size_pretty(directory_bytes), 'nothing known'), n, max_entries, incrementals, globals, backups),
            CASE WHEN max_directory > 0 AND directory_bytes > max_directory * 0.8 THEN 'Raise ckpx.max_directory_size, lower ckpx.gc_keep_time, or remove a pin.'
                 WHEN n > max_entries * 0.8 THEN 'Raise ckpx.max_entries, lower ckpx.gc_keep_time, or remove a pin.' END
     FROM runner, setting,
+         -- the last two of max_entries are not for incrementals
          (SELECT count(*) AS n,
                  count(*) FILTER (WHERE kind = 'incremental') AS incrementals,
                  count(*) FILTER (WHERE kind = 'global') AS globals,

@@ -78,6 +78,8 @@ like($stderr, qr/the history holds "ckpx.max_entries" entries and none can be re
 	'pins: a waiting call fails');
 sql_becomes($node, 'SELECT problem FROM ckpx_runner',
 	qr/remove pins/, 'the runner shows it');
+like(sql("SELECT status, detail, hint FROM ckpx_status WHERE item = 'disk'"),
+	qr/^error\|.*, 9[89] of at most 100 checkpoints: .*\|Raise ckpx.max_entries/, 'and so does ckpx_status');
 like(log_since($node, $offset),
 	qr/WARNING:  ckpx cannot keep to "ckpx.max_entries": nothing more can be removed\n.*DETAIL:  1 pin holds checkpoints/,
 	'and so does the log');
