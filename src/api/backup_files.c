@@ -39,26 +39,6 @@ typedef struct Listing
 	uint64		nfiles;
 } Listing;
 
-/*
- * Records of a resource manager that no decoder vouches for may have changed
- * blocks that the map does not have.
- */
-static void
-check_rmgrs(const CkpxMap *map)
-{
-	for (int id = 0; id < CKPX_RMGR_BITMAP_BYTES * 8; id++)
-	{
-		if ((map->custom_rmgrs[id / 8] & (1 << (id % 8))) == 0)
-			continue;
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("block map up to %X/%X does not tell all changes of custom resource manager %d",
-						LSN_FORMAT_ARGS(map->covered_to), id),
-				 errdetail("It was made while no decoder for that resource manager's records was registered."),
-				 errhint("Take a full backup. Incremental ones need a decoder for all records of that resource manager in the epoch.")));
-	}
-}
-
 /* Gather the changed blocks of a segment; false: all of them, or nearly so. */
 static bool
 gather_blocks(CkpxRanges *ranges, const CkpxBlockSet *blocks, uint32 segment,
@@ -173,7 +153,8 @@ ckpx_backup_files(PG_FUNCTION_ARGS)
 		ckpx_call_phase(out.call, CKPX_JOB_PHASE_MAP, 0);
 		ckpx_map_read_range(&map, parent_start, InvalidXLogRecPtr, NULL);
 		Assert(map.covered_to >= start_lsn);
-		check_rmgrs(&map);
+		ckpx_map_require_decoders(&map,
+								  "Take a full backup. Incremental ones need a decoder for all records of that resource manager in the epoch.");
 		out.map = &map;
 	}
 	ckpx_call_phase(out.call, CKPX_JOB_PHASE_LIST, 0);

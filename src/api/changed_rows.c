@@ -13,6 +13,9 @@
  * the end of WAL at the call, which is behind everything that the snapshot
  * sees.
  *
+ * Only a table of another access method than heap can have been changed by
+ * records of a custom resource manager.
+ *
  *-------------------------------------------------------------------------
  */
 #include "server/base/compat.h"
@@ -20,6 +23,7 @@
 #include "access/relation.h"
 #include "api/api.h"
 #include "api/map_reader.h"
+#include "catalog/pg_am_d.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "executor/tstoreReceiver.h"
@@ -204,6 +208,7 @@ ckpx_changed_rows(PG_FUNCTION_ARGS)
 	Relation	rel;
 	CkpxRelKey	key;
 	CkpxRelation **found;
+	XLogRecPtr	since;
 	CkpxMap		map;
 	RowScan		scan;
 	BlockNumber nblocks;
@@ -213,8 +218,13 @@ ckpx_changed_rows(PG_FUNCTION_ARGS)
 	ckpx_require_argument(fcinfo, 1, "since");
 	rel = relation_open(relid, AccessShareLock);
 	key = ckpx_map_relation_key(relid);
-	ckpx_map_read_range(&map, ckpx_lsn_argument(fcinfo, 1),
-						InvalidXLogRecPtr, &key);
+	since = ckpx_lsn_argument(fcinfo, 1);
+	ckpx_check_past("since", since,
+					"Take it from ckpx_sync_point().");
+	ckpx_map_read_range(&map, since, InvalidXLogRecPtr, &key);
+	if (rel->rd_rel->relam != HEAP_TABLE_AM_OID)
+		ckpx_map_require_decoders(&map,
+								  "Read all rows of the table. Changed ones need a decoder for all records of that resource manager in the epoch.");
 	nblocks = RelationGetNumberOfBlocks(rel);
 
 	InitMaterializedSRF(fcinfo, 0);

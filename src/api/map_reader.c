@@ -457,6 +457,26 @@ ckpx_map_read_logtail(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 	finish_map(map, &merge);
 }
 
+/*
+ * Raise an error where the map may lack blocks: no decoder vouches for a
+ * resource manager that wrote records.
+ */
+void
+ckpx_map_require_decoders(const CkpxMap *map, const char *hint)
+{
+	for (int id = 0; id < CKPX_RMGR_BITMAP_BYTES * 8; id++)
+	{
+		if ((map->custom_rmgrs[id / 8] & (1 << (id % 8))) == 0)
+			continue;
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("block map up to %X/%X does not tell all changes of custom resource manager %d",
+						LSN_FORMAT_ARGS(map->covered_to), id),
+				 errdetail("It was made while no decoder for that resource manager's records was registered."),
+				 errhint("%s", hint)));
+	}
+}
+
 static int
 compare_to_relation(const void *key, const void *element)
 {

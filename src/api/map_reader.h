@@ -63,6 +63,12 @@ extern void ckpx_map_read_arguments(FunctionCallInfo fcinfo, CkpxMap *map,
 extern void ckpx_map_read_logtail(CkpxMap *map, XLogRecPtr start_lsn,
 								  XLogRecPtr end_lsn);
 
+/*
+ * Raise 55000 where custom_rmgrs is not empty; 'hint' says what the caller can
+ * do.
+ */
+extern void ckpx_map_require_decoders(const CkpxMap *map, const char *hint);
+
 /* Find a relation fork; NULL: the map does not have it. */
 extern CkpxRelation **ckpx_map_find(const CkpxMap *map, const CkpxRelKey *key);
 

@@ -20,6 +20,9 @@ my $node = history_node(
 $node->start;
 create_load($node);
 $node->safe_psql('postgres', 'CREATE EXTENSION ckpx_observer');
+$node->safe_psql('postgres', q{
+	CREATE ACCESS METHOD unusual TYPE TABLE HANDLER heap_tableam_handler;
+	CREATE TABLE unusual (a int) USING unusual});
 await_tracking($node);
 
 # Write a record; returns its end.
@@ -122,6 +125,12 @@ is($node->safe_psql('postgres', 'SELECT epoch FROM ckpx_runner'),
 is($node->safe_psql('postgres', 'SELECT custom_rmgrs FROM ckpx_runner'),
 	'{129}', 'the resource manager is listed');
 
+# Of the tables only one of another access method may have changed.
+my $unknown = qr/ERROR:  55000: block map up to \S+ does not tell all changes of custom resource manager 129/;
+like(error_of("SELECT * FROM ckpx_changed_rows(NULL::unusual, '$parent')"), $unknown,
+	'no rows of a table of another access method');
+is(error_of("SELECT * FROM ckpx_changed_rows(NULL::load_row, '$parent')"), '', 'but of a heap');
+
 # A backup cannot go on from before such a record: whether the map lies in the
 # logtail or in checkpoints, and after a restart, when the runner has not seen it.
 sub backup_since
@@ -137,7 +146,6 @@ sub backup_since
 	wait_for_sql($node, q{SELECT count(*) = 0 FROM pg_replication_slots WHERE slot_name = 'held'});
 	return $error;
 }
-my $unknown = qr/ERROR:  55000: block map up to \S+ does not tell all changes of custom resource manager 129/;
 like(backup_since("'$parent'"), $unknown, 'no increment across the record');
 is(backup_since('NULL'), '', 'a full backup');
 $node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
