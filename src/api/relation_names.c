@@ -9,6 +9,14 @@
  * what is committed at the moment of the look: a row that is updated meanwhile
  * may be met twice or not at all, which costs a name and nothing else.
  *
+ * A database that is damaged costs names as well: of a page that cannot be
+ * read those of its rows, of a file all.  On a standby, replay of DROP
+ * DATABASE removes the files before the row of pg_database goes.  Such an
+ * error is caught where it arises, without a subtransaction, which a parallel
+ * query would not allow: what is called there takes nothing but buffer pins,
+ * of which a resource owner of its own knows, and LWLocks, and no other LWLock
+ * is held.
+ *
  *-------------------------------------------------------------------------
  */
 #include "server/base/compat.h"
@@ -22,13 +30,21 @@
 #include "catalog/pg_tablespace_d.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/condition_variable.h"
 #include "storage/lmgr.h"
+#include "storage/lwlock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+
+/* The columns of pg_namespace that every row has; see CLASS_TUPLE_SIZE. */
+#define NAMESPACE_TUPLE_SIZE \
+	(offsetof(FormData_pg_namespace, nspowner) + sizeof(Oid))
 
 /* A wanted file; the key's fork is MAIN. */
 typedef struct NamedFile
@@ -56,13 +72,37 @@ typedef struct ForeignDatabase
 {
 	CkpxNames  *names;
 	Oid			oid;
+	const char *name;
 	Oid			tablespace;
 	char	   *path;
+	bool		warned;			/* that something of it cannot be read */
 	RelFileNumber namespace_file;	/* of its pg_namespace */
 	HTAB	   *schemas;
 } ForeignDatabase;
 
-typedef void (*TupleCallback) (ForeignDatabase *db, HeapTuple tuple);
+/* What is read of its directory: the file of a mapped relation. */
+typedef struct MapLook
+{
+	char	   *path;
+	Oid			relid;
+	RelFileNumber number;		/* found */
+} MapLook;
+
+/* One of its heaps, and of that the page in work. */
+typedef struct HeapLook
+{
+	Oid			catalog;
+	Size		row_size;		/* of the columns that every row has */
+	RelFileLocator locator;
+	BufferAccessStrategy strategy;
+	BlockNumber nblocks;
+	BlockNumber block;
+	PGAlignedBlock page;		/* a copy */
+	int			nvisible;
+	OffsetNumber visible[MaxHeapTuplesPerPage];
+} HeapLook;
+
+typedef void (*RowCallback) (ForeignDatabase *db, const void *row);
 
 static HTAB *
 make_table(const char *title, Size key_size, Size entry_size)
@@ -122,52 +162,176 @@ local_name(const CkpxRelKey *key)
 	return schema == NULL ? NULL : quote_qualified_identifier(schema, name);
 }
 
+/* Give up what a call that ended with an error had taken. */
+static void
+clean_up(ResourceOwner owner)
+{
+	HOLD_INTERRUPTS();
+	LWLockReleaseAll();
+	ConditionVariableCancelSleep();
+	pgstat_report_wait_end();
+	ckpx_abort_buffer_io();
+	RESUME_INTERRUPTS();
+	ResourceOwnerRelease(owner, RESOURCE_RELEASE_BEFORE_LOCKS, false, false);
+	ResourceOwnerRelease(owner, RESOURCE_RELEASE_LOCKS, false, false);
+	ResourceOwnerRelease(owner, RESOURCE_RELEASE_AFTER_LOCKS, false, false);
+}
+
+/*
+ * Read something of the database; false, with a warning the first time, if it
+ * is damaged or gone.
+ */
+static bool
+read_guarded(ForeignDatabase *db, void (*reader) (void *look), void *look)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner old_owner = CurrentResourceOwner;
+	ResourceOwner owner = ResourceOwnerCreate(old_owner, "ckpx names");
+	volatile bool done = false;
+
+	PG_TRY();
+	{
+		CurrentResourceOwner = owner;
+		reader(look);
+		done = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+		int			category;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+		CurrentResourceOwner = old_owner;
+		if (category != ERRCODE_INTERNAL_ERROR &&
+			category != ERRCODE_SYSTEM_ERROR)
+			PG_RE_THROW();
+		FlushErrorState();
+		clean_up(owner);
+		if (!db->warned)
+			ereport(WARNING,
+					(errcode(error->sqlerrcode),
+					 errmsg("could not read all names of relations in database \"%s\"",
+							db->name),
+					 errdetail("%s.", error->message)));
+		db->warned = true;
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	CurrentResourceOwner = old_owner;
+	ResourceOwnerDelete(owner);
+	return done;
+}
+
+static void
+read_map(void *arg)
+{
+	MapLook    *look = arg;
+
+	look->number = ckpx_mapped_file_of(look->path, look->relid);
+}
+
+/* The file of a mapped relation of the database; or InvalidOid. */
+static RelFileNumber
+mapped_file(ForeignDatabase *db, Oid relid)
+{
+	MapLook		look = {.path = db->path,.relid = relid};
+
+	return read_guarded(db, read_map, &look) ? look.number : InvalidOid;
+}
+
+static void
+read_length(void *arg)
+{
+	HeapLook   *look = arg;
+	SMgrRelation smgr = smgropen(look->locator, CKPX_NO_BACKEND);
+
+	look->nblocks = smgrnblocks(smgr, MAIN_FORKNUM);
+	smgrclose(smgr);
+}
+
+/* A row on the page has all its columns there, unless the page is damaged. */
+static bool
+is_whole(Page page, ItemId item, Size row_size)
+{
+	Size		length = ItemIdGetLength(item);
+	HeapTupleHeader row;
+
+	if (!ItemIdIsNormal(item) || ItemIdGetOffset(item) + length > BLCKSZ ||
+		length < SizeofHeapTupleHeader)
+		return false;
+	row = (HeapTupleHeader) PageGetItem(page, item);
+	return row->t_hoff + row_size <= length;
+}
+
+/* Copy a page, and note its visible rows. */
+static void
+read_page(void *arg)
+{
+	HeapLook   *look = arg;
+	Buffer		buffer = ReadBufferWithoutRelcache(look->locator, MAIN_FORKNUM,
+												   look->block, RBM_NORMAL,
+												   look->strategy, true);
+	Page		page = BufferGetPage(buffer);
+
+	look->nvisible = 0;
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	for (OffsetNumber i = FirstOffsetNumber;
+		 !PageIsNew(page) && i <= PageGetMaxOffsetNumber(page) &&
+		 look->nvisible < MaxHeapTuplesPerPage; i++)
+	{
+		ItemId		item = PageGetItemId(page, i);
+		HeapTupleData tuple = {0};
+
+		if (!is_whole(page, item, look->row_size))
+			continue;
+		ItemPointerSet(&tuple.t_self, look->block, i);
+		tuple.t_tableOid = look->catalog;
+		tuple.t_data = (HeapTupleHeader) PageGetItem(page, item);
+		tuple.t_len = ItemIdGetLength(item);
+		if (HeapTupleSatisfiesVisibility(&tuple, SnapshotSelf, buffer))
+			look->visible[look->nvisible++] = i;
+	}
+	memcpy(look->page.data, page, BLCKSZ);
+	UnlockReleaseBuffer(buffer);
+}
+
 /* Visit the rows of a heap of another database; its relation is locked. */
 static void
-visit_heap(ForeignDatabase *db, Oid catalog, RelFileNumber number,
-		   TupleCallback visit)
+visit_heap(ForeignDatabase *db, Oid catalog, Size row_size,
+		   RelFileNumber number, RowCallback visit)
 {
-	RelFileLocator locator = ckpx_locator(db->tablespace, db->oid, number);
-	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
-	SMgrRelation smgr = smgropen(locator, CKPX_NO_BACKEND);
-	BlockNumber nblocks = smgrnblocks(smgr, MAIN_FORKNUM);
+	HeapLook	look = {.catalog = catalog,.row_size = row_size};
+	Page		page = (Page) look.page.data;
 
-	smgrclose(smgr);
-	for (BlockNumber block = 0; block < nblocks; block++)
+	if (!OidIsValid(number))
+		return;
+	look.locator = ckpx_locator(db->tablespace, db->oid, number);
+	if (!read_guarded(db, read_length, &look))
+		return;
+	look.strategy = GetAccessStrategy(BAS_BULKREAD);
+	for (look.block = 0; look.block < look.nblocks; look.block++)
 	{
-		Buffer		buffer;
-		Page		page;
-
 		CHECK_FOR_INTERRUPTS();
-		buffer = ReadBufferWithoutRelcache(locator, MAIN_FORKNUM, block,
-										   RBM_NORMAL, strategy, true);
-		LockBuffer(buffer, BUFFER_LOCK_SHARE);
-		page = BufferGetPage(buffer);
-		for (OffsetNumber i = FirstOffsetNumber;
-			 !PageIsNew(page) && i <= PageGetMaxOffsetNumber(page); i++)
+		if (!read_guarded(db, read_page, &look))
+			continue;
+		for (int i = 0; i < look.nvisible; i++)
 		{
-			ItemId		item = PageGetItemId(page, i);
-			HeapTupleData tuple = {0};
+			HeapTupleHeader row = (HeapTupleHeader)
+				PageGetItem(page, PageGetItemId(page, look.visible[i]));
 
-			if (!ItemIdIsNormal(item))
-				continue;
-			ItemPointerSet(&tuple.t_self, block, i);
-			tuple.t_tableOid = catalog;
-			tuple.t_data = (HeapTupleHeader) PageGetItem(page, item);
-			tuple.t_len = ItemIdGetLength(item);
-			if (HeapTupleSatisfiesVisibility(&tuple, SnapshotSelf, buffer))
-				visit(db, &tuple);
+			visit(db, (char *) row + row->t_hoff);
 		}
-		UnlockReleaseBuffer(buffer);
 	}
-	FreeAccessStrategy(strategy);
+	FreeAccessStrategy(look.strategy);
 }
 
 /* A row of pg_class. */
 static void
-visit_class(ForeignDatabase *db, HeapTuple tuple)
+visit_class(ForeignDatabase *db, const void *row)
 {
-	Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
+	const FormData_pg_class *form = row;
 	CkpxRelKey	key;
 	NamedFile  *file;
 
@@ -178,7 +342,7 @@ visit_class(ForeignDatabase *db, HeapTuple tuple)
 		db->tablespace;
 	key.database = db->oid;
 	key.relation = OidIsValid(form->relfilenode) ? form->relfilenode :
-		ckpx_mapped_file_of(db->path, form->oid);
+		mapped_file(db, form->oid);
 	key.fork = MAIN_FORKNUM;
 	if (form->oid == NamespaceRelationId)
 		db->namespace_file = key.relation;
@@ -186,20 +350,20 @@ visit_class(ForeignDatabase *db, HeapTuple tuple)
 	file = hash_search(db->names->files, &key, HASH_FIND, NULL);
 	if (file != NULL)
 	{
-		file->name = pstrdup(NameStr(form->relname));
+		file->name = pnstrdup(NameStr(form->relname), NAMEDATALEN - 1);
 		file->schema = form->relnamespace;
 	}
 }
 
 /* A row of pg_namespace. */
 static void
-visit_namespace(ForeignDatabase *db, HeapTuple tuple)
+visit_namespace(ForeignDatabase *db, const void *row)
 {
-	Form_pg_namespace form = (Form_pg_namespace) GETSTRUCT(tuple);
+	const FormData_pg_namespace *form = row;
 	NamedObject *schema = hash_search(db->schemas, &form->oid, HASH_ENTER,
 									  NULL);
 
-	schema->name = pstrdup(NameStr(form->nspname));
+	schema->name = pnstrdup(NameStr(form->nspname), NAMEDATALEN - 1);
 }
 
 /* Put the schemas before the names; without its schema a name is none. */
@@ -235,12 +399,10 @@ read_names(ForeignDatabase *db)
 							 sizeof(NamedObject));
 	LockRelationId(&pg_class, AccessShareLock);
 	LockRelationId(&pg_namespace, AccessShareLock);
-	visit_heap(db, RelationRelationId,
-			   ckpx_mapped_file_of(db->path, RelationRelationId),
-			   visit_class);
-	if (OidIsValid(db->namespace_file))
-		visit_heap(db, NamespaceRelationId, db->namespace_file,
-				   visit_namespace);
+	visit_heap(db, RelationRelationId, CLASS_TUPLE_SIZE,
+			   mapped_file(db, RelationRelationId), visit_class);
+	visit_heap(db, NamespaceRelationId, NAMESPACE_TUPLE_SIZE,
+			   db->namespace_file, visit_namespace);
 	qualify_names(db);
 	hash_destroy(db->schemas);
 	UnlockRelationId(&pg_namespace, AccessShareLock);
@@ -270,14 +432,15 @@ is_readable(ForeignDatabase *db)
 
 /* Find the names of one database's files. */
 static void
-find_in_database(CkpxNames *names, Oid oid)
+find_in_database(CkpxNames *names, const NamedObject *database)
 {
-	ForeignDatabase db = {.names = names,.oid = oid};
+	ForeignDatabase db = {.names = names,.oid = database->oid};
 
-	LockSharedObject(DatabaseRelationId, oid, 0, AccessShareLock);
+	db.name = database->name;
+	LockSharedObject(DatabaseRelationId, db.oid, 0, AccessShareLock);
 	if (is_readable(&db))
 		read_names(&db);
-	UnlockSharedObject(DatabaseRelationId, oid, 0, AccessShareLock);
+	UnlockSharedObject(DatabaseRelationId, db.oid, 0, AccessShareLock);
 }
 
 void
@@ -305,7 +468,7 @@ ckpx_names_find(CkpxNames *names)
 			continue;
 		db->name = name;
 		if (db->oid != MyDatabaseId)
-			find_in_database(names, db->oid);
+			find_in_database(names, db);
 	}
 }
 

@@ -9,8 +9,9 @@
  * second database.  Such a database is locked against DROP DATABASE while it
  * is read.
  *
- * A name may be missing: of a file that was dropped or replaced, and of one in
- * a database to which the user may not connect.
+ * A name may be missing: of a file that was dropped or replaced, of one in a
+ * database to which the user may not connect, and of one whose row of pg_class
+ * cannot be read.
  *
  * All wanted files are added first, so that each database is read once.
  * Everything lives in the memory context of _create.
@@ -33,7 +34,8 @@ extern void ckpx_names_want(CkpxNames *names, const CkpxRelKey *key);
 
 /*
  * Find the names of all wanted files.  Takes locks on the databases and on
- * their pg_class and pg_namespace; raises errors of reading these.
+ * their pg_class and pg_namespace.  If something of another database is
+ * damaged or gone, that is a WARNING, one for each database.
  */
 extern void ckpx_names_find(CkpxNames *names);
 

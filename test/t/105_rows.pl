@@ -200,5 +200,29 @@ cmp_ok($removed, '>', 3, 'incrementals are removed');
 is(sql("SELECT bool_or(complete), sum(records) FROM ckpx_wal_history('here', '1 day')"), 'f|0',
 	'then nothing is complete, and nothing is told');
 
+# ---- damaged catalogs of other databases: names are missing, and nothing else
+
+my ($catalog, $block) = split /\|/, $node->safe_psql($other,
+	q{SELECT pg_relation_filepath('pg_class'), (ctid::text::point)[0] FROM pg_class WHERE relname = 'inside'});
+is($node->safe_psql($other, "SELECT (ctid::text::point)[0] <> $block FROM pg_class WHERE relname = 'pg_class'"),
+	't', 'two rows of pg_class on two pages');
+my $map = $node->safe_psql('moved', q{SELECT pg_relation_filepath('pg_class')}) =~ s{[^/]+$}{pg_filenode.map}r;
+$node->stop;
+open(my $file, '+<:raw', $node->data_dir . "/$catalog") or die "could not open $catalog: $!";
+seek($file, $block * 8192, 0);
+print $file "\xFF" x 24;
+close($file);
+unlink($node->data_dir . "/$map") or die "could not remove $map: $!";
+$node->start;
+my ($names, $warnings);
+$node->psql('postgres', qq{
+	SELECT string_agg(DISTINCT concat_ws('/', database_name, coalesce(relation_name, 'NULL')), ' ')
+	FROM ckpx_wal_by_relation('$before')}, stdout => \$names, stderr => \$warnings);
+unlike($names, qr{public\.inside|public\.away}, 'a page and a map that are damaged: no name');
+like($names, qr{Other "db/NULL.* Other "db/pg_catalog\.pg_class .* hidden/public\.secret .*moved/NULL.* postgres/public\.here},
+	'but those of other pages and databases');
+is(join(' ', sort $warnings =~ /WARNING:  could not read all names of relations in database "(.*)"\n/g), "$other moved",
+	'one warning for each');
+
 $node->stop;
 done_testing();
