@@ -231,6 +231,21 @@ anything_changed(XLogRecPtr checkpointed)
 	return changed;
 }
 
+/* Raise the error of a global that was not finished before the deadline. */
+static void
+report_late_global(XLogRecPtr target, XLogRecPtr reached, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("global checkpoint of ckpx up to %X/%X was not finished in time",
+					LSN_FORMAT_ARGS(target)),
+			 reached == InvalidXLogRecPtr ?
+			 errdetail("There is no finished global checkpoint.") :
+			 errdetail("Finished global checkpoints reach %X/%X.",
+					   LSN_FORMAT_ARGS(reached)),
+			 errhint("%s", hint)));
+}
+
 /*
  * Make an incremental where there is nothing for a global to take in, and
  * something to be known.
@@ -242,8 +257,10 @@ prepare_incremental(uint64 deadline)
 	XLogRecPtr	checkpointed;
 	bool		uncovered;
 	bool		any_global;
+	XLogRecPtr	covered;
 
 	ckpx_lock_history_until(LW_SHARED, deadline);
+	covered = covered_lsn();
 	uncovered = ckpx_entry_store_uncovered(CkpxShared->store) > 0;
 	any_global = ckpx_entry_store_previous_global(CkpxShared->store) != NULL;
 	checkpointed = ckpx_entry_store_checkpointed(CkpxShared->store);
@@ -253,7 +270,9 @@ prepare_incremental(uint64 deadline)
 		return;
 	if (any_global)
 	{
-		ckpx_wait_for_collect(end);
+		if (!ckpx_wait_for_collect_until(end, deadline))
+			report_late_global(end, covered,
+							   "WAL is still being decoded; see the views ckpx_runner and ckpx_workers.");
 		if (!anything_changed(checkpointed))
 			return;
 	}
@@ -301,15 +320,8 @@ ckpx_global_checkpoint(PG_FUNCTION_ARGS)
 
 	if (!ckpx_wait_until(global_wait_over, &goal, deadline,
 						 CKPX_WORKER_CHECKPOINTER, CKPX_WAIT_STRICT))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("global checkpoint of ckpx up to %X/%X was not finished in time",
-						LSN_FORMAT_ARGS(goal.target)),
-				 goal.reached == InvalidXLogRecPtr ?
-				 errdetail("There is no finished global checkpoint.") :
-				 errdetail("Finished global checkpoints reach %X/%X.",
-						   LSN_FORMAT_ARGS(goal.reached)),
-				 errhint("The checkpoint goes on; see the view ckpx_checkpoints.")));
+		report_late_global(goal.target, goal.reached,
+						   "The checkpoint goes on; see the view ckpx_checkpoints.");
 	check_goal(&goal);
 	PG_RETURN_LSN(goal.reached);
 }

@@ -60,10 +60,11 @@ ckpx_request_collect(XLogRecPtr target)
 
 /*
  * Wait until WAL is collected up to 'target', which must be written already.
- * A history without room for more checkpoints does not stop reading.
+ * A history without room for more checkpoints does not stop reading.  False
+ * after the deadline.
  */
-void
-ckpx_wait_for_collect(XLogRecPtr target)
+bool
+ckpx_wait_for_collect_until(XLogRecPtr target, uint64 deadline)
 {
 	bool		done;
 
@@ -71,12 +72,19 @@ ckpx_wait_for_collect(XLogRecPtr target)
 	done = is_collected(&target);
 	LWLockRelease(CkpxShared->lock);
 	if (done)
-		return;
+		return true;
 
 	(void) ckpx_flush_wal_end();
 	ckpx_request_collect(target);
-	(void) ckpx_wait_until(is_collected, &target, CKPX_NO_DEADLINE,
+	return ckpx_wait_until(is_collected, &target, deadline,
 						   CKPX_WORKER_RUNNER, CKPX_WAIT_DESPITE_PROBLEM);
+}
+
+/* The same without a deadline. */
+void
+ckpx_wait_for_collect(XLogRecPtr target)
+{
+	(void) ckpx_wait_for_collect_until(target, CKPX_NO_DEADLINE);
 }
 
 static bool

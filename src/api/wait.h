@@ -15,9 +15,13 @@
 
 #include "server/base/shared_state.h"
 
-/* Ask the runner to collect at least up to 'target', and wait for it. */
+/*
+ * Ask the runner to collect at least up to 'target', and wait for it; _until
+ * returns false when the deadline has passed first.
+ */
 extern void ckpx_request_collect(XLogRecPtr target);
 extern void ckpx_wait_for_collect(XLogRecPtr target);
+extern bool ckpx_wait_for_collect_until(XLogRecPtr target, uint64 deadline);
 
 /*
  * Take CkpxShared->lock when the history is loaded: while the runner starts

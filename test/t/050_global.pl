@@ -101,6 +101,15 @@ my $done = sql('SELECT globals_done FROM ckpx_stat');
 is(sql('SELECT ckpx_global_checkpoint()'), $forced, 'nothing changed: the same end');
 is(sql('SELECT globals_done FROM ckpx_stat'), $done, 'and no other global');
 
+# The timeout holds for the decoding of WAL as well.
+add_fault($node, 'cut-before', 'wait');
+sql('UPDATE t SET x = 0 WHERE id = 6');
+await_held($node, 'cut-before');
+like(error_of("SET statement_timeout = '20s'; SELECT ckpx_global_checkpoint('100ms')"),
+	qr{ERROR:  55000: global checkpoint of ckpx up to \S+ was not finished in time\nDETAIL:  Finished global checkpoints reach \Q$forced\E},
+	'the timeout holds while WAL is decoded');
+remove_fault($node, 'cut-before');
+
 # Several at once are one.
 my $before = sql('SELECT globals_done FROM ckpx_stat');
 push @ends, work_and_checkpoint();
