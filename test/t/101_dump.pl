@@ -408,6 +408,13 @@ change_byte((objects($other, 'inc'))[1], 40);
 fails_with(1, qr/\Q$other\E\/inc_/, 'verify: one of several files', 'verify', $files[0],
 	objects($other, 'inc'));
 
+foreach my $command ([ 'verify', $files[0], "$outside/nothing" ], [ 'diff', $files[0], (objects($other, 'inc'))[1] ])
+{
+	my ($printed, $error, $failed) = dump_of(@$command, '--json');
+
+	like("$failed|$printed|$error", qr/^1\|\|ckpx_dump: error: ./, "$command->[0]: no part of a JSON object before an error");
+}
+
 # What others hold still answers; what nobody holds is missing.
 fails_with(1, qr{first missing LSN is \Q$ends[1]\E\..*object inc_\S+ is missing or damaged}s,
 	'blocks: through a damaged object', 'blocks', $other, '-s', $begin, '-e', $end);

@@ -50,8 +50,6 @@ void
 output_begin(bool as_json)
 {
 	json = as_json;
-	if (json)
-		printf("{");
 }
 
 /*-------------------------------------------------------------------------
@@ -121,7 +119,7 @@ begin_section(const char *name, SectionKind new_kind)
 	end_section();
 	kind = new_kind;
 	if (json)
-		printf("%s\n\"%s\": %s", nsections > 0 ? "," : "", name,
+		printf("%s\n\"%s\": %s", nsections > 0 ? "," : "{", name,
 			   kind == SECTION_MANY ? "[" : "");
 	else
 		printf("%s%s\n", nsections > 0 ? "\n" : "", name);

@@ -320,6 +320,10 @@ verify_run(const Options *options, char **paths, int npaths)
 {
 	Verify		verify = {0};
 
+	/* A path that is wrong is an error before anything is printed. */
+	for (int i = 0; i < npaths; i++)
+		(void) file_kind(paths[i]);
+
 	output_begin(options->json);
 	output_many("damaged");
 	for (int i = 0; i < npaths; i++)
