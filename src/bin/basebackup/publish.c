@@ -80,65 +80,104 @@ publish_control_files(Job *job)
 	return good;
 }
 
-static Manifest *
-make_manifest(Job *job)
+static int
+compare_paths(const void *a, const void *b)
 {
-	Manifest   *manifest = manifest_create(MANIFEST_VERSION,
-										   job->control.system_identifier);
+	return strcmp((*(PlanFile *const *) a)->path,
+				  (*(PlanFile *const *) b)->path);
+}
 
+/* What the backup has, sorted; NULL after run_fail(). */
+static PlanFile **
+files_of(Job *job)
+{
+	PlanFile  **files = pg_malloc(sizeof(PlanFile *) *
+								  (job->plan->nfiles + 1));
+
+	job->files = 0;
 	for (uint32 i = 0; i < job->plan->nfiles; i++)
 	{
-		const PlanFile *file = &job->plan->files[i];
-		char		name[MAXPGPATH];
-		ManifestFile entry = {.path = name};
+		PlanFile   *file = &job->plan->files[i];
 
-		if (file->state != PLAN_COPIED && file->state != PLAN_KEPT)
-			continue;
-		plan_name(file, name);
-		entry.size = file->stored;
-		entry.modified = file->modified;
-		entry.checksum_type = file->checksum_length > 0 ?
-			job->options->checksum_type : CHECKSUM_TYPE_NONE;
-		entry.checksum_length = file->checksum_length;
-		if (file->checksum_length > 0)
-			memcpy(entry.checksum, file->checksum, file->checksum_length);
-		if (!manifest_add(manifest, &entry))
-		{
-			run_fail("the server listed file \"%s\" twice", name);
-			return NULL;
-		}
-		job->files++;
+		if (file->state == PLAN_COPIED || file->state == PLAN_KEPT)
+			files[job->files++] = file;
 	}
+	qsort(files, job->files, sizeof(PlanFile *), compare_paths);
+	for (uint32 i = 1; i < job->files; i++)
+	{
+		if (compare_paths(&files[i - 1], &files[i]) != 0)
+			continue;
+		run_fail("the server listed file \"%s\" twice", files[i]->path);
+		pg_free(files);
+		return NULL;
+	}
+	return files;
+}
+
+static void
+put_file(Job *job, ManifestOutput *manifest, const PlanFile *file)
+{
+	char		name[MAXPGPATH];
+	ManifestFile entry = {.path = name};
+
+	plan_name(file, name);
+	entry.size = file->stored;
+	entry.modified = file->modified;
+	entry.checksum_type = file->checksum_length > 0 ?
+		job->options->checksum_type : CHECKSUM_TYPE_NONE;
+	entry.checksum_length = file->checksum_length;
+	if (file->checksum_length > 0)
+		memcpy(entry.checksum, file->checksum, file->checksum_length);
+	manifest_output_file(manifest, &entry);
+}
+
+/* The manifest's text comes out of the plan: there may be many files. */
+static bool
+put_manifest(Job *job, PlanFile **files, int fd)
+{
+	ManifestOutput *manifest;
+	ManifestWalRange *ranges = pg_malloc(sizeof(ManifestWalRange) *
+										 job->timelines->count);
+	uint32		nranges = 0;
+	bool		good;
+
+	manifest = manifest_output_begin(fd, MANIFEST_VERSION,
+									 job->control.system_identifier);
+	for (uint32 i = 0; i < job->files; i++)
+		put_file(job, manifest, files[i]);
 	for (int i = 0; i < job->timelines->count; i++)
 	{
 		const TimelinePart *part = &job->timelines->parts[i];
-		XLogRecPtr	begin = Max(part->begin, job->start_lsn);
-		XLogRecPtr	end = Min(part->end, job->stop_lsn);
+		ManifestWalRange *range = &ranges[nranges];
 
-		if (begin < end)
-			manifest_add_range(manifest, part->timeline, begin, end);
+		range->timeline = part->timeline;
+		range->start_lsn = Max(part->begin, job->start_lsn);
+		range->end_lsn = Min(part->end, job->stop_lsn);
+		nranges += range->start_lsn < range->end_lsn;
 	}
-	return manifest;
+	good = manifest_output_end(manifest, ranges, nranges);
+	pg_free(ranges);
+	return good;
 }
 
 /* It stays open: its lock is the directory's, when the progress is gone. */
 static bool
 write_manifest(Job *job)
 {
-	Manifest   *manifest = make_manifest(job);
+	PlanFile  **files = files_of(job);
 	int			fd;
 	bool		good;
 
-	if (manifest == NULL)
+	if (files == NULL)
 		return false;
 	fd = openat(job->dir, MANIFEST_FILE, O_WRONLY | O_CREAT | O_EXCL,
 				job->dir_mode & 0666);
-	good = fd >= 0 && lock_descriptor(fd) && manifest_write(manifest, fd) &&
+	good = fd >= 0 && lock_descriptor(fd) && put_manifest(job, files, fd) &&
 		(!job->options->sync || fsync(fd) == 0);
 	if (!good)
 		run_fail("could not write file \"%s/%s\": %m", job->partial,
 				 MANIFEST_FILE);
-	manifest_free(manifest);
+	pg_free(files);
 	return good;
 }
 

@@ -4,7 +4,8 @@
  *		backup_manifest in memory, and written.
  *
  * The hash table has pointers, so that a ManifestFile does not move when the
- * table grows.  Each is one piece of memory with its path.
+ * table grows.  Files are many and small: each takes what its checksum and its
+ * path need, and they lie in pieces of memory that are freed together.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,19 +23,18 @@
 
 typedef struct ManifestSlot
 {
-	const char *path;			/* the key, of 'file' */
-	ManifestFile *file;
+	ManifestFile *file;			/* the key is its path */
 	uint32		hash;
 	char		status;
 } ManifestSlot;
 
 #define SH_PREFIX manifest_files
 #define SH_ELEMENT_TYPE ManifestSlot
-#define SH_KEY_TYPE const char *
-#define SH_KEY path
+#define SH_KEY_TYPE ManifestFile *
+#define SH_KEY file
 #define SH_HASH_KEY(table, key) \
-	hash_bytes((const unsigned char *) (key), strlen(key))
-#define SH_EQUAL(table, a, b) (strcmp(a, b) == 0)
+	hash_bytes((const unsigned char *) (key)->path, strlen((key)->path))
+#define SH_EQUAL(table, a, b) (strcmp((a)->path, (b)->path) == 0)
 #define SH_STORE_HASH
 #define SH_GET_HASH(table, slot) ((slot)->hash)
 #define SH_SCOPE static inline
@@ -42,6 +42,16 @@ typedef struct ManifestSlot
 #define SH_DECLARE
 #define SH_DEFINE
 #include "lib/simplehash.h"
+
+/* Files are put into pieces of this size, each far smaller. */
+#define CHUNK_BYTES		(64 * 1024)
+
+struct manifest_chunk
+{
+	struct manifest_chunk *next;
+	size_t		used;
+	char		bytes[CHUNK_BYTES];
+};
 
 /* Text goes to the file in pieces of about this size. */
 #define WRITE_BYTES		(64 * 1024)
@@ -60,12 +70,13 @@ manifest_create(int version, uint64 system_identifier)
 void
 manifest_free(Manifest *manifest)
 {
-	manifest_files_iterator iterator;
-	ManifestSlot *slot;
+	while (manifest->chunks != NULL)
+	{
+		struct manifest_chunk *chunk = manifest->chunks;
 
-	manifest_files_start_iterate(manifest->files, &iterator);
-	while ((slot = manifest_files_iterate(manifest->files, &iterator)) != NULL)
-		pg_free(slot->file);
+		manifest->chunks = chunk->next;
+		pg_free(chunk);
+	}
 	manifest_files_destroy(manifest->files);
 	pg_free(manifest->ranges);
 	pg_free(manifest);
@@ -93,24 +104,45 @@ manifest_checksum_length(pg_checksum_type type)
 	return 0;
 }
 
+/* Copy a file with its path, no longer than it has to be. */
+static ManifestFile *
+copy_of(Manifest *manifest, const ManifestFile *file)
+{
+	size_t		fixed = offsetof(ManifestFile, checksum) +
+		file->checksum_length;
+	size_t		path = strlen(file->path) + 1;
+	size_t		length = MAXALIGN(fixed + path);
+	struct manifest_chunk *chunk = manifest->chunks;
+	char	   *copy;
+
+	if (chunk == NULL || chunk->used + length > CHUNK_BYTES)
+	{
+		chunk = pg_malloc(offsetof(struct manifest_chunk, bytes) +
+						  Max(CHUNK_BYTES, length));
+		chunk->next = manifest->chunks;
+		chunk->used = 0;
+		manifest->chunks = chunk;
+	}
+	copy = chunk->bytes + chunk->used;
+	chunk->used += length;
+	memcpy(copy, file, fixed);
+	memcpy(copy + fixed, file->path, path);
+	((ManifestFile *) copy)->path = copy + fixed;
+	return (ManifestFile *) copy;
+}
+
 /* Add a copy of a file; false if its path is there already. */
 bool
 manifest_add(Manifest *manifest, const ManifestFile *file)
 {
-	size_t		length = strlen(file->path) + 1;
-	ManifestFile *copy;
 	ManifestSlot *slot;
 	bool		found;
 
-	slot = manifest_files_insert(manifest->files, file->path, &found);
+	slot = manifest_files_insert(manifest->files,
+								 unconstify(ManifestFile *, file), &found);
 	if (found)
 		return false;
-	copy = pg_malloc(sizeof(ManifestFile) + length);
-	*copy = *file;
-	copy->path = (char *) copy + sizeof(ManifestFile);
-	memcpy(copy->path, file->path, length);
-	slot->path = copy->path;
-	slot->file = copy;
+	slot->file = copy_of(manifest, file);
 	manifest->nfiles++;
 	return true;
 }
@@ -122,8 +154,7 @@ manifest_remove(Manifest *manifest, const char *path)
 
 	if (file == NULL)
 		return;
-	manifest_files_delete(manifest->files, path);
-	pg_free(file);
+	manifest_files_delete(manifest->files, file);
 	manifest->nfiles--;
 }
 
@@ -144,7 +175,8 @@ manifest_add_range(Manifest *manifest, TimeLineID timeline,
 ManifestFile *
 manifest_find(const Manifest *manifest, const char *path)
 {
-	ManifestSlot *slot = manifest_files_lookup(manifest->files, path);
+	ManifestFile key = {.path = unconstify(char *, path)};
+	ManifestSlot *slot = manifest_files_lookup(manifest->files, &key);
 
 	return slot == NULL ? NULL : slot->file;
 }
@@ -174,30 +206,37 @@ manifest_sorted(const Manifest *manifest)
 }
 
 /* Text on its way to the file and into the manifest's own checksum. */
-typedef struct ManifestOutput
+struct ManifestOutput
 {
 	int			fd;
+	int			error;			/* errno of the first write that failed */
+	uint32		nfiles;
 	pg_cryptohash_ctx *sha256;
 	StringInfoData text;
-} ManifestOutput;
+};
 
-static bool
+static void
 flush_text(ManifestOutput *output)
 {
 	if (pg_cryptohash_update(output->sha256, (uint8 *) output->text.data,
 							 output->text.len) < 0)
 		pg_fatal("could not update checksum of backup manifest");
-	if (!write_all(output->fd, output->text.data, output->text.len))
-		return false;
+	if (output->error == 0 &&
+		!write_all(output->fd, output->text.data, output->text.len))
+		output->error = errno;
 	resetStringInfo(&output->text);
-	return true;
 }
 
 static void
 append_hex(StringInfo text, const uint8 *bytes, size_t length)
 {
+	static const char digits[] = "0123456789abcdef";
+
 	for (size_t i = 0; i < length; i++)
-		appendStringInfo(text, "%02x", bytes[i]);
+	{
+		appendStringInfoChar(text, digits[bytes[i] >> 4]);
+		appendStringInfoChar(text, digits[bytes[i] & 0xF]);
+	}
 }
 
 /* A path has no control characters; JSON wants UTF-8. */
@@ -248,79 +287,98 @@ append_file(StringInfo text, const ManifestFile *file)
 	appendStringInfoString(text, " }");
 }
 
-static bool
-write_files(const Manifest *manifest, ManifestOutput *output)
+ManifestOutput *
+manifest_output_begin(int fd, int version, uint64 system_identifier)
 {
-	ManifestFile **files = manifest_sorted(manifest);
-	bool		ok = true;
+	ManifestOutput *output = pg_malloc0(sizeof(ManifestOutput));
 
+	output->fd = fd;
+	output->sha256 = pg_cryptohash_create(PG_SHA256);
+	if (output->sha256 == NULL || pg_cryptohash_init(output->sha256) < 0)
+		pg_fatal("could not initialize checksum of backup manifest");
+	initStringInfo(&output->text);
+	appendStringInfo(&output->text, "{ \"PostgreSQL-Backup-Manifest-Version\": "
+					 "%d,\n", version);
+	if (version >= 2)
+		appendStringInfo(&output->text, "\"System-Identifier\": "
+						 UINT64_FORMAT ",\n", system_identifier);
 	appendStringInfoString(&output->text, "\"Files\": [\n");
-	for (uint32 i = 0; i < manifest->nfiles && ok; i++)
-	{
-		append_file(&output->text, files[i]);
-		appendStringInfoString(&output->text,
-							   i + 1 < manifest->nfiles ? ",\n" : "\n");
-		if (output->text.len >= WRITE_BYTES)
-			ok = flush_text(output);
-	}
-	pg_free(files);
-	appendStringInfoString(&output->text, "],\n");
-	return ok;
+	return output;
+}
+
+void
+manifest_output_file(ManifestOutput *output, const ManifestFile *file)
+{
+	if (output->nfiles++ > 0)
+		appendStringInfoString(&output->text, ",\n");
+	append_file(&output->text, file);
+	if (output->text.len >= WRITE_BYTES)
+		flush_text(output);
 }
 
 static void
-append_ranges(const Manifest *manifest, StringInfo text)
+append_ranges(StringInfo text, const ManifestWalRange *ranges, uint32 nranges)
 {
 	appendStringInfoString(text, "\"WAL-Ranges\": [\n");
-	for (uint32 i = 0; i < manifest->nranges; i++)
+	for (uint32 i = 0; i < nranges; i++)
 	{
-		const ManifestWalRange *range = &manifest->ranges[i];
+		const ManifestWalRange *range = &ranges[i];
 
 		appendStringInfo(text, "{ \"Timeline\": %u, \"Start-LSN\": \"%X/%X\", "
 						 "\"End-LSN\": \"%X/%X\" }%s\n", range->timeline,
 						 LSN_FORMAT_ARGS(range->start_lsn),
 						 LSN_FORMAT_ARGS(range->end_lsn),
-						 i + 1 < manifest->nranges ? "," : "");
+						 i + 1 < nranges ? "," : "");
 	}
 	appendStringInfoString(text, "],\n");
 }
 
 /* The last line, which the checksum does not cover. */
-static bool
-write_checksum(ManifestOutput *output)
+static void
+append_checksum(ManifestOutput *output)
 {
 	uint8		checksum[PG_SHA256_DIGEST_LENGTH];
 
 	if (pg_cryptohash_final(output->sha256, checksum, sizeof(checksum)) < 0)
 		pg_fatal("could not finish checksum of backup manifest");
+	pg_cryptohash_free(output->sha256);
 	appendStringInfoString(&output->text, "\"Manifest-Checksum\": \"");
 	append_hex(&output->text, checksum, sizeof(checksum));
 	appendStringInfoString(&output->text, "\"}\n");
-	return write_all(output->fd, output->text.data, output->text.len);
+}
+
+bool
+manifest_output_end(ManifestOutput *output, const ManifestWalRange *ranges,
+					uint32 nranges)
+{
+	int			error;
+
+	appendStringInfoString(&output->text, output->nfiles > 0 ? "\n],\n" :
+						   "],\n");
+	append_ranges(&output->text, ranges, nranges);
+	flush_text(output);
+	append_checksum(output);
+	if (output->error == 0 &&
+		!write_all(output->fd, output->text.data, output->text.len))
+		output->error = errno;
+	error = output->error;
+	pg_free(output->text.data);
+	pg_free(output);
+	errno = error;
+	return error == 0;
 }
 
 /* Write the text to a file. */
 bool
 manifest_write(const Manifest *manifest, int fd)
 {
-	ManifestOutput output = {.fd = fd};
-	bool		ok;
+	ManifestFile **files = manifest_sorted(manifest);
+	ManifestOutput *output;
 
-	output.sha256 = pg_cryptohash_create(PG_SHA256);
-	if (output.sha256 == NULL || pg_cryptohash_init(output.sha256) < 0)
-		pg_fatal("could not initialize checksum of backup manifest");
-	initStringInfo(&output.text);
-
-	appendStringInfo(&output.text, "{ \"PostgreSQL-Backup-Manifest-Version\": "
-					 "%d,\n", manifest->version);
-	if (manifest->version >= 2)
-		appendStringInfo(&output.text, "\"System-Identifier\": "
-						 UINT64_FORMAT ",\n", manifest->system_identifier);
-	ok = write_files(manifest, &output);
-	append_ranges(manifest, &output.text);
-	ok = ok && flush_text(&output) && write_checksum(&output);
-
-	pg_cryptohash_free(output.sha256);
-	pg_free(output.text.data);
-	return ok;
+	output = manifest_output_begin(fd, manifest->version,
+								   manifest->system_identifier);
+	for (uint32 i = 0; i < manifest->nfiles; i++)
+		manifest_output_file(output, files[i]);
+	pg_free(files);
+	return manifest_output_end(output, manifest->ranges, manifest->nranges);
 }
