@@ -415,6 +415,51 @@ close_all(Backup **backups, int n)
 	pg_free(backups);
 }
 
+/* Siblings come without their manifests, which say what is wrong later. */
+static void
+loading(void **state)
+{
+	int			n;
+	Backup	  **siblings;
+	char	   *problem;
+
+	for (int layout = 0; layout <= 2; layout++)
+	{
+		char	   *name = psprintf("%d", layout);
+
+		make_backup(*state, (Made) {.name = name,.layout = layout,
+					.start = 0x2000028,.changed = layout == 1 ?
+					"backup_label" : NULL
+		});
+		pg_free(name);
+	}
+	siblings = backup_siblings(*state, &n);
+	assert_int_equal(n, 3);
+	for (int i = 0; i < n; i++)
+	{
+		assert_null(siblings[i]->manifest);
+		assert_true(siblings[i]->label.start_lsn == 0x2000028);
+		assert_true(siblings[i]->end_lsn == 0);
+		assert_int_equal(backup_load(siblings[i], &problem), i != 1);
+		if (i == 1)
+		{
+			assert_non_null(strstr(problem, "/1\": file \"backup_label\" is not"
+								   " the one that the manifest lists"));
+			assert_null(siblings[i]->manifest);
+			pg_free(problem);
+			continue;
+		}
+		assert_null(problem);
+		assert_int_equal(siblings[i]->manifest->nfiles, 3);
+		assert_true(backup_load(siblings[i], &problem));
+		backup_unload(siblings[i]);
+		assert_null(siblings[i]->manifest);
+		assert_true(siblings[i]->end_lsn == 0x2000528);
+		assert_true(backup_load(siblings[i], &problem));
+	}
+	close_all(siblings, n);
+}
+
 /* What the chain that ends with a backup is, as the names' first letters. */
 static void
 expect_chain(const char *root, const char *name, const char *expected,
@@ -592,6 +637,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(opening, make_root, remove_root),
 		cmocka_unit_test_setup_teardown(refused, make_root, remove_root),
 		cmocka_unit_test(tar_names),
+		cmocka_unit_test_setup_teardown(loading, make_root, remove_root),
 		cmocka_unit_test_setup_teardown(chains, make_root, remove_root),
 		cmocka_unit_test_setup_teardown(marks, make_root, remove_root),
 	};

@@ -19,117 +19,11 @@
 #include "bin/common/tar.h"
 #include "common/string.h"
 
-#define MAX_TIMELINES	10000
-
 struct ParentLength
 {
 	char	   *path;			/* without INCREMENTAL. */
 	BlockNumber length;
 };
-
-/* One line of a history file: a timeline, and where it was left. */
-static bool
-add_timeline(Timelines *timelines, const char *line)
-{
-	TimelinePart *part;
-	unsigned int timeline;
-	unsigned int high;
-	unsigned int low;
-
-	line += strspn(line, " \t\r");
-	if (*line == '\0' || *line == '#')
-		return true;
-	if (sscanf(line, "%u\t%X/%X", &timeline, &high, &low) != 3 ||
-		timelines->count >= MAX_TIMELINES)
-		return false;
-	timelines->parts = pg_realloc(timelines->parts, sizeof(TimelinePart) *
-								  (timelines->count + 2));
-	part = &timelines->parts[timelines->count];
-	part->timeline = timeline;
-	part->begin = timelines->count > 0 ? part[-1].end : InvalidXLogRecPtr;
-	part->end = ((uint64) high << 32) | low;
-	if (part->end < part->begin ||
-		(timelines->count > 0 && part[-1].timeline >= timeline))
-		return false;
-	timelines->count++;
-	return true;
-}
-
-static bool
-parse_history(Timelines *timelines, char *text)
-{
-	char	   *save = NULL;
-
-	for (char *line = strtok_r(text, "\n", &save); line;
-		 line = strtok_r(NULL, "\n", &save))
-	{
-		if (!add_timeline(timelines, line))
-			return false;
-	}
-	return true;
-}
-
-Timelines *
-timelines_read(Session *session, TimeLineID timeline)
-{
-	Timelines  *timelines = pg_malloc0(sizeof(Timelines));
-	TimelinePart *last;
-
-	timelines->parts = pg_malloc(sizeof(TimelinePart));
-	if (timeline > 1)
-	{
-		char		name[32];
-		const char *params[1] = {name};
-		PGresult   *result;
-		bool		good;
-
-		snprintf(name, sizeof(name), "%08X.history", timeline);
-		result = session_query(session, "SELECT %s.ckpx_read_wal($1)", 1,
-							   params, true);
-		if (result == NULL)
-			return NULL;
-		good = PQntuples(result) == 1 &&
-			parse_history(timelines, PQgetvalue(result, 0, 0));
-		PQclear(result);
-		if (!good)
-		{
-			run_fail("the server sent a wrong history file \"%s\"", name);
-			return NULL;
-		}
-	}
-	last = &timelines->parts[timelines->count];
-	last->timeline = timeline;
-	last->begin = timelines->count > 0 ? last[-1].end : InvalidXLogRecPtr;
-	last->end = PG_UINT64_MAX;
-	timelines->count++;
-	return timelines;
-}
-
-bool
-timelines_contain(const Timelines *timelines, TimeLineID timeline,
-				  XLogRecPtr start_lsn, XLogRecPtr end_lsn, char **problem)
-{
-	for (int i = 0; i < timelines->count; i++)
-	{
-		const TimelinePart *part = &timelines->parts[i];
-
-		if (part->timeline != timeline)
-			continue;
-		if (start_lsn >= part->begin && end_lsn <= part->end)
-			return true;
-		if (end_lsn > part->end)
-			*problem = psprintf("it needs WAL of timeline %u up to %X/%X, but this server left that timeline at %X/%X",
-								timeline, LSN_FORMAT_ARGS(end_lsn),
-								LSN_FORMAT_ARGS(part->end));
-		else
-			*problem = psprintf("it needs WAL of timeline %u from %X/%X on, but that timeline begins at %X/%X",
-								timeline, LSN_FORMAT_ARGS(start_lsn),
-								LSN_FORMAT_ARGS(part->begin));
-		return false;
-	}
-	*problem = psprintf("timeline %u is not in this server's history", timeline);
-	return false;
-}
 
 static int
 compare_lengths(const void *a, const void *b)
@@ -312,7 +206,7 @@ parent_has_same(const Parent *parent, const char *path, uint64 size,
 	path_incremental(path, stub);
 	for (int i = parent->chain_length - 1; i >= 0; i--)
 	{
-		const Manifest *manifest = parent->chain[i]->manifest;
+		const Manifest *manifest = parent->maps[i];
 		ManifestFile *file = manifest_find(manifest, path);
 
 		if (file != NULL)
@@ -362,6 +256,50 @@ directory_of(const char *path)
 	return directory;
 }
 
+/* What parent_has_same() needs of a manifest. */
+static Manifest *
+free_space_maps(const Manifest *manifest)
+{
+	Manifest   *maps = manifest_create(manifest->version,
+									   manifest->system_identifier);
+	ManifestFile **files = manifest_sorted(manifest);
+
+	for (uint32 i = 0; i < manifest->nfiles; i++)
+	{
+		PathParts	parts;
+
+		path_parse(files[i]->path, &parts);
+		if (parts.kind == PATH_FSM)
+			(void) manifest_add(maps, files[i]);
+	}
+	pg_free(files);
+	return maps;
+}
+
+/* Look into the manifests of the chain; only the parent's stays in memory. */
+static bool
+read_maps(Parent *parent)
+{
+	char	   *problem;
+
+	parent->maps = pg_malloc0(sizeof(Manifest *) * parent->chain_length);
+	for (int i = 0; i < parent->chain_length; i++)
+	{
+		Backup	   *backup = parent->chain[i];
+
+		if (!backup_load(backup, &problem))
+		{
+			pg_log_warning("skipped: %s", problem);
+			pg_free(problem);
+			return false;
+		}
+		parent->maps[i] = free_space_maps(backup->manifest);
+		if (backup != parent->backup)
+			backup_unload(backup);
+	}
+	return true;
+}
+
 /* Find the chain of the parent, which free space maps and --reread need. */
 static void
 find_chain(Parent *parent, Backup **siblings, int nsiblings)
@@ -372,14 +310,10 @@ find_chain(Parent *parent, Backup **siblings, int nsiblings)
 	parent->chain_length = backup_chain(parent->backup, siblings, nsiblings,
 										parent->chain, &problem);
 	if (parent->chain_length == 0)
-	{
 		pg_log_debug("chain of the parent: %s", problem ? problem : "");
-		if (parent->backup->label.incremental_lsn == InvalidXLogRecPtr)
-		{
-			parent->chain[0] = parent->backup;
-			parent->chain_length = 1;
-		}
-	}
+	else if (!read_maps(parent))
+		parent->chain_length = 0;
+	pg_free(problem);
 }
 
 static Parent *
@@ -442,6 +376,11 @@ try_candidate(Session *session, Backup *backup, Backup **siblings,
 
 	if (!is_candidate(backup, control))
 		return NULL;
+	if (!backup_load(backup, &gap))
+	{
+		pg_log_warning("skipped: %s", gap);
+		return NULL;
+	}
 	parent = parent_create(backup, siblings, nsiblings);
 	if (parent == NULL)
 	{
@@ -472,59 +411,113 @@ try_candidate(Session *session, Backup *backup, Backup **siblings,
 	return NULL;
 }
 
+/*
+ * Of backups that start at the same place, as a standby's can, the newest is
+ * the one that ends last, which the manifests say.
+ */
+static void
+load_alike(Backup **backups, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		char	   *problem = NULL;
+		bool		alike = false;
+
+		for (int j = 0; j < count; j++)
+			alike |= j != i && backups[j]->label.start_lsn ==
+				backups[i]->label.start_lsn;
+		if (!alike)
+			continue;
+		(void) backup_load(backups[i], &problem);
+		pg_free(problem);
+		backup_unload(backups[i]);
+	}
+}
+
 static Parent *
 choose_auto(Session *session, const char *directory,
-			const ControlFileData *control, char **gap)
+			const ControlFileData *control, Backup **siblings, int count,
+			char **gap)
 {
-	char	   *beside = directory_of(directory);
-	int			count = 0;
-	Backup	  **siblings = backup_siblings(beside, &count);
 	Backup	  **sorted = pg_malloc(sizeof(Backup *) * (count + 1));
 	Parent	   *parent = NULL;
 
 	if (count > 0)
 		memcpy(sorted, siblings, sizeof(Backup *) * count);
+	load_alike(sorted, count);
 	qsort(sorted, count, sizeof(Backup *), compare_backups);
 	for (int i = 0; parent == NULL && i < count && !run_stopping(); i++)
+	{
 		parent = try_candidate(session, sorted[i], siblings, count, control);
+		if (parent == NULL)
+			backup_unload(sorted[i]);
+	}
 	if (parent == NULL && !run_stopping())
 		*gap = psprintf("none of the %d backups in directory \"%s\" can be a parent",
-						count, beside);
+						count, directory);
+	pg_free(sorted);
 	return parent;
+}
+
+/* The one that was named. */
+static Backup *
+open_wanted(const char *wanted, const ControlFileData *control)
+{
+	char	   *problem = NULL;
+	Backup	   *backup = backup_open(wanted, &problem);
+
+	if (backup == NULL)
+	{
+		run_fail("could not use \"%s\" as parent: %s", wanted, problem);
+		return NULL;
+	}
+	problem = check_same_cluster(backup, control);
+	if (problem == NULL)
+		return backup;
+	run_fail("backup \"%s\" cannot be the parent: %s", wanted, problem);
+	return NULL;
+}
+
+/* Close the backups beside the parent that are not of its chain. */
+static void
+close_others(const Parent *parent, Backup **siblings, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		bool		needed = siblings[i] == parent->backup;
+
+		for (int j = 0; j < parent->chain_length; j++)
+			needed |= siblings[i] == parent->chain[j];
+		if (!needed)
+			backup_close(siblings[i]);
+	}
+	pg_free(siblings);
 }
 
 Parent *
 parent_choose(Session *session, const char *wanted, const char *directory,
 			  const ControlFileData *control, char **gap)
 {
+	bool		choose = strcmp(wanted, "auto") == 0;
+	char	   *beside = directory_of(choose ? directory : wanted);
+	Backup	   *backup = NULL;
+	Backup	  **siblings = NULL;
+	int			count = 0;
 	Parent	   *parent;
 
-	if (strcmp(wanted, "auto") == 0)
-		parent = choose_auto(session, directory, control, gap);
-	else
-	{
-		char	   *problem = NULL;
-		Backup	   *backup = backup_open(wanted, &problem);
-		Backup	  **siblings;
-		int			count = 0;
-
-		if (backup == NULL)
-		{
-			run_fail("could not use \"%s\" as parent: %s", wanted, problem);
-			return NULL;
-		}
-		problem = check_same_cluster(backup, control);
-		if (problem != NULL)
-		{
-			run_fail("backup \"%s\" cannot be the parent: %s", wanted, problem);
-			return NULL;
-		}
-		siblings = backup_siblings(directory_of(wanted), &count);
-		parent = parent_create(backup, siblings, count);
-	}
-	if (parent != NULL && !read_lengths(parent))
+	if (!choose && (backup = open_wanted(wanted, control)) == NULL)
 		return NULL;
-	return parent;
+
+	/* a full needs no other */
+	if (choose || backup->label.incremental_lsn != InvalidXLogRecPtr)
+		siblings = backup_siblings(beside, &count);
+	parent = choose ?
+		choose_auto(session, beside, control, siblings, count, gap) :
+		parent_create(backup, siblings, count);
+	if (parent != NULL)
+		close_others(parent, siblings, count);
+	pg_free(beside);
+	return parent != NULL && read_lengths(parent) ? parent : NULL;
 }
 
 bool

@@ -15,26 +15,12 @@
 
 #include "postgres_fe.h"
 
-#include "bin/basebackup/session.h"
+#include "bin/basebackup/timelines.h"
 #include "bin/common/backup.h"
 #include "storage/block.h"
 
 /* A line of a label: the backup has pages with wrong checksums. */
 #define BAD_CHECKSUMS_LINE	"CKPX WRONG CHECKSUMS: "
-
-/* A timeline and where it was left; the last one has no end. */
-typedef struct TimelinePart
-{
-	TimeLineID	timeline;
-	XLogRecPtr	begin;
-	XLogRecPtr	end;
-} TimelinePart;
-
-typedef struct Timelines
-{
-	TimelinePart *parts;		/* oldest first */
-	int			count;
-} Timelines;
 
 typedef struct ParentLength ParentLength;
 
@@ -44,18 +30,11 @@ typedef struct Parent
 	Backup	  **chain;			/* from the full to 'backup'; all that is
 								 * known */
 	int			chain_length;	/* 0: the chain is not known */
+	Manifest  **maps;			/* of each in it, only free space maps */
 	CheckpointMark mark;
 	ParentLength *lengths;		/* of its INCREMENTAL files, sorted */
 	uint32		nlengths;
 } Parent;
-
-/* The server's history up to a timeline; NULL after run_fail(). */
-extern Timelines *timelines_read(Session *session, TimeLineID timeline);
-
-/* Does a range of WAL lie on it?  If not, *problem says why. */
-extern bool timelines_contain(const Timelines *timelines, TimeLineID timeline,
-							  XLogRecPtr start_lsn, XLogRecPtr end_lsn,
-							  char **problem);
 
 /*
  * Open the parent that was asked for; "auto" looks for the newest one beside

@@ -9,6 +9,8 @@
 
 #include <unistd.h>
 
+#include "common/logging.h"
+
 /* The chain of one backup, found beside it. */
 static char *
 chain_beside(Backup *backup, Backup ***chain, int *nbackups)
@@ -97,6 +99,21 @@ choose_is_backup(const char *path)
 }
 
 /*
+ * Load a backup among others; false with a warning if that is not possible.
+ */
+bool
+choose_load(Backup *backup)
+{
+	char	   *problem;
+
+	if (backup_load(backup, &problem))
+		return true;
+	pg_log_warning("skipped: %s", problem);
+	pg_free(problem);
+	return false;
+}
+
+/*
  * When a backup had ended.
  */
 int64
@@ -124,9 +141,10 @@ choose_before(const char *directory, int64 when, char **path)
 	*path = NULL;
 	for (int i = 0; i < nsiblings; i++)
 	{
-		int64		end = backup_end_time(siblings[i]);
+		bool		loaded = choose_load(siblings[i]);
+		int64		end = loaded ? backup_end_time(siblings[i]) : 0;
 
-		if (end <= when && (*path == NULL || end > newest))
+		if (loaded && end <= when && (*path == NULL || end > newest))
 		{
 			newest = end;
 			*path = pg_strdup(siblings[i]->path);

@@ -16,7 +16,8 @@
 
 /*
  * The chain that is to be combined, the full first: of one backup, whose
- * ancestors stand beside it; or of a list of all, in this order.
+ * ancestors stand beside it; or of a list of all, in this order.  Ancestors
+ * are not loaded.
  */
 extern char *choose_chain(char *const *paths, int npaths, Backup ***chain,
 						  int *nbackups);
@@ -30,6 +31,9 @@ extern char *choose_other_cluster(const Backup *backup, const Backup *other);
  */
 extern char *choose_before(const char *directory, int64 when, char **path);
 extern bool choose_is_backup(const char *path);
+
+/* Load a backup among others; false with a warning if that is not possible. */
+extern bool choose_load(Backup *backup);
 
 /*
  * When a backup had ended: the newest time of its files.  Of a backup by

@@ -518,6 +518,9 @@ combine(Backup **chain, int nbackups, const char *path,
 	Output		output;
 	char	   *problem;
 
+	for (int i = 0; i < nbackups; i++)
+		if (!backup_load(chain[i], &problem))
+			return problem;
 	memset(&output, 0, sizeof(output));
 	output.sync = options->sync;
 	problem = plan_make(&plan, chain, nbackups, options->mappings,

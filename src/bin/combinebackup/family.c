@@ -220,6 +220,7 @@ char *
 family_read(Family *family, const char *directory)
 {
 	Backup	  **backups;
+	int			nbackups;
 	char	   *problem;
 
 	memset(family, 0, sizeof(*family));
@@ -227,15 +228,22 @@ family_read(Family *family, const char *directory)
 	problem = read_others(family);
 	if (problem != NULL)
 		return problem;
-	backups = backup_siblings(directory, &family->nmembers);
-	family->members = pg_malloc0(sizeof(Member) * (family->nmembers + 1));
-	for (int i = 0; i < family->nmembers; i++)
+	backups = backup_siblings(directory, &nbackups);
+	family->members = pg_malloc0(sizeof(Member) * (nbackups + 1));
+	for (int i = 0; i < nbackups; i++)
 	{
-		Member	   *member = &family->members[i];
+		Member	   *member = &family->members[family->nmembers];
 
+		if (!choose_load(backups[i]))
+		{
+			backup_close(backups[i]);
+			continue;
+		}
 		member->backup = backups[i];
 		member->bytes = bytes_of(member->backup);
 		member->end_time = backup_end_time(member->backup);
+		backup_unload(member->backup);
+		family->nmembers++;
 	}
 	pg_free(backups);
 	qsort(family->members, family->nmembers, sizeof(Member), compare_members);

@@ -21,7 +21,7 @@
 
 typedef struct Member
 {
-	Backup	   *backup;
+	Backup	   *backup;			/* not loaded */
 	int			parent;			/* in the array; -1: a full, or missing */
 	int			root;			/* the full; -1: an ancestor is missing */
 	uint64		bytes;			/* on disk */

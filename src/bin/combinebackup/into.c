@@ -182,14 +182,17 @@ check_others(const Roll *roll)
 static char *
 check_full(const Roll *roll)
 {
-	const Backup *full = roll->family.members[roll->full].backup;
+	Backup	   *full = roll->family.members[roll->full].backup;
+	char	   *problem;
 
 	if (faccessat(full->dir, "postmaster.pid", F_OK,
 				  AT_SYMLINK_NOFOLLOW) == 0)
 		return psprintf("\"%s\" has a postmaster.pid: a server was started on it\n"
 						"It is no backup any more; make a data directory with -o from another full.",
 						full->path);
-	return combine_check_control(full);
+	if (backup_load(full, &problem))
+		problem = combine_check_control(full);
+	return problem;
 }
 
 /* Take the names, then remove what is not needed any more. */

@@ -276,8 +276,34 @@ verify_backup(Backup *backup, int nworkers)
 	return verify.nproblems == 0;
 }
 
+/* What the manifest says that a backup has. */
+static uint64
+bytes_of(const Backup *backup)
+{
+	ManifestFile **files = manifest_sorted(backup->manifest);
+	uint64		bytes = 0;
+
+	for (uint32 i = 0; i < backup->manifest->nfiles; i++)
+		bytes += files[i]->size;
+	pg_free(files);
+	return bytes;
+}
+
+/* Load a backup; false after a problem was reported. */
+static bool
+load(Backup *backup)
+{
+	char	   *problem;
+
+	if (backup_load(backup, &problem))
+		return true;
+	pg_log_error("%s", problem);
+	pg_free(problem);
+	return false;
+}
+
 /*
- * Check each backup of a chain.
+ * Check each backup of a chain, of which only one is loaded at a time.
  */
 bool
 verify_chain(Backup **chain, int nbackups, int nworkers, bool progress)
@@ -285,17 +311,21 @@ verify_chain(Backup **chain, int nbackups, int nworkers, bool progress)
 	uint64		total = 0;
 	bool		right = true;
 
-	for (int i = 0; i < nbackups; i++)
+	for (int i = 0; i < nbackups && progress; i++)
 	{
-		ManifestFile **files = manifest_sorted(chain[i]->manifest);
+		char	   *problem = NULL;
 
-		for (uint32 j = 0; j < chain[i]->manifest->nfiles; j++)
-			total += files[j]->size;
-		pg_free(files);
+		if (backup_load(chain[i], &problem))
+			total += bytes_of(chain[i]);
+		pg_free(problem);
+		backup_unload(chain[i]);
 	}
 	progress_begin(progress, total);
 	for (int i = 0; i < nbackups && !workers_stopped(); i++)
-		right = verify_backup(chain[i], nworkers) && right;
+	{
+		right = load(chain[i]) && verify_backup(chain[i], nworkers) && right;
+		backup_unload(chain[i]);
+	}
 	progress_end();
 	if (right)
 		printf("Only a test restore proves that a backup can be restored.\n");

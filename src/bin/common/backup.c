@@ -14,7 +14,6 @@
 
 #include "bin/common/files.h"
 #include "bin/common/paths.h"
-#include "bin/common/tar_fetch.h"
 #include "common/logging.h"
 #include "port/pg_crc32c.h"
 
@@ -95,21 +94,21 @@ read_file(int dir, const char *name, size_t max, size_t *length,
 
 /* Does a file agree with the manifest? */
 static bool
-agrees_with_manifest(const Backup *backup, const char *name,
-					 const char *bytes, size_t length)
+agrees_with_manifest(const Manifest *manifest, const TarWanted *wanted)
 {
-	ManifestFile *file = manifest_find(backup->manifest, name);
+	ManifestFile *file = manifest_find(manifest, wanted->name);
 	pg_checksum_context context;
 	uint8		checksum[PG_CHECKSUM_MAX_LENGTH];
 
-	if (file == NULL || file->size != length)
+	if (file == NULL || file->size != wanted->length)
 		return false;
 	if (file->checksum_type == CHECKSUM_TYPE_NONE)
 		return true;
 	if (pg_checksum_init(&context, file->checksum_type) < 0 ||
-		pg_checksum_update(&context, (const uint8 *) bytes, length) < 0 ||
+		pg_checksum_update(&context, (const uint8 *) wanted->bytes,
+						   wanted->length) < 0 ||
 		pg_checksum_final(&context, checksum) < 0)
-		pg_fatal("could not compute checksum of file \"%s\"", name);
+		pg_fatal("could not compute checksum of file \"%s\"", wanted->name);
 	return memcmp(checksum, file->checksum, file->checksum_length) == 0;
 }
 
@@ -121,12 +120,6 @@ read_manifest(Backup *backup, char **problem)
 	char	   *text;
 	char	   *reason;
 
-	if (!exists(backup->dir, MANIFEST_FILE))
-	{
-		*problem = pstrdup("file \"" MANIFEST_FILE "\" is missing:"
-						   " it is no complete backup");
-		return false;
-	}
 	text = read_file(backup->dir, MANIFEST_FILE, PG_INT32_MAX, &length,
 					 problem);
 	if (text == NULL)
@@ -139,7 +132,6 @@ read_manifest(Backup *backup, char **problem)
 		pg_free(reason);
 		return false;
 	}
-	backup->system_identifier = backup->manifest->system_identifier;
 	for (uint32 i = 0; i < backup->manifest->nranges; i++)
 	{
 		const ManifestWalRange *range = &backup->manifest->ranges[i];
@@ -154,45 +146,38 @@ read_manifest(Backup *backup, char **problem)
 
 /* Get the label's text and the bytes of pg_control. */
 static bool
-read_files(Backup *backup, TarWanted *label, TarWanted *control,
-		   char **problem)
+read_files(Backup *backup, char **problem)
 {
-	TarWanted	wanted[] = {
+	const char *archive = backup->compressed ? "base.tar.zst" : "base.tar";
+	TarWanted  *files[] = {&backup->label_file, &backup->control_file};
+	TarWanted	wanted[lengthof(files)] = {
 		{LABEL_FILE, LABEL_MAX_BYTES}, {CONTROL_FILE, PG_CONTROL_FILE_SIZE}
 	};
-	const char *archive = backup->compressed ? "base.tar.zst" : "base.tar";
 	bool		ok = true;
 
 	if (backup->tar)
 		ok = tar_fetch(backup->dir, archive, wanted, lengthof(wanted),
 					   problem);
-	for (int i = 0; i < lengthof(wanted) && ok; i++)
+	for (int i = 0; i < lengthof(wanted); i++)
 	{
-		if (!backup->tar)
+		if (ok && !backup->tar)
 			wanted[i].bytes = read_file(backup->dir, wanted[i].name,
 										wanted[i].max, &wanted[i].length,
 										problem);
-		else if (wanted[i].bytes == NULL)
+		else if (ok && wanted[i].bytes == NULL)
 			*problem = psprintf("archive \"%s\" has no file \"%s\"", archive,
 								wanted[i].name);
-		ok = wanted[i].bytes != NULL;
-		if (ok && !agrees_with_manifest(backup, wanted[i].name,
-										wanted[i].bytes, wanted[i].length))
-		{
-			*problem = psprintf("file \"%s\" is not the one that the"
-								" manifest lists", wanted[i].name);
-			ok = false;
-		}
+		ok = ok && wanted[i].bytes != NULL;
+		*files[i] = wanted[i];
 	}
-	*label = wanted[0];
-	*control = wanted[1];
 	return ok;
 }
 
 /* NULL, or what is wrong with pg_control. */
 static const char *
-take_control(Backup *backup, const TarWanted *wanted)
+take_control(Backup *backup)
 {
+	const TarWanted *wanted = &backup->control_file;
 	ControlFileData *control = &backup->control;
 	pg_crc32c	crc;
 
@@ -212,66 +197,106 @@ take_control(Backup *backup, const TarWanted *wanted)
 	if (control->xlog_seg_size < 1024 * 1024 ||
 		(control->xlog_seg_size & (control->xlog_seg_size - 1)) != 0)
 		return "wrong size of WAL segments";
-	if (backup->manifest->version >= 2 &&
-		backup->system_identifier != control->system_identifier)
-		return "it has another system identifier than the manifest";
 	backup->system_identifier = control->system_identifier;
 	return NULL;
 }
 
-/* NULL, or what is wrong with the label. */
-static const char *
-take_label(Backup *backup, const TarWanted *wanted)
-{
-	const char *problem;
-
-	if (!label_parse(&backup->label, wanted->bytes, wanted->length, &problem))
-		return problem;
-	for (uint32 i = 0; i < backup->manifest->nranges; i++)
-		if (backup->manifest->ranges[i].timeline == backup->label.start_tli &&
-			backup->manifest->ranges[i].start_lsn == backup->label.start_lsn)
-			return NULL;
-	return "the manifest has no WAL range that starts where the label says";
-}
-
-/* Read and compare all three. */
+/* Read and compare all but the manifest. */
 static bool
 read_backup(Backup *backup, char **problem)
 {
-	const char *reason = find_layout(backup);
+	const char *reason;
 	const char *file = NULL;
-	TarWanted	label = {0};
-	TarWanted	control = {0};
 
-	if (!read_manifest(backup, problem))
+	if (!exists(backup->dir, MANIFEST_FILE))
+	{
+		*problem = pstrdup("file \"" MANIFEST_FILE "\" is missing:"
+						   " it is no complete backup");
 		return false;
+	}
+	reason = find_layout(backup);
 	if (reason == NULL)
 	{
-		if (!read_files(backup, &label, &control, problem))
-		{
-			pg_free(label.bytes);
-			pg_free(control.bytes);
+		if (!read_files(backup, problem))
 			return false;
-		}
 		file = CONTROL_FILE;
-		reason = take_control(backup, &control);
+		reason = take_control(backup);
 	}
 	if (reason == NULL)
 	{
 		file = LABEL_FILE;
-		reason = take_label(backup, &label);
+		backup->label_text = backup->label_file.bytes;
+		(void) label_parse(&backup->label, backup->label_text,
+						   backup->label_file.length, &reason);
 	}
-	backup->label_text = label.bytes;
-	pg_free(control.bytes);
 	if (reason != NULL)
 		*problem = file == NULL ? pstrdup(reason) :
 			psprintf("file \"%s\": %s", file, reason);
 	return reason == NULL;
 }
 
-/* Open a directory as a backup. */
-Backup *
-backup_open(const char *path, char **problem)
+static bool
+has_range_of_label(const Backup *backup)
+{
+	const Manifest *manifest = backup->manifest;
+
+	for (uint32 i = 0; i < manifest->nranges; i++)
+		if (manifest->ranges[i].timeline == backup->label.start_tli &&
+			manifest->ranges[i].start_lsn == backup->label.start_lsn)
+			return true;
+	return false;
+}
+
+/* Compare the manifest with what was read before. */
+static char *
+check_manifest(const Backup *backup)
+{
+	const TarWanted *files[] = {&backup->label_file, &backup->control_file};
+
+	for (int i = 0; i < lengthof(files); i++)
+		if (!agrees_with_manifest(backup->manifest, files[i]))
+			return psprintf("file \"%s\" is not the one that the manifest"
+							" lists", files[i]->name);
+	if (backup->manifest->version >= 2 &&
+		backup->manifest->system_identifier != backup->system_identifier)
+		return pstrdup("file \"" CONTROL_FILE "\": it has another system"
+					   " identifier than the manifest");
+	if (!has_range_of_label(backup))
+		return pstrdup("file \"" LABEL_FILE "\": the manifest has no WAL range"
+					   " that starts where the label says");
+	return NULL;
+}
+
+/* Read the manifest, unless it was. */
+bool
+backup_load(Backup *backup, char **problem)
+{
+	char	   *reason = NULL;
+
+	*problem = NULL;
+	if (backup->manifest != NULL)
+		return true;
+	if (read_manifest(backup, &reason))
+		reason = check_manifest(backup);
+	if (reason == NULL)
+		return true;
+	backup_unload(backup);
+	*problem = psprintf("backup \"%s\": %s", backup->path, reason);
+	pg_free(reason);
+	return false;
+}
+
+void
+backup_unload(Backup *backup)
+{
+	if (backup->manifest != NULL)
+		manifest_free(backup->manifest);
+	backup->manifest = NULL;
+}
+
+/* Open a directory, without its manifest. */
+static Backup *
+open_unloaded(const char *path, char **problem)
 {
 	Backup	   *backup = pg_malloc0(sizeof(Backup));
 	char	   *reason = NULL;
@@ -292,14 +317,26 @@ backup_open(const char *path, char **problem)
 	return NULL;
 }
 
+/* Open a directory as a backup. */
+Backup *
+backup_open(const char *path, char **problem)
+{
+	Backup	   *backup = open_unloaded(path, problem);
+
+	if (backup == NULL || backup_load(backup, problem))
+		return backup;
+	backup_close(backup);
+	return NULL;
+}
+
 void
 backup_close(Backup *backup)
 {
 	if (backup->dir >= 0)
 		close(backup->dir);
-	if (backup->manifest != NULL)
-		manifest_free(backup->manifest);
-	pg_free(backup->label_text);
+	backup_unload(backup);
+	pg_free(backup->label_file.bytes);
+	pg_free(backup->control_file.bytes);
 	pg_free(backup->path);
 	pg_free(backup);
 }
@@ -362,7 +399,7 @@ backup_siblings(const char *directory, int *count)
 		if (!may_be_backup(dirfd(list), entry->d_name))
 			continue;
 		path = psprintf("%s/%s", directory, entry->d_name);
-		backup = backup_open(path, &problem);
+		backup = open_unloaded(path, &problem);
 		pg_free(path);
 		if (backup == NULL)
 		{

@@ -7,6 +7,9 @@
  * chain is follows system identifier, timeline and start LSN; and the ids in
  * the labels, where the child is a backup of ckpx_basebackup.
  *
+ * A manifest takes time and memory, and there may be many backups beside one
+ * another.  What tells them apart stands in label and pg_control.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef CKPX_BIN_BACKUP_H
@@ -14,6 +17,7 @@
 
 #include "bin/common/label.h"
 #include "bin/common/manifest.h"
+#include "bin/common/tar_fetch.h"
 #include "catalog/pg_control.h"
 
 typedef struct Backup
@@ -25,8 +29,12 @@ typedef struct Backup
 	uint64		system_identifier;
 	BackupLabel label;
 	char	   *label_text;
-	Manifest   *manifest;
 	ControlFileData control;	/* the copied pg_control, its CRC checked */
+	TarWanted	label_file;		/* both as they were read */
+	TarWanted	control_file;
+
+	/* once backup_load() has read it */
+	Manifest   *manifest;		/* NULL: not loaded */
 	XLogRecPtr	end_lsn;		/* the highest end of the manifest's ranges */
 	TimeLineID	end_tli;
 } Backup;
@@ -40,6 +48,13 @@ typedef struct Backup
  */
 extern Backup *backup_open(const char *path, char **problem);
 extern void backup_close(Backup *backup);
+
+/*
+ * Read the manifest, unless it was, and compare label and pg_control with it;
+ * false with *problem as from backup_open().  backup_unload() frees it.
+ */
+extern bool backup_load(Backup *backup, char **problem);
+extern void backup_unload(Backup *backup);
 
 /*
  * Is this a tar of the backup (base.tar.zst, 16385.tar)?  OID 0: base;
@@ -62,8 +77,8 @@ extern bool backup_has_suffix(const char *name, const char *suffix);
 
 /*
  * All complete backups that are directories in 'directory' and have no such
- * name, opened, sorted by name; what has a manifest and cannot be opened is
- * skipped with a warning.
+ * name, sorted by name, opened but not loaded; what has a manifest and cannot
+ * be opened is skipped with a warning.
  */
 extern Backup **backup_siblings(const char *directory, int *count);
 
