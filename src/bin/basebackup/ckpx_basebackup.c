@@ -302,11 +302,7 @@ copy(Job *job)
 	run_phase("copying files");
 	start.lists = lists_create(job->plan, job->options->jobs);
 	if (job->options->fetch_wal)
-	{
 		wal = wal_begin(&start, job->timeline, &job->control, job->standby);
-		if (wal == NULL)
-			return false;
-	}
 	copiers = copy_begin(&start);
 	good = watch(job, &start, wal);
 	good = copy_end(copiers) && good;

@@ -3,8 +3,8 @@
  * copy.c
  *		Copying the files of a plan with several connections.
  *
- * A Copier is one connection.  Its reading thread pulls a list, tells the
- * server and hands every message of the COPY over in the Channel, which
+ * A Copier is at most one connection.  Its reading thread pulls a list, tells
+ * the server and hands every message of the COPY over in the Channel, which
  * bounds the bytes in between; the writing thread makes files out of them.
  * The reader goes on with the next list while the writer is busy with the
  * end of the one before.  The writer alone decides about a list: done, or put
@@ -26,6 +26,7 @@ typedef enum ItemType
 {
 	ITEM_BEGIN,					/* of 'list' */
 	ITEM_MESSAGE,
+	ITEM_UNCHANGED,				/* 'list' needs no messages */
 	ITEM_END,					/* the COPY ended well */
 	ITEM_ABORT,					/* it was canceled: the list comes again */
 	ITEM_HALVE,					/* the same, by the server */
@@ -346,8 +347,17 @@ read_lists(void *arg)
 
 	while (good && (item.list = lists_take(copier->start->lists)) != NULL)
 	{
+		if (item.list->unchanged)
+		{
+			/* leave the next one to a writer that has nothing to do */
+			item.type = ITEM_UNCHANGED;
+			good = channel_put(channel, &item, false) &&
+				channel_await_empty(channel);
+			continue;
+		}
 		item.type = ITEM_BEGIN;
-		good = channel_put(channel, &item, false);
+		good = (copier->session != NULL || connect_copier(copier)) &&
+			channel_put(channel, &item, false);
 		if (!good)
 			break;
 		if (send_list(copier, item.list) && begin_copy(copier->session))
@@ -379,6 +389,12 @@ write_item(Copier *copier, Receiver *receiver, Sink *sink, Item *item)
 			good = receive_message(receiver, item->bytes, item->length);
 			PQfreemem(item->bytes);
 			return good;
+		case ITEM_UNCHANGED:
+			if (!receive_unchanged(receiver, item->list) ||
+				!sink_commit(sink))
+				return false;
+			lists_done(copier->start->lists, item->list);
+			return true;
 		case ITEM_END:
 			if (!receive_end(receiver) || !sink_commit(sink))
 				return false;
@@ -430,8 +446,6 @@ copy_begin(CopyStart *start)
 										CHANNEL_TOTAL / start->options->jobs);
 		pthread_mutex_init(&copier->channel.lock, NULL);
 		pthread_cond_init(&copier->channel.changed, NULL);
-		if (!connect_copier(copier))
-			return copiers;		/* the run has failed */
 		run_thread(&copier->reader, read_lists, copier);
 		run_thread(&copier->writer, write_files, copier);
 		copiers->count++;

@@ -9,7 +9,7 @@
  * DATABASE, and on a standby replay, wait for it.  The other writes.  If it
  * makes no room for 10 s, the COPY is canceled, and what is left of the list
  * is taken later.  So is a list that a conflict with recovery has canceled, in
- * two halves.
+ * two halves.  For lists of unchanged files no connection is made.
  *
  *-------------------------------------------------------------------------
  */
@@ -38,7 +38,7 @@ typedef struct CopyStart
 
 typedef struct Copiers Copiers;
 
-/* Start the connections, which pull lists until none is left. */
+/* Start the threads, which pull lists until none is left. */
 extern Copiers *copy_begin(CopyStart *start);
 
 /* Wait for all of them; false after run_fail(). */

@@ -50,29 +50,13 @@ make_list(PlanFile **files, uint32 nfiles)
 	return list;
 }
 
-Lists *
-lists_create(Plan *plan, int jobs)
+/* Make lists of at most so many bytes, and append them. */
+static void
+make_lists(FileList **end, PlanFile **files, uint32 nfiles, uint64 most,
+		   bool unchanged)
 {
-	Lists	   *lists = pg_malloc0(sizeof(Lists));
-	PlanFile  **files = pg_malloc(sizeof(PlanFile *) * (plan->nfiles + 1));
-	FileList  **end = &lists->waiting;
-	uint32		nfiles = 0;
-	uint64		total = 0;
-	uint64		most;
-
-	pthread_mutex_init(&lists->lock, NULL);
-	pthread_cond_init(&lists->changed, NULL);
-	for (uint32 i = 0; i < plan->nfiles; i++)
-	{
-		if (plan->files[i].state != PLAN_TO_COPY)
-			continue;
-		files[nfiles++] = &plan->files[i];
-		total += plan->files[i].expected + FILE_COST;
-	}
-	qsort(files, nfiles, sizeof(PlanFile *), compare_files);
-
-	/* Small enough that all connections have something to do to the end. */
-	most = Max(LIST_MIN_BYTES, Min(LIST_BYTES, total / (jobs * 4)));
+	while (*end != NULL)
+		end = &(*end)->next;
 	for (uint32 first = 0; first < nfiles;)
 	{
 		uint64		bytes = 0;
@@ -82,9 +66,55 @@ lists_create(Plan *plan, int jobs)
 			   (n == 0 || bytes < most))
 			bytes += files[first + n++]->expected + FILE_COST;
 		*end = make_list(files + first, n);
+		(*end)->unchanged = unchanged;
 		end = &(*end)->next;
 		first += n;
 	}
+}
+
+/*
+ * What an unchanged file becomes is known from the list alone, so the server
+ * does not open it again.  If it has vanished since, replay removes it.
+ */
+static bool
+is_unchanged(const PlanFile *file)
+{
+	return file->incremental && file->nblocks == 0;
+}
+
+Lists *
+lists_create(Plan *plan, int jobs)
+{
+	Lists	   *lists = pg_malloc0(sizeof(Lists));
+	PlanFile  **files = pg_malloc(sizeof(PlanFile *) * (plan->nfiles + 1));
+	uint32		nfiles = 0;
+	uint32		first = plan->nfiles;	/* of the unchanged, at the end */
+	uint64		total = 0;
+
+	pthread_mutex_init(&lists->lock, NULL);
+	pthread_cond_init(&lists->changed, NULL);
+	for (uint32 i = 0; i < plan->nfiles; i++)
+	{
+		PlanFile   *file = &plan->files[i];
+
+		if (file->state != PLAN_TO_COPY)
+			continue;
+		if (is_unchanged(file))
+			files[--first] = file;
+		else
+		{
+			files[nfiles++] = file;
+			total += file->expected + FILE_COST;
+		}
+	}
+	qsort(files, nfiles, sizeof(PlanFile *), compare_files);
+
+	/* Small enough that all connections have something to do to the end. */
+	make_lists(&lists->waiting, files, nfiles,
+			   Max(LIST_MIN_BYTES, Min(LIST_BYTES, total / (jobs * 4))),
+			   false);
+	make_lists(&lists->waiting, files + first, plan->nfiles - first,
+			   LIST_BYTES, true);
 	pfree(files);
 	return lists;
 }

@@ -17,6 +17,7 @@ typedef struct FileList
 	PlanFile  **files;
 	uint32		nfiles;
 	uint64		bytes;
+	bool		unchanged;		/* all have no blocks: nothing is to be read */
 	int			attempts;		/* how often it was canceled */
 	struct FileList *next;
 } FileList;

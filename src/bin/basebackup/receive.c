@@ -219,6 +219,20 @@ take_data(Receiver *receiver, const PlanFile *file, const char *bytes,
 	return sink_write(receiver->sink, bytes, Min(length, file->size - offset));
 }
 
+/* An increment without blocks. */
+static bool
+put_empty(Receiver *receiver, PlanFile *file, BlockNumber length)
+{
+	char		name[MAXPGPATH];
+	char		header[64];
+	Increment	increment = {.truncation_length = length};
+
+	increment_encode(&increment, header);
+	plan_name(file, name);
+	return sink_put(receiver->sink, name, header, increment_header_length(0),
+					file->modified, file);
+}
+
 /* A free space map that is what the chain has becomes an empty increment. */
 static bool
 put_small(Receiver *receiver, PlanFile *file)
@@ -226,7 +240,6 @@ put_small(Receiver *receiver, PlanFile *file)
 	char		name[MAXPGPATH];
 	const char *bytes = receiver->kept;
 	size_t		length = receiver->kept_length;
-	char		header[64];
 
 	if (receiver->recovery_conf && strcmp(file->path, "postgresql.auto.conf") == 0)
 	{
@@ -244,12 +257,8 @@ put_small(Receiver *receiver, PlanFile *file)
 		FIN_CRC32C(crc);
 		if (parent_has_same(receiver->parent, file->path, length, crc))
 		{
-			Increment	increment = {.truncation_length = length / BLCKSZ};
-
 			file->incremental = true;
-			increment_encode(&increment, header);
-			bytes = header;
-			length = increment_header_length(0);
+			return put_empty(receiver, file, length / BLCKSZ);
 		}
 	}
 	plan_name(file, name);
@@ -371,6 +380,21 @@ receive_abort(Receiver *receiver)
 
 	next_file(receiver);
 	return !in_sink || sink_abort(receiver->sink);
+}
+
+bool
+receive_unchanged(Receiver *receiver, FileList *list)
+{
+	for (uint32 i = 0; i < list->nfiles; i++)
+	{
+		PlanFile   *file = list->files[i];
+
+		if (run_stopping() ||
+			!put_empty(receiver, file, file->size / BLCKSZ))
+			return false;
+		file->state = PLAN_COPIED;
+	}
+	return true;
 }
 
 uint64

@@ -38,6 +38,9 @@ extern bool receive_end(Receiver *receiver);
 /* It ended otherwise: give up the file that is in work. */
 extern bool receive_abort(Receiver *receiver);
 
+/* Put a list of unchanged files, of which no rows come; the same. */
+extern bool receive_unchanged(Receiver *receiver, FileList *list);
+
 /* Blocks with wrong checksums so far. */
 extern uint64 receive_bad_checksums(const Receiver *receiver);
 

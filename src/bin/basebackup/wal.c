@@ -293,6 +293,11 @@ fetch(void *arg)
 	Wal		   *wal = arg;
 	bool		ending = false;
 
+	wal->session = session_open(wal->start->options);
+	if (wal->session == NULL ||
+		!copy_check_holder(wal->session, wal->start->slot,
+						   wal->start->holder_pid))
+		return NULL;
 	while (!ending && !run_stopping())
 	{
 		if (wal->ahead && !fetch_ahead(wal))
@@ -314,10 +319,6 @@ wal_begin(const CopyStart *start, TimeLineID timeline,
 {
 	Wal		   *wal = pg_malloc0(sizeof(Wal));
 
-	wal->session = session_open(start->options);
-	if (wal->session == NULL ||
-		!copy_check_holder(wal->session, start->slot, start->holder_pid))
-		return NULL;
 	wal->start = start;
 	wal->control = control;
 	wal->sink = sink_create(start->output);

@@ -17,7 +17,7 @@
 
 typedef struct Wal Wal;
 
-/* Start the connection and its thread; NULL after run_fail(). */
+/* Start a thread with a connection of its own. */
 extern Wal *wal_begin(const CopyStart *start, TimeLineID timeline,
 					  const ControlFileData *control, bool standby);
 
