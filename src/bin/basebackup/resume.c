@@ -169,7 +169,8 @@ partial_describe(Job *job)
 	fd = openat(job->dir, "backup_label",
 				O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW,
 				job->dir_mode & 0666);
-	good = fd >= 0 && write_all(fd, text, strlen(text)) && fsync(fd) == 0;
+	good = fd >= 0 && write_all(fd, text, strlen(text)) &&
+		(!job->options->sync || fsync(fd) == 0);
 	if (!good)
 		partial_fail(job, "write", "backup_label");
 	if (fd >= 0)
