@@ -1,58 +1,10 @@
 # Backups: full and incremental beside pg_basebackup, combined beside
-# pg_combinebackup where the server has it (17 and later), memory, and what an
-# increment costs a running load.  Both of a pair take turns.
+# pg_combinebackup where the server has it (17 and later), and what an increment
+# costs a running load.
 . test/bench/lib.sh
+. test/bench/backup_lib.sh
 
-runs=${BENCH_BACKUP_RUNS:-5}
 scale=${BENCH_BACKUP_SCALE:-70}			# 1 GB
-major=$(postgres --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
-stock=no
-[ "$major" -ge 17 ] && stock=yes
-backups=$TMPDIR/backups
-mkdir -p "$backups"
-
-# Processor time in ms of all backends that have ended.
-server_cpu() {
-	sed 's/.*) //' "/proc/$(head -n 1 "$data/postmaster.pid")/stat" |
-		awk -v hz="$(getconf CLK_TCK)" '{ printf "%d\n", ($14 + $15) * 1000 / hz }'
-}
-
-# Wall and processor time of a command in ms, those of the server's backends
-# included: "wall cpu".
-timed() {
-	local TIMEFORMAT='%R %U %S' before after out
-	before=$(server_cpu)
-	out=$({ time "$@" >>"$TMPDIR/command.log" 2>&1 || echo failed >&2; } 2>&1) || true
-	case $out in *failed*)
-		tail -n 5 "$TMPDIR/command.log" >&2
-		return 1
-		;;
-	esac
-	after=$(server_cpu)
-	echo "$out" | awk -v server=$((after - before)) '{ printf "%d %d\n", $1 * 1000, ($2 + $3) * 1000 + server }'
-}
-
-bytes() { du -sb "$1" | cut -f1; }
-
-# pair NAME FUNCTION-A FUNCTION-B: wall and processor time of A by B's.
-pair() {						# pair LABEL A B TARGET-OF-WALL [TARGET-OF-CPU]
-	local label=$1 a=$2 b=$3 walls=() cpus=() i one other
-	for ((i = 0; i <= runs; i++)); do
-		one=$(timed "$a")
-		other=$(timed "$b")
-		[ "$i" -eq 0 ] && continue		# warm
-		read -r wa ca <<<"$one"
-		read -r wb cb <<<"$other"
-		walls+=("$(calc %.3f "$wa / $wb")")
-		cpus+=("$(calc %.3f "$ca / ($cb > 0 ? $cb : 1)")")
-	done
-	row "$label, wall" "$(median_of %.2f "${walls[@]}")" "$(spread_of %.2f "${walls[@]}")" "${4-}"
-	row "$label, processor" "$(median_of %.2f "${cpus[@]}")" "$(spread_of %.2f "${cpus[@]}")" "${5-}"
-}
-
-quietly() { "$@" >>"$TMPDIR/command.log" 2>&1; }
-fresh() { rm -rf "$backups/$1" "$backups/$1.partial"; }
-checkpoint() { ask CHECKPOINT; }
 
 new_cluster "shared_preload_libraries = 'ckpx'" "shared_buffers = 512MB" "max_wal_size = 16GB" \
 	"checkpoint_timeout = 1h" "autovacuum = off" "wal_keep_size = 512MB" \
@@ -86,19 +38,6 @@ if [ $stock = yes ]; then
 	increment_stock() { fresh stockinc; pg_basebackup -D "$backups/stockinc" -c fast -N -X fetch -Ft -Z client-zstd:3 -i "$backups/stock/backup_manifest"; }
 	pair "increment, tar and zstd / pg_basebackup 17 -i" increment_ours increment_stock "<= 1.1" "<= 1.0"
 	row "the same, bytes" "$(calc %.3f "$(bytes "$backups/inc") / $(bytes "$backups/stockinc")")" "" "<= 1.0"
-
-	# ---- many files, one row
-	ask "SELECT format('CREATE TABLE many_%s (a int);', g) FROM generate_series(1, 16000) g" >"$TMPDIR/many.sql"
-	psql -Xq -f "$TMPDIR/many.sql"
-	checkpoint
-	quietly full_ours && quietly full_stock
-	ask "INSERT INTO many_1 VALUES (1)"
-	increment_plain() { fresh stockinc; pg_basebackup -D "$backups/stockinc" -c fast -N -X fetch -i "$backups/stock/backup_manifest"; }
-	pair "one row in 16,000 files / pg_basebackup 17 -i, plain" increment_ours increment_plain "<= 0.3"
-	row "the same, bytes" "$(calc %.3f "$(bytes "$backups/inc") / $(du -s --block-size=1 "$backups/stockinc" | cut -f1)")" "" "<= 0.06"
-	ask "SELECT format('DROP TABLE many_%s;', g) FROM generate_series(1, 16000) g" >"$TMPDIR/many.sql"
-	psql -Xq -f "$TMPDIR/many.sql"
-	checkpoint
 
 	# ---- combine a full and five increments
 	quietly full_ours && quietly full_stock
