@@ -459,6 +459,24 @@ ten_incrementals(void **state)
 	pfree(picture);
 }
 
+/* The times of an axis are those of cuts, not of merges. */
+static void
+a_global_made_later(void **state)
+{
+	char	   *picture;
+
+	begin_epoch(1, InvalidXLogRecPtr, 16 * MB, "the first start");
+	add(CKPX_KIND_INCREMENTAL, 1, 16 * MB, 24 * MB, FIRST_TIME);
+	add(CKPX_KIND_GLOBAL, 1, 16 * MB, 24 * MB, FIRST_TIME + 2 * 3600 * SECOND);
+	add(CKPX_KIND_INCREMENTAL, 1, 24 * MB, 48 * MB, FIRST_TIME + 3600 * SECOND);
+	in.now = FIRST_TIME + 3 * 3600 * SECOND;
+	in.checkpointed_lsn = in.collected_lsn = in.flushed_lsn = 48 * MB;
+	picture = draw_text(47, NULL, 0);
+	expect_line(picture, "newest global: ends at 0/1800000, 60 min old");
+	expect_line(picture, "time   00:00:00        00:00:00        03:00:00");
+	pfree(picture);
+}
+
 static void
 layers_of_the_newest_global(void **state)
 {
@@ -747,6 +765,7 @@ main(void)
 		cmocka_unit_test_setup(axis_has_room_for_many_holes, setup),
 		cmocka_unit_test_setup(nothing_yet, setup),
 		cmocka_unit_test_setup(ten_incrementals, setup),
+		cmocka_unit_test_setup(a_global_made_later, setup),
 		cmocka_unit_test_setup(layers_of_the_newest_global, setup),
 		cmocka_unit_test_setup(neighbours_share_a_column, setup),
 		cmocka_unit_test_setup(epochs_overlap, setup),

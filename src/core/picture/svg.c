@@ -58,8 +58,8 @@ static const char *const hold_classes[CKPX_NHOLDS] = {
 };
 
 static const char *const hold_names[CKPX_NHOLDS] = {
-	"", "WAL held, in an object already",
-	"WAL held until it is in an object",
+	"", "WAL held, in a checkpoint already",
+	"WAL held until it is in a checkpoint",
 	"WAL held by the pending incremental", "WAL not decoded yet"
 };
 
@@ -591,7 +591,7 @@ put_legend(Drawing *drawing)
 		{"lost", "lost"}, {"i1", "1 incremental"},
 		{"i2", "2-9 in a column"}, {"i3", "10-99"}, {"i4", "100 or more"},
 		{"glob", "global, its layers"}, {"glob odd", ""},
-		{"pending", "pending"}, {"done", "WAL held, in an object already"},
+		{"pending", "pending"}, {"done", "WAL held, in a checkpoint already"},
 		{"unread", "WAL not decoded yet"},
 		{"backup", "backup"}, {"pg", "checkpoint of PostgreSQL"}
 	};

@@ -341,7 +341,11 @@ ckpx_timeline_paint_entries(const CkpxTimeline *timeline, const CkpxLane *lane,
 	}
 }
 
-/* The time of the newest cut in the lane at or before 'lsn'; 0: none. */
+/*
+ * The time of the newest cut in the lane at or before 'lsn'; 0: none.  A
+ * global's own time is that of its merge, later than the cut at its end, which
+ * its newest layer has.
+ */
 static int64
 lane_time(const CkpxTimelineInput *in, const CkpxLane *lane, XLogRecPtr lsn)
 {
@@ -352,7 +356,8 @@ lane_time(const CkpxTimelineInput *in, const CkpxLane *lane, XLogRecPtr lsn)
 	{
 		const CkpxTimelineEntry *entry = &in->entries[i];
 
-		if (entry->span.end_lsn <= lsn && entry->cut_at != 0)
+		if (entry->span.kind != CKPX_KIND_GLOBAL &&
+			entry->span.end_lsn <= lsn && entry->cut_at != 0)
 		{
 			known = entry->span.end_lsn;
 			time = entry->cut_at;
