@@ -388,10 +388,12 @@ publish(Job *job, int *status)
 	recorded = publish_record(job);
 	*status = !recorded ? 1 : job->bad_checksums > 0 ? 2 : 0;
 	ms = run_clock_ms() - job->begin_ms;
-	printf("%s backup \"%s\": %llu files, %llu changed blocks, %llu kB, %X/%X to %X/%X, %.1f s\n",
+	printf("%s backup \"%s\": %llu files, ",
 		   job->parent ? "incremental" : "full", job->options->directory,
-		   (unsigned long long) job->files,
-		   (unsigned long long) job->plan->blocks,
+		   (unsigned long long) job->files);
+	if (job->parent)
+		printf("%llu changed blocks, ", (unsigned long long) job->plan->blocks);
+	printf("%llu kB, %X/%X to %X/%X, %.1f s\n",
 		   (unsigned long long) job->output->bytes / 1024,
 		   LSN_FORMAT_ARGS(job->start_lsn), LSN_FORMAT_ARGS(job->stop_lsn),
 		   ms / 1000.0);
