@@ -218,7 +218,7 @@ CREATE VIEW ckpx_status AS
         SELECT max(to_lsn) AS lsn FROM known_gap JOIN runner USING (epoch)
     ), conflict AS (
         SELECT 1 AS rank, 'max_slot_wal_keep_size is -1: while ckpx does not run, nothing limits the WAL that its slot holds' AS detail,
-               'Set max_slot_wal_keep_size to twice ckpx.max_retained_wal.' AS hint
+               'Set max_slot_wal_keep_size somewhat above ckpx.max_retained_wal. It limits every slot, those of standbys, too.' AS hint
         FROM setting WHERE slot_keep < 0
         UNION ALL
         SELECT 2, format('max_slot_wal_keep_size is smaller than ckpx.max_retained_wal: ckpx gives up at %s instead of %s',

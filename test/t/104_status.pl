@@ -96,7 +96,7 @@ sub checkpoint
 
 only('settings=warning', 'a new server');
 my %settings = (
-	'-1' => qr/^warning\|max_slot_wal_keep_size is -1: .*\|Set max_slot_wal_keep_size to twice/,
+	'-1' => qr/^warning\|max_slot_wal_keep_size is -1: .*\|Set max_slot_wal_keep_size somewhat above/,
 	'32MB' => qr/^warning\|max_slot_wal_keep_size is smaller .* at 16 MB instead of 64 MB\|Raise/);
 foreach my $value (sort keys %settings)
 {
