@@ -47,6 +47,7 @@ my $node = new_node('main', preload => '');
 foreach my $case (
 	[ '', 'ckpx' ],
 	[ 'plpgsql', 'plpgsql,ckpx' ],
+	[ 'ckpx, plpgsql', 'plpgsql,ckpx' ],
 	[ '$libdir/plpgsql ,pgoutput', '$libdir/plpgsql,pgoutput,ckpx' ],
 	[ '"plpgsql", "$libdir/pgoutput"', 'plpgsql,$libdir/pgoutput,ckpx' ])
 {
