@@ -8,10 +8,23 @@ files=${BENCH_FILES:-200000}	# empty, in the folder of a database
 
 on_disk() { du -s --block-size=1 "$1" | cut -f1; }
 
-# Peak memory of a command in MB.
+# Peak memory of a command in MB, looked at while it runs.
 peak_of() {
-	/usr/bin/time -f %M -o "$TMPDIR/peak" "$@" >>"$TMPDIR/command.log" 2>&1
-	awk '{ printf "%.0f\n", $1 / 1024 }' "$TMPDIR/peak"
+	local pid now peak=
+	"$@" >>"$TMPDIR/command.log" 2>&1 &
+	pid=$!
+	while now=$(memory_of_pid "$pid" VmHWM 2>/dev/null) && [ -n "$now" ]; do
+		peak=$now
+		sleep 0.02
+	done
+	wait "$pid" && echo "$peak"
+}
+
+# memory LABEL COMMAND...: the row, against what it may take with so many files
+memory() {
+	local peak
+	peak=$(peak_of "${@:2}")
+	row "$1, MB" "$peak" "" "<= $((64 + files * 300 / 1000000))"
 }
 
 new_cluster "shared_preload_libraries = 'ckpx'" "max_wal_size = 16GB" "checkpoint_timeout = 1h" \
@@ -35,7 +48,6 @@ if [ $stock = yes ]; then
 	ask "INSERT INTO many_1 VALUES (1)"
 	pair "one row in $tables files / pg_basebackup -i, plain" increment_ours increment_stock "<= 0.3"
 	row "the same, bytes on disk" "$(calc %.3f "$(on_disk "$backups/inc") / $(on_disk "$backups/stockinc")")" "" "<= 0.06"
-	du -ab "$backups/inc" >&2
 	fresh stockinc
 	fresh stock
 fi
@@ -44,14 +56,13 @@ say "$files files"
 cd "$data/base/1"
 seq 1000000 $((1000000 + files - 1)) | xargs touch
 cd - >/dev/null
-target=$((64 + files * 300 / 1000000))
 for format in p t; do
 	fresh ours
 	fresh inc
-	row "MB of ckpx_basebackup with $files files, full, -F $format" \
-		"$(peak_of ckpx_basebackup -D "$backups/ours" -c fast -N --no-pin -F $format)" "" "<= $target"
-	row "the same, increment" \
-		"$(peak_of ckpx_basebackup -D "$backups/inc" -c fast -N --no-pin -F $format -i "$backups/ours")" "" "<= $target"
-	row "MB of ckpx_combinebackup --verify" "$(peak_of ckpx_combinebackup --verify "$backups/inc")" "" "<= $target"
+	memory "ckpx_basebackup with $files files, full, -F $format" \
+		ckpx_basebackup -D "$backups/ours" -c fast -N --no-pin -F $format
+	memory "the same, increment" \
+		ckpx_basebackup -D "$backups/inc" -c fast -N --no-pin -F $format -i "$backups/ours"
+	memory "ckpx_combinebackup --verify" ckpx_combinebackup --verify "$backups/inc"
 done
 stop_server
