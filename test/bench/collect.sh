@@ -15,27 +15,6 @@ new_corpus() {
 		"ckpx.enabled = off" "ckpx.collect_interval = '1h'" "ckpx.max_retained_wal = '20GB'"
 }
 
-# Two sessions run the statements of TPC-B, in the server, to be quick.
-tpcb() {						# tpcb SCALE TRANSACTIONS
-	ask "CREATE OR REPLACE PROCEDURE tpcb(scale int, n int) LANGUAGE plpgsql AS \$\$
-		DECLARE a int; b int; t int; d int;
-		BEGIN
-			FOR i IN 1..n LOOP
-				a := 1 + floor(random() * 100000 * scale); b := 1 + floor(random() * scale);
-				t := 1 + floor(random() * 10 * scale); d := floor(random() * 10001) - 5000;
-				UPDATE pgbench_accounts SET abalance = abalance + d WHERE aid = a;
-				PERFORM abalance FROM pgbench_accounts WHERE aid = a;
-				UPDATE pgbench_tellers SET tbalance = tbalance + d WHERE tid = t;
-				UPDATE pgbench_branches SET bbalance = bbalance + d WHERE bid = b;
-				INSERT INTO pgbench_history (tid, bid, aid, delta, mtime) VALUES (t, b, a, d, CURRENT_TIMESTAMP);
-				COMMIT;
-			END LOOP;
-		END \$\$"
-	ask "CALL tpcb($1, $2 / 2)" &
-	ask "CALL tpcb($1, $2 / 2)"
-	wait $!
-}
-
 # Each makes its tables before tracking starts or lets them be a part of it.
 corpus_tpcb() {
 	start_server full_page_writes=off
@@ -59,14 +38,7 @@ corpus_images() {
 corpus_bulk() {
 	start_server shared_preload_libraries=ckpx
 	ask "CREATE EXTENSION ckpx"
-	ask "CREATE TABLE bulk (id int, k int, t text)"
-	ask "INSERT INTO bulk SELECT i, hashint4(i), repeat('x', i % 60) FROM generate_series(1, 1000000) i"
-	ask "CREATE INDEX ON bulk (k)"
-	ask "UPDATE bulk SET t = t || 'y' WHERE id % 3 = 0"
-	ask "CREATE INDEX ON bulk USING gin ((ARRAY[k % 1000]))"
-	ask "DELETE FROM bulk WHERE id % 5 = 0"
-	ask "VACUUM bulk"
-	ask "INSERT INTO bulk SELECT i, hashint4(i), repeat('z', i % 60) FROM generate_series(1, 200000) i"
+	bulk_changes 1000000
 }
 
 measure() {						# measure NAME TITLE

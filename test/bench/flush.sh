@@ -20,15 +20,6 @@ buffers=${BENCH_FLUSH_BUFFERS:-128MB}
 new_cluster "shared_buffers = '$buffers'" "checkpoint_timeout = '30s'" "max_wal_size = '8GB'" \
 	"max_slot_wal_keep_size = '4GB'" "autovacuum = off" "shared_preload_libraries = 'ckpx'"
 
-cpu_of_server() {
-	local postmaster
-	postmaster=$(head -n 1 "$data/postmaster.pid")
-	for pid in $postmaster $(cat "/proc/$postmaster/task/$postmaster/children"); do
-		sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null || true
-	done | awk -v hz="$(getconf CLK_TCK)" '
-		{ sum += $12 + $13; if (NR == 1) sum += $14 + $15 } END { print sum * 1000 / hz }'
-}
-
 # Sectors that the device below the cluster has written, 0 where that is not known.
 device=/sys/dev/block/$(findmnt -rno MAJ:MIN -T "$TMPDIR" 2>/dev/null | tr -d ' ')/stat
 sectors() { awk '{ print $7 }' "$device" 2>/dev/null || echo 0; }

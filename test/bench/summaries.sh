@@ -12,10 +12,7 @@ rounds=${BENCH_RUNS:-5}
 nrounds=${BENCH_ROUNDS:-100}
 nblocks=${BENCH_BLOCKS:-10000}
 
-if [ "$(postgres --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')" -lt 17 ]; then
-	row "skipped: WAL summaries need PostgreSQL 17 (test/major.sh 17 bench summaries)"
-	exit 0
-fi
+need_summaries summaries
 
 # Processor time in ms of a query; its result goes to $TMPDIR/result.
 cpu_of_query() {

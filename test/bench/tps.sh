@@ -23,47 +23,22 @@ new_cluster "shared_buffers = '256MB'" "max_wal_size = '4GB'" "checkpoint_timeou
 	"synchronous_commit = $sync" \
 	"ckpx.collect_interval = '1s'" "ckpx.min_incremental_interval = '3s'"
 
-# CPU ms of the postmaster, its living children and those that have ended.
-cpu_of_server() {
-	local postmaster
-	postmaster=$(head -n 1 "$data/postmaster.pid")
-	for pid in $postmaster $(cat "/proc/$postmaster/task/$postmaster/children"); do
-		sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null || true
-	done | awk -v hz="$(getconf CLK_TCK)" '
-		{ sum += $12 + $13; if (NR == 1) sum += $14 + $15 } END { print sum * 1000 / hz }'
-}
-
-cpu_of_workers() {
-	local pid
-	for pid in $(ask "SELECT pid FROM ckpx_workers WHERE pid IS NOT NULL"); do
-		cpu_of_pid "$pid"
-	done | awk '{ sum += $1 } END { print sum }'
-}
-
-# Sets tps, and cpu, the server's CPU time in ms for 1000 transactions.
-run_pgbench() {
-	local before n
-	before=$(cpu_of_server)
-	read -r n tps <<<"$(pgbench -n -c 2 -j 2 -T "$seconds" |
-		awk '/actually processed/ { n = $NF } /^tps/ { print n, $3 }')"
-	# The postmaster has the CPU time of a backend only once that has gone.
-	until [ "$(ask "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")" = 1 ]; do
-		sleep 0.1
-	done
-	sleep 0.5
-	cpu=$(calc %.3f "($(cpu_of_server) - $before) / $n * 1000")
-}
-
 run_with() {
-	local workers server
+	local lsn server bytes name before after
 	start_server shared_preload_libraries=ckpx
 	await_collected
 	ask "SELECT ckpx_checkpoint()" >/dev/null
 	ask "CHECKPOINT"
-	workers=$(cpu_of_workers)
+	lsn=$(ask "SELECT pg_current_wal_insert_lsn()")
+	cpu_of_workers >"$TMPDIR/before"
 	server=$(cpu_of_server)
-	run_pgbench
-	share=$(calc %.5f "($(cpu_of_workers) - $workers) / ($(cpu_of_server) - $server) * 100")
+	run_pgbench "$seconds"
+	bytes=$(ask "SELECT pg_current_wal_insert_lsn() - '$lsn'")
+	cpu_of_workers | join "$TMPDIR/before" - >"$TMPDIR/workers"
+	share=$(calc %.5f "$(awk '{ ms += $3 - $2 } END { print ms }' "$TMPDIR/workers") / ($(cpu_of_server) - $server) * 100")
+	while read -r name before after; do
+		note "$name" "$(core_share "($after - $before)" "$bytes")"
+	done <"$TMPDIR/workers"
 	incrementals=$(ask "SELECT incrementals_done FROM ckpx_stat")
 	stop_server
 	with=$tps cpu_with=$cpu
@@ -72,7 +47,7 @@ run_with() {
 run_without() {
 	start_server shared_preload_libraries=
 	ask "CHECKPOINT"
-	run_pgbench
+	run_pgbench "$seconds"
 	stop_server
 	without=$tps cpu_without=$cpu
 }
@@ -82,6 +57,7 @@ ask "CREATE EXTENSION ckpx"
 pgbench -i -q -s 20 2>/dev/null
 stop_server
 
+forget_notes
 ratios=() shares=() all_with=() all_without=() cpu_ratios=()
 for ((i = 1; i <= pairs; i++)); do
 	if ((i % 2)); then
@@ -103,3 +79,6 @@ row "TPS without" "$(median_of %.0f "${all_without[@]}")" "$(spread_of %.0f "${a
 row "TPS with / without, pair by pair" "$(median_of %.3f "${ratios[@]}")" "$(spread_of %.3f "${ratios[@]}")" ">= 0.98"
 row "server's CPU for a transaction, with / without" "$(median_of %.3f "${cpu_ratios[@]}")" "$(spread_of %.3f "${cpu_ratios[@]}")"
 row "ckpx's workers, % of the server's CPU" "$(median_of %.2f "${shares[@]}")" "$(spread_of %.2f "${shares[@]}")"
+for worker in runner flusher checkpointer observer; do
+	row_of "  $worker, % of a core at 100 MB of WAL per second" %.1f "$worker"
+done
