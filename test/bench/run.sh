@@ -4,7 +4,8 @@
 #
 #	collect tps range memory ...		test/bench/PART.sh
 #
-# The table goes to stdout, everything else to stderr.  Nothing here passes or
+# The table goes to stdout, and as JSON with what is known of the machine to
+# bench.json in $CKPX_OUT; everything else goes to stderr.  Nothing here passes or
 # fails by time: the exit status tells only whether every part ran to its end.
 set -u
 
@@ -19,10 +20,34 @@ test/build.sh >&2 || exit 1
 
 # A bare chroot has no /proc: then these stay empty.
 memory_kb=$(awk '/^MemTotal/ { print $2 }' /proc/meminfo 2>/dev/null)
-printf '%s, %s, %d cores, %d GB, Linux %s\n' "$(postgres --version | sed 's/^postgres (PostgreSQL) /PostgreSQL /')" \
-	"$(sed -n 's/^model name[^:]*: //p;T;q' /proc/cpuinfo 2>/dev/null)" "$(nproc)" \
-	$(((memory_kb + 524288) / 1048576)) "$(uname -r)"
-printf 'load average before the first part: %s\n' "$(cut -d' ' -f1-3 /proc/loadavg 2>/dev/null)"
+memory_gb=$(((memory_kb + 524288) / 1048576))
+server=$(postgres --version | sed 's/^postgres (PostgreSQL) /PostgreSQL /')
+version=$(sed -n "s/^default_version = '\(.*\)'/\1/p" ckpx.control)
+cpu=$(sed -n 's/^model name[^:]*: //p;T;q' /proc/cpuinfo 2>/dev/null)
+load=$(cut -d' ' -f1-3 /proc/loadavg 2>/dev/null)
+printf '%s, %s, %d cores, %d GB, Linux %s\n' "$server" "$cpu" "$(nproc)" "$memory_gb" "$(uname -r)"
+printf 'load average before the first part: %s\n' "$load"
+
+json=$CKPX_OUT/bench.json
+printf '{"server": "%s", "ckpx": "%s", "cpu": "%s", "cores": %d, "memory_gb": %d, "kernel": "%s", "load": "%s", "rows": [' \
+	"$server" "$version" "$cpu" "$(nproc)" "$memory_gb" "$(uname -r)" "$load" >"$json"
+separator=
+
+# Rows that are indented belong to the one above that is not.
+rows_as_json() {				# rows_as_json PART
+	awk -F '\t' -v part="$1" -v separator="$separator" '
+		function text(s) { gsub(/["\\]/, "\\\\&", s); return "\"" s "\"" }
+		function value(s) { return s == "" ? "null" : s ~ /^-?[0-9]+(\.[0-9]+)?$/ ? s : text(s) }
+		{
+			split($3, range, " - ")
+			indented = sub(/^ +/, "", $1)
+			if (!indented)
+				above = $1
+			printf "%s\n{\"part\": %s, \"of\": %s, \"measure\": %s, \"median\": %s, \"smallest\": %s, \"largest\": %s, \"target\": %s}",
+				separator, text(part), indented ? text(above) : "null", text($1), value($2), value(range[1]), value(range[2]), value($4)
+			separator = ","
+		}' "$TMPDIR/rows"
+}
 
 for part in "${parts[@]}"; do
 	echo "== $part" >&2
@@ -61,5 +86,8 @@ for part in "${parts[@]}"; do
 				print line
 			}
 		}' "$TMPDIR/rows"
+	rows_as_json "$part" >>"$json"
+	separator=,
 done
+printf '\n]}\n' >>"$json"
 exit $status
