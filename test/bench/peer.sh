@@ -33,8 +33,8 @@ scale=$((mb < 200 ? 1 : mb / 100))
 prepare_mixed() { pgbench -i -q -s "$scale" 2>/dev/null; }
 change_mixed() {
 	# The first changes of a page carry its image, most later ones do not.
-	tpcb "$scale" $((mb * 400))
-	bulk_changes $((mb * 1500))
+	tpcb "$scale" $((mb * 500))
+	bulk_changes $((mb * 2000))
 	ask "CREATE INDEX ON pgbench_accounts (abalance)"
 	ask "VACUUM pgbench_accounts"
 }
