@@ -13,6 +13,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <math.h>
 
 #include "core/map/block_set.h"
 #include "test_maps.h"
@@ -105,21 +106,38 @@ serialize(const CkpxBlockSet *set, Size *length)
 	return bytes;
 }
 
+/* The packed form, in as many bytes as it has (caller frees). */
+static char *
+pack(const CkpxBlockSet *set, Size *length)
+{
+	char	   *bytes = malloc(ckpx_block_set_serialized_size(set));
+
+	*length = ckpx_block_set_pack(set, bytes);
+	assert_true(*length <= ckpx_block_set_serialized_size(set));
+	return realloc(bytes, *length);
+}
+
 static void
 assert_round_trip(const CkpxBlockSet *set)
 {
-	CkpxBlockSet copy;
-	const char *problem;
-	Size		length;
-	char	   *bytes = serialize(set, &length);
+	for (int packed = 0; packed < 2; packed++)
+	{
+		CkpxBlockSet copy;
+		const char *problem;
+		Size		length;
+		char	   *bytes = packed ? pack(set, &length) :
+			serialize(set, &length);
 
-	ckpx_block_set_init(&copy, NULL);
-	assert_true(ckpx_block_set_deserialize(&copy, bytes, length, &problem));
-	assert_null(problem);
-	assert_int_equal(ckpx_block_set_count(&copy), ckpx_block_set_count(set));
-	assert_same_blocks(&copy, set);
-	ckpx_block_set_reset(&copy);
-	free(bytes);
+		ckpx_block_set_init(&copy, NULL);
+		assert_true(ckpx_block_set_deserialize(&copy, bytes, length,
+											   &problem));
+		assert_null(problem);
+		assert_int_equal(ckpx_block_set_count(&copy),
+						 ckpx_block_set_count(set));
+		assert_same_blocks(&copy, set);
+		ckpx_block_set_reset(&copy);
+		free(bytes);
+	}
 }
 
 /* Compare by every means of reading a set. */
@@ -891,7 +909,7 @@ try_bytes(const char *bytes, Size length)
 	return ok;
 }
 
-/* Five containers of all kinds, with the offset header. */
+/* Six containers of all kinds, with the offset header. */
 static void
 make_mixed_set(CkpxBlockSet *set)
 {
@@ -902,6 +920,8 @@ make_mixed_set(CkpxBlockSet *set)
 	ckpx_block_set_add(set, 65535);
 	for (i = 0; i < 300; i++)
 		ckpx_block_set_add(set, 65536 + i * 5);
+	for (i = 0; i < 40; i++)
+		test_add_range(set, 0x20000 + i * 50, 0x20005 + i * (50 + i % 7));
 	test_add_range(set, 0x30000, 0x30100);
 	test_add_range(set, 0x30200, 0x30300);
 	for (i = 0; i < 4200; i++)
@@ -919,8 +939,10 @@ make_small_run_set(CkpxBlockSet *set)
 	test_add_range(set, 0xffff0000, InvalidBlockNumber);
 }
 
+typedef char *(*ToBytes) (const CkpxBlockSet *set, Size *length);
+
 static void
-check_truncations(void (*make) (CkpxBlockSet *set))
+check_truncations(void (*make) (CkpxBlockSet *set), ToBytes to_bytes)
 {
 	CkpxBlockSet set;
 	Size		length;
@@ -928,7 +950,7 @@ check_truncations(void (*make) (CkpxBlockSet *set))
 	char	   *bytes;
 
 	make(&set);
-	bytes = serialize(&set, &length);
+	bytes = to_bytes(&set, &length);
 	assert_true(try_bytes(bytes, length));
 	for (i = 0; i < length; i++)
 		assert_false(try_bytes(bytes, i));
@@ -940,7 +962,7 @@ check_truncations(void (*make) (CkpxBlockSet *set))
 }
 
 static void
-check_bit_flips(void (*make) (CkpxBlockSet *set), int step)
+check_bit_flips(void (*make) (CkpxBlockSet *set), ToBytes to_bytes, int step)
 {
 	CkpxBlockSet set;
 	Size		length;
@@ -948,7 +970,7 @@ check_bit_flips(void (*make) (CkpxBlockSet *set), int step)
 	char	   *bytes;
 
 	make(&set);
-	bytes = serialize(&set, &length);
+	bytes = to_bytes(&set, &length);
 	for (i = 0; i < length * 8; i += step)
 	{
 		bytes[i / 8] ^= (char) (1 << (i % 8));
@@ -962,15 +984,17 @@ check_bit_flips(void (*make) (CkpxBlockSet *set), int step)
 static void
 truncated_at_each_byte(void **state)
 {
-	check_truncations(make_mixed_set);
-	check_truncations(make_small_run_set);
+	check_truncations(make_mixed_set, serialize);
+	check_truncations(make_mixed_set, pack);
+	check_truncations(make_small_run_set, serialize);
 }
 
 static void
 each_bit_flipped(void **state)
 {
-	check_bit_flips(make_mixed_set, 7);
-	check_bit_flips(make_small_run_set, 1);
+	check_bit_flips(make_mixed_set, serialize, 7);
+	check_bit_flips(make_mixed_set, pack, 7);
+	check_bit_flips(make_small_run_set, serialize, 1);
 }
 
 static void
@@ -992,12 +1016,12 @@ random_bytes(void **state)
 		/* a right cookie and few containers, or nothing is reached */
 		if (length >= 8)
 		{
-			bytes[0] = test_random_below(&r, 2) ? 0x3a : 0x3b;
+			bytes[0] = (char) (0x3a + test_random_below(&r, 4));
 			bytes[1] = 0x30;
-			bytes[2] = (char) (bytes[0] == 0x3b ?
+			bytes[2] = (char) (bytes[0] % 2 == 1 ?
 							   test_random_below(&r, 6) : 0);
 			bytes[3] = 0;
-			if (bytes[0] == 0x3a)
+			if (bytes[0] % 2 == 0)
 			{
 				memset(bytes + 4, 0, 4);
 				bytes[4] = (char) test_random_below(&r, 6);
@@ -1023,7 +1047,7 @@ hand_made_arrays(void **state)
 	/* wrong offset */
 	assert_rejected("\x3a\x30\0\0\1\0\0\0\0\0\1\0\x11\0\0\0\1\0\2\0");
 	/* unknown cookie */
-	assert_rejected("\x3c\x30\0\0\1\0\0\0\0\0\1\0\x10\0\0\0\1\0\2\0");
+	assert_rejected("\x3e\x30\0\0\1\0\0\0\0\0\1\0\x10\0\0\0\1\0\2\0");
 	assert_rejected("\x3a\x30\1\0\1\0\0\0\0\0\1\0\x10\0\0\0\1\0\2\0");
 	/* the block number that means none */
 	assert_accepted("\x3a\x30\0\0\1\0\0\0\xff\xff\0\0\x10\0\0\0\xfe\xff");
@@ -1059,6 +1083,149 @@ hand_made_runs(void **state)
 	assert_rejected("\x3b\x30\0\0\1\xff\xff\0\0\1\0\xff\xff\0\0");
 	/* the whole chunk */
 	assert_accepted("\x3b\x30\0\0\1\0\0\xff\xff\1\0\0\0\xff\xff");
+}
+
+/* One container of 16 blocks, 17, or 16 runs of two blocks, packed. */
+#define PACKED_16			"\x3c\x30\0\0\1\0\0\0\0\0\x0f\0"
+#define PACKED_16_LAST		"\x3c\x30\0\0\1\0\0\0\xff\xff\x0f\0"
+#define PACKED_17			"\x3c\x30\0\0\1\0\0\0\0\0\x10\0"
+#define PACKED_RUNS			"\x3d\x30\0\0\1\0\0\x1f\0" "\x10\0"
+
+static void
+hand_made_codes(void **state)
+{
+#define ALL_12_BITS			"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff" \
+	"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
+
+	CkpxBlockSet set;
+	const char *problem;
+	static const char example[] = PACKED_16 "\1" "\3\0" "\x56\x55\x55\x55";
+
+	/* gaps 3, 1, and then 2 each */
+	ckpx_block_set_init(&set, NULL);
+	assert_true(ckpx_block_set_deserialize(&set, example, sizeof(example) - 1,
+										   &problem));
+	assert_int_equal(ckpx_block_set_count(&set), 16);
+	assert_true(ckpx_block_set_contains(&set, 3));
+	for (uint32 i = 0; i < 15; i++)
+		assert_true(ckpx_block_set_contains(&set, 5 + i * 3));
+	ckpx_block_set_reset(&set);
+
+	/* no code at all, too many low bits, more of them than bytes */
+	assert_rejected(PACKED_16);
+	assert_rejected(PACKED_16 "\x10" ALL_12_BITS ALL_12_BITS "\xff\xff");
+	assert_rejected(PACKED_16 "\xff" ALL_12_BITS ALL_12_BITS "\xff\xff");
+	assert_rejected(PACKED_16 "\xf" "\3\0" "\x56\x55\x55\x55");
+	/* too few bits 1 in the upper row, one too many, a byte too many */
+	assert_rejected(PACKED_16 "\1" "\3\0" "\x56\x55\x55\x15");
+	assert_rejected(PACKED_16 "\1" "\3\0" "\x56\x55\x55\x15"
+					"\0\0\0\0\0\0\0\0\0\0\0\0");
+	assert_rejected(PACKED_16 "\1" "\3\0" "\x56\x55\x55\xd5");
+	assert_rejected(PACKED_16 "\1" "\3\0" "\x56\x55\x55\x55\0");
+	/* behind the low bits of an odd number of values */
+	assert_accepted(PACKED_17 "\1" "\0\0\0" "\xff\xff\1");
+	assert_rejected(PACKED_17 "\1" "\0\0\2" "\xff\xff\1");
+	/* no low bits: neighbours */
+	assert_accepted(PACKED_16 "\0" "\xff\xff");
+	/* up to 65535, and beyond it; the block number that means none */
+	assert_accepted(PACKED_16 "\xc" ALL_12_BITS "\xff\xff");
+	assert_rejected(PACKED_16 "\xc" ALL_12_BITS "\xfe\xff\1");
+	assert_rejected(PACKED_16_LAST "\xc" ALL_12_BITS "\xff\xff");
+	/* 15 blocks have no code, and there are no offsets */
+	assert_accepted("\x3c\x30\0\0\1\0\0\0\0\0\1\0\1\0\2\0");
+	assert_rejected("\x3c\x30\0\0\1\0\0\0\0\0\1\0\x10\0\0\0\1\0\2\0");
+}
+
+static void
+hand_made_coded_runs(void **state)
+{
+	/* first values 0, 4, ... 60; the last values are the 1st, 3rd, ... */
+#define FIRSTS				"\2" "\xfc\xff\xff\xff" "\xff\xff"
+#define LASTS				"\0" "\xaa\xaa\xaa\xaa"
+	/* first values 0, 4, ... 56, and one more near the end */
+#define FAR_FIRSTS			"\xc" "\x00\x30\x00\x03\x30\x00\x03\x30\x00\x03\x30\x00" \
+	"\x03\x30\x00\x03\x30\x00\x03\x30\x00\x03"
+
+	assert_accepted(PACKED_RUNS FIRSTS LASTS);
+	/* cut off, broken, or more than two codes */
+	assert_rejected(PACKED_RUNS);
+	assert_rejected(PACKED_RUNS FIRSTS);
+	assert_rejected(PACKED_RUNS "\x10" FIRSTS LASTS);
+	assert_rejected(PACKED_RUNS FIRSTS "\0" "\xaa\xaa\xaa\x2a");
+	assert_rejected(PACKED_RUNS FIRSTS LASTS "\0");
+	/* runs that touch, that overlap */
+	assert_accepted(PACKED_RUNS "\0" "\x55\x55\x55\x55" LASTS);
+	assert_rejected(PACKED_RUNS "\0" "\xff\xff" LASTS);
+	/* up to the chunk's end, and beyond it */
+	assert_accepted(PACKED_RUNS FAR_FIRSTS "\x50\xfc" "\xff\x7f\0\x40" LASTS);
+	assert_rejected(PACKED_RUNS FAR_FIRSTS "\x60\xfc" "\xff\x7f\0\x40" LASTS);
+	/* another number of values, and of runs than an honest writer has */
+	assert_rejected("\x3d\x30\0\0\1\0\0\x1e\0" "\x10\0" FIRSTS LASTS);
+	assert_rejected("\x3d\x30\0\0\1\0\0\x1f\0" "\1\x8" FIRSTS LASTS);
+}
+
+/*
+ * Every number of values, and sums of gaps at which a code is longest: never
+ * as long as the values.
+ */
+static void
+codes_are_short(void **state)
+{
+	for (uint32 n = CKPX_CODED_MIN; n <= 4096; n++)
+	{
+		uint16		values[4096];
+		uint16		copy[4096];
+		char	   *bytes = malloc(n * sizeof(uint16));
+
+		for (uint32 last = n - 1; last < 65536; last += 1 + last / 5)
+		{
+			Size		size;
+
+			/* one long gap, before the last value */
+			for (uint32 i = 0; i < n; i++)
+				values[i] = (uint16) i;
+			values[n - 1] = (uint16) last;
+			size = ckpx_values_encode(values, n, bytes);
+			assert_true(size < n * sizeof(uint16));
+			assert_int_equal(ckpx_values_decode(bytes, size, n, copy), size);
+			assert_memory_equal(values, copy, n * sizeof(uint16));
+			assert_int_equal(ckpx_values_decode(bytes, size - 1, n, copy), 0);
+
+			/* all gaps alike */
+			for (uint32 i = 0; i < n; i++)
+				values[i] = (uint16) ((uint64) (i + 1) * (last + 1) / n - 1);
+			size = ckpx_values_encode(values, n, bytes);
+			assert_true(size < n * sizeof(uint16));
+			assert_int_equal(ckpx_values_decode(bytes, size, n, copy), size);
+			assert_memory_equal(values, copy, n * sizeof(uint16));
+		}
+		free(bytes);
+	}
+}
+
+/* Random places cost a byte or less: what information theory asks, and 4 %. */
+static void
+scattered_blocks_cost_a_byte(void **state)
+{
+	static const uint32 listed[] = {500, 1000, 2000, 4000};
+
+	for (int i = 0; i < lengthof(listed); i++)
+	{
+		CkpxBlockSet set;
+		TestRandom	r;
+		Size		length;
+		double		p = listed[i] / 65536.0;
+		double		least;
+
+		test_random_seed(&r, 9 + i);
+		ckpx_block_set_init(&set, NULL);
+		while (ckpx_block_set_count(&set) < listed[i])
+			ckpx_block_set_add(&set, test_random_below(&r, 65536));
+		least = -8192 * (p * log2(p) + (1 - p) * log2(1 - p));
+		free(pack(&set, &length));
+		assert_true(length < least * 1.04 + 16);
+		ckpx_block_set_reset(&set);
+	}
 }
 
 /* The number of values in the header must be the number of bits. */
@@ -1179,6 +1346,10 @@ main(void)
 		cmocka_unit_test(random_bytes),
 		cmocka_unit_test(hand_made_arrays),
 		cmocka_unit_test(hand_made_runs),
+		cmocka_unit_test(hand_made_codes),
+		cmocka_unit_test(hand_made_coded_runs),
+		cmocka_unit_test(codes_are_short),
+		cmocka_unit_test(scattered_blocks_cost_a_byte),
 		cmocka_unit_test(bitmap_with_wrong_count),
 		cmocka_unit_test(written_bytes_are_fixed),
 		cmocka_unit_test(one_terabyte_with_one_percent_changed),

@@ -5,7 +5,8 @@
  *
  * What ckpx writes, libroaring must read as the same set; what libroaring
  * writes, with and without run containers, ckpx must read.  Where neither
- * uses runs, the bytes must be equal.
+ * uses runs, the bytes must be equal.  The packed form becomes the portable one
+ * here by what FORMAT.md says of it, byte for byte.
  *
  *-------------------------------------------------------------------------
  */
@@ -116,6 +117,184 @@ assert_they_read_ours(const CkpxBlockSet *set,
 	free(bytes);
 }
 
+/*
+ * The packed form, read as FORMAT.md has it and without any of ckpx's code.
+ */
+typedef struct Packed
+{
+	const uint8 *at;
+	uint8	   *to;
+} Packed;
+
+static uint32
+copy_bytes(Packed *p, int n)
+{
+	uint32		value = p->at[0];
+
+	if (n >= 2)
+		value |= (uint32) p->at[1] << 8;
+	memcpy(p->to, p->at, n);
+	p->at += n;
+	p->to += n;
+	return value;
+}
+
+static void
+put_u16(uint8 *at, uint32 value)
+{
+	at[0] = (uint8) value;
+	at[1] = (uint8) (value >> 8);
+}
+
+static uint32
+bit_of(const uint8 *row, uint32 i)
+{
+	return (row[i / 8] >> (i % 8)) & 1;
+}
+
+/* Take a code of 'n' values. */
+static void
+take_code(Packed *p, uint32 n, uint32 *values)
+{
+	uint32		k = p->at[0];
+	const uint8 *low = p->at + 1;
+	const uint8 *high = low + (n * k + 7) / 8;
+	uint32		bit = 0;
+	uint32		value = 0;
+
+	for (uint32 i = 0; i < n; i++)
+	{
+		uint32		gap = 0;
+
+		while (!bit_of(high, bit++))
+			gap++;
+		for (uint32 j = k; j-- > 0;)
+			gap = gap * 2 + bit_of(low, i * k + j);
+		value += gap;
+		values[i] = value++;
+	}
+	p->at = high + (bit + 7) / 8;
+}
+
+static void
+take_container(Packed *p, bool has_runs, uint32 count)
+{
+	uint32		values[4096];
+	uint32		ranks[4096];
+
+	if (has_runs)
+	{
+		uint32		nruns = copy_bytes(p, 2);
+
+		if (nruns < 16)
+		{
+			copy_bytes(p, nruns * 4);
+			return;
+		}
+		take_code(p, nruns, values);
+		take_code(p, nruns, ranks);
+		for (uint32 i = 0; i < nruns; i++, p->to += 4)
+		{
+			put_u16(p->to, values[i]);
+			put_u16(p->to + 2, i == 0 ? ranks[0] :
+					ranks[i] - ranks[i - 1] - 1);
+		}
+	}
+	else if (count > 4096)
+		copy_bytes(p, 8192);
+	else if (count < 16)
+		copy_bytes(p, count * 2);
+	else
+	{
+		take_code(p, count, values);
+		for (uint32 i = 0; i < count; i++, p->to += 2)
+			put_u16(p->to, values[i]);
+	}
+}
+
+/* Make portable bytes of packed ones; their lengths. */
+static Size
+unpack(const char *packed, char *bytes, Size *packed_length)
+{
+	Packed		p = {(const uint8 *) packed, (uint8 *) bytes};
+	const uint8 *flags = NULL;
+	const uint8 *keys;
+	uint8	   *offsets = NULL;
+	uint32		cookie = cookie_of(packed);
+	uint32		n;
+
+	if (cookie == COOKIE_NO_RUNS + 2)
+	{
+		put_u16(p.to, COOKIE_NO_RUNS);
+		p.at += 2;
+		p.to += 2;
+		(void) copy_bytes(&p, 2);
+		n = copy_bytes(&p, 4);
+		if (n == 0)
+			n = 65536;
+	}
+	else
+	{
+		assert_int_equal(cookie, COOKIE_RUNS + 2);
+		put_u16(p.to, COOKIE_RUNS);
+		p.at += 2;
+		p.to += 2;
+		n = copy_bytes(&p, 2) + 1;
+		flags = p.at;
+		copy_bytes(&p, (n + 7) / 8);
+	}
+	keys = p.at;
+	copy_bytes(&p, n * 4);
+	if (flags == NULL || n >= 4)
+	{
+		offsets = p.to;
+		p.to += n * 4;
+	}
+	for (uint32 i = 0; i < n; i++)
+	{
+		uint32		at = (uint32) (p.to - (uint8 *) bytes);
+
+		if (offsets != NULL)
+		{
+			put_u16(offsets + i * 4, at);
+			put_u16(offsets + i * 4 + 2, at >> 16);
+		}
+		take_container(&p, flags != NULL && bit_of(flags, i),
+					   (keys[i * 4 + 2] | keys[i * 4 + 3] << 8) + 1);
+	}
+	*packed_length = (const char *) p.at - packed;
+	return (char *) p.to - bytes;
+}
+
+/* What ckpx packs is, unpacked, what it serializes. */
+static void
+assert_packed_is_portable(const CkpxBlockSet *set)
+{
+	Size		length = ckpx_block_set_serialized_size(set);
+	char	   *bytes = malloc(length);
+	char	   *packed = malloc(length);
+	char	   *unpacked = malloc(length);
+	Size		packed_length = ckpx_block_set_pack(set, packed);
+	Size		taken = 0;
+
+	(void) ckpx_block_set_serialize(set, bytes);
+	if (cookie_of(packed) == cookie_of(bytes))
+	{
+		assert_int_equal(packed_length, length);
+		assert_memory_equal(packed, bytes, length);
+	}
+	else
+	{
+		assert_true(packed_length < length);
+		assert_int_equal(unpack(packed, unpacked, &taken), length);
+		assert_int_equal(taken, packed_length);
+		assert_memory_equal(unpacked, bytes, length);
+	}
+	free(unpacked);
+	free(packed);
+	free(bytes);
+}
+
 /* Write 'bitmap' as it is with libroaring and read it with ckpx. */
 static void
 assert_we_read_theirs(const roaring_bitmap_t *bitmap)
@@ -143,6 +322,7 @@ check_both(const CkpxBlockSet *set, const roaring_bitmap_t *bitmap)
 
 	assert_same(set, bitmap);
 	assert_they_read_ours(set, bitmap);
+	assert_packed_is_portable(set);
 	assert_we_read_theirs(bitmap);
 	roaring_bitmap_run_optimize(copy);
 	assert_we_read_theirs(copy);

@@ -79,8 +79,8 @@ ckpx_bits_count(const uint64 *words)
 }
 
 /* Write the set bits in ascending order to 'values', and return how many. */
-static uint32
-bits_to_values(const uint64 *words, uint16 *values)
+uint32
+ckpx_bits_to_values(const uint64 *words, uint16 *values)
 {
 	uint32		n = 0;
 	uint32		i;
@@ -171,7 +171,7 @@ chunk_shrink(CkpxBlockSet *set, CkpxBlockChunk *chunk)
 
 	capacity = array_capacity(chunk->count);
 	values = ckpx_alloc(set->mem, capacity * sizeof(uint16));
-	(void) bits_to_values(chunk->u.words, values);
+	(void) ckpx_bits_to_values(chunk->u.words, values);
 	pfree(chunk->u.words);
 	chunk->u.values = values;
 	chunk->capacity = (uint16) capacity;
@@ -389,7 +389,7 @@ ckpx_chunk_add_words(CkpxBlockSet *set, uint32 key, const uint64 *words,
 	{
 		uint16		values[MAX_VALUES];
 
-		array_merge(chunk, values, bits_to_values(words, values));
+		array_merge(chunk, values, ckpx_bits_to_values(words, values));
 		return;
 	}
 	for (i = 0; i < BITMAP_WORDS; i++)

@@ -19,7 +19,8 @@
  * it is small and a bitmap after that, so that adding a block which is there
  * already, or adding to a chunk with thousands, costs a few nanoseconds.
  * The serialized form is the Roaring bitmap "portable" format, so any
- * language's Roaring library reads it; it does not hold the limit block.
+ * language's Roaring library reads it; it does not hold the limit block.  The
+ * packed form takes about half of it where blocks are scattered.
  *
  * A set is embedded in its owner's struct and owns its chunks.  Nothing here
  * takes a lock or fails, except where bytes from outside are judged.
@@ -121,9 +122,15 @@ extern bool ckpx_block_set_next_range(CkpxBlockSetIterator *it,
  * allows (sorted keys, sorted distinct values, honest cardinalities, no block
  * number InvalidBlockNumber), and on damage returns false with *problem set;
  * the set may then hold a part of the blocks and should be reset.
+ *
+ * _pack writes the packed form, which FORMAT.md describes, and returns its
+ * size; 'bytes' has room for the portable form, and the packed one is never
+ * longer.  It is the portable form itself where no container has enough
+ * values or runs for a code.  _deserialize reads both.
  */
 extern Size ckpx_block_set_serialized_size(const CkpxBlockSet *set);
 extern Size ckpx_block_set_serialize(const CkpxBlockSet *set, char *bytes);
+extern Size ckpx_block_set_pack(const CkpxBlockSet *set, char *bytes);
 extern bool ckpx_block_set_deserialize(CkpxBlockSet *set, const char *bytes,
 									   Size length, const char **problem);
 

@@ -13,8 +13,9 @@
  *
  *	block_set.c			the set in memory
  *	block_set_roaring.c	the serialized form
+ *	block_set_coded.c	what the packed form has in place of arrays
  *
- * Only these two include this header, and test/unit.
+ * Only these include this header, and test/unit.
  *
  *-------------------------------------------------------------------------
  */
@@ -114,6 +115,7 @@ next_clear_bit(const uint64 *words, uint32 from)
 /* block_set.c: set the bits [from, to), and return how many were not set. */
 extern uint32 ckpx_bits_set(uint64 *words, uint32 from, uint32 to);
 extern uint32 ckpx_bits_count(const uint64 *words);
+extern uint32 ckpx_bits_to_values(const uint64 *words, uint16 *values);
 
 /*
  * block_set.c: add to the chunk with this key, which is made if need be:
@@ -123,5 +125,18 @@ extern void ckpx_chunk_add_values(CkpxBlockSet *set, uint32 key,
 								  const uint16 *values, uint32 n);
 extern void ckpx_chunk_add_words(CkpxBlockSet *set, uint32 key,
 								 const uint64 *words, uint32 n);
+
+/*
+ * block_set_coded.c: 'n' ascending distinct values as codes of their gaps.
+ * From CKPX_CODED_MIN on these are shorter than two bytes for each value, and
+ * _encode, which returns their length, writes no more than that.  _decode
+ * reads within 'length' bytes and returns how many they took, or 0 where they
+ * are no code of 'n' values.
+ */
+#define CKPX_CODED_MIN			16
+
+extern Size ckpx_values_encode(const uint16 *values, uint32 n, char *bytes);
+extern Size ckpx_values_decode(const char *bytes, Size length, uint32 n,
+							   uint16 *values);
 
 #endif							/* CKPX_BLOCK_SET_INTERNAL_H */

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * block_set_roaring.c
- *		The serialized form of a set of blocks: the Roaring bitmap "portable"
- *		format.
+ *		The serialized form of a set of blocks, the Roaring bitmap "portable"
+ *		format, and its packed form.
  *
- * The serialized form of n containers, sorted by key, all little endian:
+ * The portable form of n containers, sorted by key, all little endian:
  *
  *		without any run container:
  *			uint32	12346
@@ -22,6 +22,17 @@
  *				<= 4096 values	uint16 each
  *				more			1024 uint64, lowest value in the lowest bit
  *
+ * The packed form has cookies that are higher by 2, no offsets, and codes
+ * (block_set_coded.c) in place of the two-byte numbers where there are 16 or
+ * more of a kind:
+ *
+ *				runs			uint16 r, then if r >= 16 the code of the r
+ *								first values, and that of their last values'
+ *								places among all values of the container
+ *				16 to 4096		the code of the values
+ *
+ * So it has the same containers, and one form makes the other.
+ *
  *-------------------------------------------------------------------------
  */
 #include "core/bytes.h"
@@ -29,8 +40,11 @@
 
 #define COOKIE_NO_RUNS		12346
 #define COOKIE_RUNS			12347
+#define COOKIE_PACKED		2	/* added to either */
 #define ARRAY_CONTAINER_MAX 4096
 #define NO_OFFSETS_BELOW	4	/* with run containers only */
+#define MAX_RUNS			(BITMAP_BYTES / 4)	/* in a container that we
+												 * write */
 
 typedef enum ContainerKind
 {
@@ -97,94 +111,157 @@ choose_container(const CkpxBlockChunk *chunk, uint32 *nruns, Size *size)
 	return kind;
 }
 
+/* Does the packed form have a code in this container's place? */
+static inline bool
+is_coded(ContainerKind kind, uint32 count, uint32 nruns)
+{
+	return (kind == CONTAINER_ARRAY && count >= CKPX_CODED_MIN) ||
+		(kind == CONTAINER_RUNS && nruns >= CKPX_CODED_MIN);
+}
+
+static bool
+has_offsets(uint32 n, bool has_runs, bool packed)
+{
+	return !packed && (!has_runs || n >= NO_OFFSETS_BELOW);
+}
+
 /* Bytes before the first of 'n' containers. */
 static Size
-header_size(uint32 n, bool has_runs)
+header_size(uint32 n, bool has_runs, bool packed)
 {
 	Size		size;
 
 	size = has_runs ? 4 + ((Size) n + 7) / 8 : 8;
 	size += (Size) n * 4;
-	if (!has_runs || n >= NO_OFFSETS_BELOW)
+	if (has_offsets(n, has_runs, packed))
 		size += (Size) n * 4;
 	return size;
 }
 
+/*
+ * Size of the portable form; '*has_coded' tells whether the packed one would
+ * be another.
+ */
 static Size
-measure(const CkpxBlockSet *set, bool *has_runs)
+measure(const CkpxBlockSet *set, bool *has_runs, bool *has_coded)
 {
 	Size		bodies = 0;
 	uint32		i;
 
 	*has_runs = false;
+	*has_coded = false;
 	for (i = 0; i < set->nchunks; i++)
 	{
 		uint32		nruns;
 		Size		size;
+		ContainerKind kind = choose_container(&set->chunks[i], &nruns, &size);
 
-		if (choose_container(&set->chunks[i], &nruns, &size) == CONTAINER_RUNS)
+		if (kind == CONTAINER_RUNS)
 			*has_runs = true;
+		if (is_coded(kind, set->chunks[i].count, nruns))
+			*has_coded = true;
 		bodies += size;
 	}
-	return header_size(set->nchunks, *has_runs) + bodies;
+	return header_size(set->nchunks, *has_runs, false) + bodies;
 }
 
-/* Write one container's body. */
-static void
-write_container(const CkpxBlockChunk *chunk, ContainerKind kind, uint32 nruns,
-				char *bytes)
+/* Write runs in codes: of their first values, and of where they end. */
+static Size
+write_coded_runs(CkpxBlockSetIterator *it, uint32 nruns, char *bytes)
 {
-	CkpxBlockSet one;
-	CkpxBlockSetIterator it;
+	uint16		firsts[MAX_RUNS];
+	uint16		ranks[MAX_RUNS];
+	uint32		count = 0;
 	BlockNumber block;
 	BlockNumber end;
-	uint32		i;
+	Size		size;
 
-	if (kind == CONTAINER_BITMAP)
+	Assert(nruns <= MAX_RUNS);
+	for (uint32 i = 0; i < nruns; i++)
 	{
-		Assert(chunk_is_bitmap(chunk));
-		for (i = 0; i < BITMAP_WORDS; i++)
-			ckpx_put_u64(bytes + i * 8, chunk->u.words[i]);
-		return;
+		(void) ckpx_block_set_next_range(it, &block, &end);
+		count += end - block;
+		firsts[i] = (uint16) block_low(block);
+		ranks[i] = (uint16) (count - 1);
 	}
+	size = ckpx_values_encode(firsts, nruns, bytes);
+	return size + ckpx_values_encode(ranks, nruns, bytes + size);
+}
 
-	/* A set of this chunk alone, to use the iterator. */
-	ckpx_block_set_init(&one, CKPX_CURRENT_MEMORY);
-	one.chunks = unconstify(CkpxBlockChunk *, chunk);
-	one.nchunks = 1;
-	ckpx_block_set_iterate(&it, &one, 0);
+static void
+write_runs(CkpxBlockSetIterator *it, char *bytes)
+{
+	BlockNumber block;
+	BlockNumber end;
 
-	if (kind == CONTAINER_ARRAY)
-	{
-		for (; ckpx_block_set_next(&it, &block); bytes += 2)
-			ckpx_put_u16(bytes, (uint16) block_low(block));
-		return;
-	}
-
-	ckpx_put_u16(bytes, (uint16) nruns);
-	bytes += 2;
-	for (; ckpx_block_set_next_range(&it, &block, &end); bytes += 4)
+	for (; ckpx_block_set_next_range(it, &block, &end); bytes += 4)
 	{
 		ckpx_put_u16(bytes, (uint16) block_low(block));
 		ckpx_put_u16(bytes + 2, (uint16) (end - block - 1));
 	}
 }
 
+/* Write one container's body, of 'size' bytes if not coded; its size. */
+static Size
+write_container(const CkpxBlockChunk *chunk, ContainerKind kind, uint32 nruns,
+				Size size, bool coded, char *bytes)
+{
+	if (kind == CONTAINER_BITMAP)
+	{
+		Assert(chunk_is_bitmap(chunk));
+		for (uint32 i = 0; i < BITMAP_WORDS; i++)
+			ckpx_put_u64(bytes + i * 8, chunk->u.words[i]);
+	}
+	else if (kind == CONTAINER_ARRAY)
+	{
+		uint16		from_bits[ARRAY_CONTAINER_MAX];
+		const uint16 *values = chunk->u.values;
+
+		if (chunk_is_bitmap(chunk))
+		{
+			(void) ckpx_bits_to_values(chunk->u.words, from_bits);
+			values = from_bits;
+		}
+		if (coded)
+			return ckpx_values_encode(values, chunk->count, bytes);
+		for (uint32 i = 0; i < chunk->count; i++)
+			ckpx_put_u16(bytes + i * 2, values[i]);
+	}
+	else
+	{
+		CkpxBlockSet one;
+		CkpxBlockSetIterator it;
+
+		/* A set of this chunk alone, to use the iterator. */
+		ckpx_block_set_init(&one, CKPX_CURRENT_MEMORY);
+		one.chunks = unconstify(CkpxBlockChunk *, chunk);
+		one.nchunks = 1;
+		ckpx_block_set_iterate(&it, &one, 0);
+
+		ckpx_put_u16(bytes, (uint16) nruns);
+		if (coded)
+			return 2 + write_coded_runs(&it, nruns, bytes + 2);
+		write_runs(&it, bytes + 2);
+	}
+	return size;
+}
+
 Size
 ckpx_block_set_serialized_size(const CkpxBlockSet *set)
 {
 	bool		has_runs;
+	bool		has_coded;
 
-	return measure(set, &has_runs);
+	return measure(set, &has_runs, &has_coded);
 }
 
-Size
-ckpx_block_set_serialize(const CkpxBlockSet *set, char *bytes)
+/* Write the portable form, or the packed one; the size. */
+static Size
+write_set(const CkpxBlockSet *set, bool has_runs, bool packed, char *bytes)
 {
 	uint32		n = set->nchunks;
-	bool		has_runs;
-	Size		total = measure(set, &has_runs);
-	Size		at = header_size(n, has_runs);
+	Size		at = header_size(n, has_runs, packed);
+	uint32		cookie = packed ? COOKIE_PACKED : 0;
 	char	   *flags = NULL;
 	char	   *keys;
 	char	   *offsets = NULL;
@@ -192,18 +269,18 @@ ckpx_block_set_serialize(const CkpxBlockSet *set, char *bytes)
 
 	if (has_runs)
 	{
-		ckpx_put_u32(bytes, COOKIE_RUNS | ((n - 1) << 16));
+		ckpx_put_u32(bytes, (cookie + COOKIE_RUNS) | ((n - 1) << 16));
 		flags = bytes + 4;
 		memset(flags, 0, (n + 7) / 8);
 		keys = flags + (n + 7) / 8;
 	}
 	else
 	{
-		ckpx_put_u32(bytes, COOKIE_NO_RUNS);
+		ckpx_put_u32(bytes, cookie + COOKIE_NO_RUNS);
 		ckpx_put_u32(bytes + 4, n);
 		keys = bytes + 8;
 	}
-	if (!has_runs || n >= NO_OFFSETS_BELOW)
+	if (has_offsets(n, has_runs, packed))
 		offsets = keys + (Size) n * 4;
 
 	for (i = 0; i < n; i++)
@@ -219,12 +296,39 @@ ckpx_block_set_serialize(const CkpxBlockSet *set, char *bytes)
 		ckpx_put_u16(keys + (Size) i * 4 + 2, (uint16) (chunk->count - 1));
 		if (offsets != NULL)
 			ckpx_put_u32(offsets + (Size) i * 4, (uint32) at);
-		write_container(chunk, kind, nruns, bytes + at);
-		at += size;
+		at += write_container(chunk, kind, nruns, size,
+							  packed && is_coded(kind, chunk->count, nruns),
+							  bytes + at);
 	}
+	return at;
+}
 
-	Assert(at == total);
-	return total;
+Size
+ckpx_block_set_serialize(const CkpxBlockSet *set, char *bytes)
+{
+	bool		has_runs;
+	bool		has_coded;
+	Size		size PG_USED_FOR_ASSERTS_ONLY;
+	Size		written;
+
+	size = measure(set, &has_runs, &has_coded);
+	written = write_set(set, has_runs, false, bytes);
+	Assert(written == size);
+	return written;
+}
+
+Size
+ckpx_block_set_pack(const CkpxBlockSet *set, char *bytes)
+{
+	bool		has_runs;
+	bool		has_coded;
+	Size		size PG_USED_FOR_ASSERTS_ONLY;
+	Size		written;
+
+	size = measure(set, &has_runs, &has_coded);
+	written = write_set(set, has_runs, has_coded, bytes);
+	Assert(written <= size);
+	return written;
 }
 
 /*
@@ -238,6 +342,7 @@ typedef struct RoaringHeader
 	const char *flags;			/* which have runs, or NULL: none */
 	const char *keys;
 	const char *offsets;		/* or NULL */
+	bool		packed;
 	Size		size;			/* of the header */
 } RoaringHeader;
 
@@ -253,6 +358,10 @@ read_header(const char *bytes, Size length, RoaringHeader *header,
 		return ckpx_damaged(problem, "block set is too short");
 
 	cookie = ckpx_get_u32(bytes);
+	header->packed = (cookie & 0xffff) == COOKIE_NO_RUNS + COOKIE_PACKED ||
+		(cookie & 0xffff) == COOKIE_RUNS + COOKIE_PACKED;
+	if (header->packed)
+		cookie -= COOKIE_PACKED;
 	if (cookie == COOKIE_NO_RUNS)
 	{
 		header->n = ckpx_get_u32(bytes + 4);
@@ -267,7 +376,8 @@ read_header(const char *bytes, Size length, RoaringHeader *header,
 	else
 		return ckpx_damaged(problem, "block set has no valid cookie");
 
-	header->size = header_size(header->n, header->flags != NULL);
+	header->size = header_size(header->n, header->flags != NULL,
+							   header->packed);
 	if (header->size > length)
 		return ckpx_damaged(problem, "block set header is truncated");
 
@@ -281,8 +391,18 @@ read_header(const char *bytes, Size length, RoaringHeader *header,
 	}
 	else
 		header->keys = bytes + 8;
-	if (header->flags == NULL || header->n >= NO_OFFSETS_BELOW)
+	if (has_offsets(header->n, header->flags != NULL, header->packed))
 		header->offsets = header->keys + (Size) header->n * 4;
+	return true;
+}
+
+static bool
+add_values(CkpxBlockSet *set, uint32 key, const uint16 *values, uint32 count,
+		   const char **problem)
+{
+	if (key == 0xffff && values[count - 1] == 0xffff)
+		return ckpx_damaged(problem, "block set holds an invalid block number");
+	ckpx_chunk_add_values(set, key, values, count);
 	return true;
 }
 
@@ -299,10 +419,19 @@ read_array(CkpxBlockSet *set, uint32 key, const char *body, uint32 count,
 		if (i > 0 && values[i] <= values[i - 1])
 			return ckpx_damaged(problem, "block set has values out of order");
 	}
-	if (key == 0xffff && values[count - 1] == 0xffff)
-		return ckpx_damaged(problem, "block set holds an invalid block number");
-	ckpx_chunk_add_values(set, key, values, count);
-	return true;
+	return add_values(set, key, values, count, problem);
+}
+
+static bool
+read_coded_array(CkpxBlockSet *set, uint32 key, const char *body, Size left,
+				 uint32 count, Size *size, const char **problem)
+{
+	uint16		values[ARRAY_CONTAINER_MAX];
+
+	*size = ckpx_values_decode(body, left, count, values);
+	if (*size == 0)
+		return ckpx_damaged(problem, "block set has a broken code");
+	return add_values(set, key, values, count, problem);
 }
 
 /* Add a bitmap of 'found' values where 'count' were announced. */
@@ -356,12 +485,100 @@ read_runs(CkpxBlockSet *set, uint32 key, const char *body, uint32 nruns,
 	return add_words(set, key, words, total, count, problem);
 }
 
+/* The same from codes: the first values, and where the runs end. */
+static bool
+read_coded_runs(CkpxBlockSet *set, uint32 key, const char *body, Size left,
+				uint32 nruns, uint32 count, Size *size, const char **problem)
+{
+	uint16		firsts[MAX_RUNS];
+	uint16		ranks[MAX_RUNS];
+	uint64		words[BITMAP_WORDS];
+	Size		first_size;
+	uint32		total = 0;
+	uint32		next = 0;		/* lowest value that may come */
+
+	if (nruns > MAX_RUNS)
+		return ckpx_damaged(problem, "block set has too many runs in a code");
+	first_size = ckpx_values_decode(body, left, nruns, firsts);
+	if (first_size == 0)
+		return ckpx_damaged(problem, "block set has a broken code");
+	*size = ckpx_values_decode(body + first_size, left - first_size, nruns,
+							   ranks);
+	if (*size == 0)
+		return ckpx_damaged(problem, "block set has a broken code");
+	*size += first_size;
+
+	memset(words, 0, sizeof(words));
+	for (uint32 i = 0; i < nruns; i++)
+	{
+		uint32		to = firsts[i] + ranks[i] + 1 - total;
+
+		if (firsts[i] < next)
+			return ckpx_damaged(problem, "block set has runs out of order");
+		if (to > CKPX_CHUNK_BLOCKS)
+			return ckpx_damaged(problem, "block set has a run that is too long");
+		total += ckpx_bits_set(words, firsts[i], to);
+		next = to;
+	}
+	return add_words(set, key, words, total, count, problem);
+}
+
+static bool
+read_run_container(CkpxBlockSet *set, uint32 key, const char *body, Size left,
+				   uint32 count, bool packed, Size *size, const char **problem)
+{
+	uint32		nruns;
+
+	if (left < 2)
+		return ckpx_damaged(problem, "block set is truncated");
+	nruns = ckpx_get_u16(body);
+	if (packed && is_coded(CONTAINER_RUNS, count, nruns))
+	{
+		if (!read_coded_runs(set, key, body + 2, left - 2, nruns, count, size,
+							 problem))
+			return false;
+		*size += 2;
+		return true;
+	}
+	if ((left - 2) / 4 < nruns)
+		return ckpx_damaged(problem, "block set is truncated");
+	*size = 2 + (Size) nruns * 4;
+	return read_runs(set, key, body + 2, nruns, count, problem);
+}
+
+/* Add a container's blocks to the set, and tell its size. */
+static bool
+read_container(CkpxBlockSet *set, const RoaringHeader *header, uint32 i,
+			   const char *body, Size left, Size *size, const char **problem)
+{
+	uint32		key = ckpx_get_u16(header->keys + (Size) i * 4);
+	uint32		count = ckpx_get_u16(header->keys + (Size) i * 4 + 2) + 1;
+
+	if (header->flags != NULL && ((uint8) header->flags[i / 8] >> (i % 8)) & 1)
+		return read_run_container(set, key, body, left, count, header->packed,
+								  size, problem);
+	if (count > ARRAY_CONTAINER_MAX)
+	{
+		if (left < BITMAP_BYTES)
+			return ckpx_damaged(problem, "block set is truncated");
+		*size = BITMAP_BYTES;
+		return read_bitmap(set, key, body, count, problem);
+	}
+	if (header->packed && is_coded(CONTAINER_ARRAY, count, 0))
+		return read_coded_array(set, key, body, left, count, size, problem);
+	if (left / 2 < count)
+		return ckpx_damaged(problem, "block set is truncated");
+	*size = (Size) count * 2;
+	return read_array(set, key, body, count, problem);
+}
+
 bool
 ckpx_block_set_deserialize(CkpxBlockSet *set, const char *bytes, Size length,
 						   const char **problem)
 {
 	RoaringHeader header;
 	Size		at;
+	Size		size;
 	uint32		i;
 
 	*problem = NULL;
@@ -371,46 +588,16 @@ ckpx_block_set_deserialize(CkpxBlockSet *set, const char *bytes, Size length,
 	at = header.size;
 	for (i = 0; i < header.n; i++)
 	{
-		uint32		key = ckpx_get_u16(header.keys + (Size) i * 4);
-		uint32		count = ckpx_get_u16(header.keys + (Size) i * 4 + 2) + 1;
-		Size		left = length - at;
-
-		if (i > 0 && key <= ckpx_get_u16(header.keys + (Size) (i - 1) * 4))
+		if (i > 0 && ckpx_get_u16(header.keys + (Size) i * 4) <=
+			ckpx_get_u16(header.keys + (Size) (i - 1) * 4))
 			return ckpx_damaged(problem, "block set has containers out of order");
 		if (header.offsets != NULL &&
 			ckpx_get_u32(header.offsets + (Size) i * 4) != at)
 			return ckpx_damaged(problem, "block set has a wrong container offset");
-
-		if (header.flags != NULL &&
-			((uint8) header.flags[i / 8] >> (i % 8)) & 1)
-		{
-			uint32		nruns;
-
-			if (left < 2)
-				return ckpx_damaged(problem, "block set is truncated");
-			nruns = ckpx_get_u16(bytes + at);
-			if ((left - 2) / 4 < nruns)
-				return ckpx_damaged(problem, "block set is truncated");
-			if (!read_runs(set, key, bytes + at + 2, nruns, count, problem))
-				return false;
-			at += 2 + (Size) nruns * 4;
-		}
-		else if (count <= ARRAY_CONTAINER_MAX)
-		{
-			if (left / 2 < count)
-				return ckpx_damaged(problem, "block set is truncated");
-			if (!read_array(set, key, bytes + at, count, problem))
-				return false;
-			at += (Size) count * 2;
-		}
-		else
-		{
-			if (left < BITMAP_BYTES)
-				return ckpx_damaged(problem, "block set is truncated");
-			if (!read_bitmap(set, key, bytes + at, count, problem))
-				return false;
-			at += BITMAP_BYTES;
-		}
+		if (!read_container(set, &header, i, bytes + at, length - at, &size,
+							problem))
+			return false;
+		at += size;
 	}
 
 	if (at != length)
