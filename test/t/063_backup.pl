@@ -21,7 +21,7 @@ $node->safe_psql('postgres',
 my $answer = $node->safe_psql('postgres', 'SELECT ckpx_backup_checkpoint()');
 my ($location, $version, $end, $tail, $start) = split /:/, $answer, -1;
 is(scalar(split /:/, $answer, -1), 5, 'five parts');
-is($version, 2, 'format version');
+is($version, 3, 'format version');
 is( $node->safe_psql(
 		'postgres',
 		"SELECT kind, end_lsn FROM ckpx_checkpoints WHERE location = '$location'"

@@ -320,7 +320,7 @@ emit_record(void *arg, const CkpxRelation *relation, uint32 layer)
 {
 	Global	   *global = arg;
 
-	ckpx_relation_encode(&global->records, relation, layer);
+	ckpx_relation_encode(&global->records, relation, layer, true);
 }
 
 static void

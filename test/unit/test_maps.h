@@ -61,7 +61,7 @@ test_tree_encode(StringInfo buf, const CkpxDirtyTree *tree)
 	CkpxRelation **sorted = ckpx_dirty_tree_sorted(tree, &count);
 
 	for (uint32 i = 0; i < count; i++)
-		ckpx_relation_encode(buf, sorted[i], 0);
+		ckpx_relation_encode(buf, sorted[i], 0, false);
 	pfree(sorted);
 }
 

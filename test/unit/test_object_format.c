@@ -371,7 +371,8 @@ expect_problem(File *file, const char *expected)
 }
 
 static void
-assert_same_relation(const CkpxRelation *rel, const CkpxRelationView *view)
+assert_same_relation(const CkpxRelation *rel, const CkpxRelationView *view,
+					 bool packed)
 {
 	StringInfoData encoded;
 	CkpxRelationView again;
@@ -379,7 +380,7 @@ assert_same_relation(const CkpxRelation *rel, const CkpxRelationView *view)
 	const char *problem;
 
 	initStringInfo(&encoded);
-	ckpx_relation_encode(&encoded, rel, 0);
+	ckpx_relation_encode(&encoded, rel, 0, packed);
 	assert_true(ckpx_relation_view_next(encoded.data, encoded.len, &offset,
 										&again, &problem));
 	assert_true(ckpx_rel_key_equal(&again.key, &view->key));
@@ -403,6 +404,7 @@ assert_object(File *file, const CkpxObjectHeader *header,
 	CkpxRelation **sorted = ckpx_dirty_tree_sorted(tree, &count);
 	CkpxRelationView view;
 	const char *problem;
+	bool		packed = get_u32(file->bytes + HEADER_COMPRESSION) != 0;
 
 	assert_same_header(header, ckpx_object_header(reader));
 	assert_int_equal(ckpx_object_totals(reader)->nrelations, count);
@@ -417,7 +419,7 @@ assert_object(File *file, const CkpxObjectHeader *header,
 	{
 		if (!ckpx_object_next(reader, &view, &problem))
 			fail_msg("%s", problem ? problem : "end too early");
-		assert_same_relation(sorted[i], &view);
+		assert_same_relation(sorted[i], &view, packed);
 	}
 	assert_false(ckpx_object_next(reader, &view, &problem));
 	assert_null(problem);
@@ -786,7 +788,7 @@ several_parts(void **state)
 		assert_true(ckpx_object_totals(reader)->last_part ==
 					(part == nparts - 1));
 		while (ckpx_object_next(reader, &view, &problem))
-			assert_same_relation(sorted[next++], &view);
+			assert_same_relation(sorted[next++], &view, false);
 		assert_null(problem);
 		ckpx_object_close(reader);
 		free(files[part].bytes);
@@ -831,7 +833,7 @@ small_file(File *file, int compression)
 	CkpxObjectOptions options = {2, 65536, compression};
 	CkpxObjectTotals totals = {0};
 	CkpxObjectHeader header;
-	CkpxDirtyTree *tree = any_tree(6, 12);
+	CkpxDirtyTree *tree = any_tree(6, compression ? 60 : 12);
 
 	any_header(&header, 2);
 	header.kind = CKPX_KIND_INCREMENTAL;
@@ -956,7 +958,7 @@ header_checked(void **state)
 	small_file(&file, CKPX_COMPRESSION_NONE);
 	h = file.bytes;
 	expect_edit(&file, h, 0, "file is not a checkpoint object");
-	expect_edit(&file, h + HEADER_VERSION, 3,
+	expect_edit(&file, h + HEADER_VERSION, 4,
 				"object is of a newer version than this one can read");
 	expect_edit(&file, h + HEADER_VERSION, 1,
 				"object header has an impossible number of transactions");

@@ -34,7 +34,7 @@
 #include "core/history/range.h"
 #include "core/map/layers.h"
 
-#define CKPX_OBJECT_VERSION		2
+#define CKPX_OBJECT_VERSION		3
 
 #define CKPX_COMPRESSION_NONE	0
 #define CKPX_COMPRESSION_ZSTD	1
@@ -91,7 +91,8 @@ typedef struct CkpxObjectOptions
 	uint32		section_bytes;	/* at most so many bytes before compression,
 								 * but at least one record */
 	int			compression;	/* CKPX_COMPRESSION_...; what is not built in
-								 * is written without */
+								 * is written without.  Block sets are packed
+								 * where there is any */
 } CkpxObjectOptions;
 
 /*

@@ -292,7 +292,8 @@ ckpx_object_add(CkpxObjectWriter *writer, const CkpxRelation *relation,
 		writer->section_first_key = relation->key;
 		writer->section_first_layer = layer;
 	}
-	ckpx_relation_encode(&writer->section, relation, layer);
+	ckpx_relation_encode(&writer->section, relation, layer,
+						 writer->options.compression == CKPX_COMPRESSION_ZSTD);
 	writer->section_records++;
 	writer->last_key = relation->key;
 	writer->last_layer = layer;

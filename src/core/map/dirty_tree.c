@@ -450,7 +450,7 @@ ckpx_relation_encoded_size(const CkpxRelation *relation)
 
 void
 ckpx_relation_encode(StringInfo buf, const CkpxRelation *relation,
-					 uint32 layer)
+					 uint32 layer, bool packed)
 {
 	Size		size = ckpx_relation_encoded_size(relation);
 	uint32		flags = honest_flags(relation->flags,
@@ -460,7 +460,6 @@ ckpx_relation_encode(StringInfo buf, const CkpxRelation *relation,
 	enlargeStringInfo(buf, (int) size);
 	record = buf->data + buf->len;
 
-	ckpx_put_u32(record + OFF_LENGTH, (uint32) size);
 	ckpx_put_u32(record + OFF_TABLESPACE, relation->key.tablespace);
 	ckpx_put_u32(record + OFF_DATABASE, relation->key.database);
 	ckpx_put_u32(record + OFF_RELATION, relation->key.relation);
@@ -476,8 +475,13 @@ ckpx_relation_encode(StringInfo buf, const CkpxRelation *relation,
 	ckpx_put_u64(record + OFF_DELETED, relation->counters.tuples_deleted);
 	ckpx_put_u64(record + OFF_NBLOCKS,
 				 ckpx_block_set_count(&relation->blocks));
-	(void) ckpx_block_set_serialize(&relation->blocks,
-									record + CKPX_RELATION_HEADER_BYTES);
+
+	size = CKPX_RELATION_HEADER_BYTES;
+	if (packed)
+		size += ckpx_block_set_pack(&relation->blocks, record + size);
+	else
+		size += ckpx_block_set_serialize(&relation->blocks, record + size);
+	ckpx_put_u32(record + OFF_LENGTH, (uint32) size);
 
 	buf->len += (int) size;
 	buf->data[buf->len] = '\0'; /* as every StringInfo ends */

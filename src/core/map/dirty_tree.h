@@ -138,8 +138,9 @@ extern CkpxRelation **ckpx_dirty_tree_sorted(const CkpxDirtyTree *tree,
  *		56		 8		counter: tuples_inserted
  *		64		 8		counter: tuples_deleted
  *		72		 8		number of listed blocks, at most 4294967295
- *		80		 -		listed blocks in the Roaring portable format, to
- *						the record's end; 8 bytes where none is listed
+ *		80		 -		listed blocks in the Roaring portable format or in
+ *						its packed form (block_set.h), to the record's end;
+ *						8 bytes where none is listed
  *
  * A record has no padding, so records are at any alignment.
  */
@@ -160,14 +161,15 @@ typedef struct CkpxRelationView
 
 /*
  * Append one relation's record to 'buf', with a layer's number, at most
- * PG_UINT16_MAX, or 0 where there are no layers.  In the server a StringInfo
- * takes less than 1 GB and raises an error beyond that, so a caller with much
- * to encode looks at ckpx_relation_encoded_size() and empties 'buf' in time.
+ * PG_UINT16_MAX, or 0 where there are no layers; 'packed': its blocks in the
+ * packed form.  In the server a StringInfo takes less than 1 GB and raises an
+ * error beyond that, so a caller with much to encode looks at
+ * ckpx_relation_encoded_size() and empties 'buf' in time.
  */
 extern void ckpx_relation_encode(StringInfo buf, const CkpxRelation *relation,
-								 uint32 layer);
+								 uint32 layer, bool packed);
 
-/* Size that ckpx_relation_encode() will append. */
+/* Size that ckpx_relation_encode() will append; packed: at most so much. */
 extern Size ckpx_relation_encoded_size(const CkpxRelation *relation);
 
 /*

@@ -163,7 +163,7 @@ encode(CkpxRelation **relations, uint32 count, char *place, Size size)
 	for (uint32 i = 0; i < count; i++)
 	{
 		resetStringInfo(&buf);
-		ckpx_relation_encode(&buf, relations[i], 0);
+		ckpx_relation_encode(&buf, relations[i], 0, false);
 		if ((Size) buf.len > size - offset)
 			elog(ERROR, "relation record of %d bytes is longer than announced",
 				 buf.len);
