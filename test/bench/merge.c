@@ -5,6 +5,7 @@
  *
  *	merge make FOLDER COUNT DATABASE-MB RELATION-MB BLOCKS
  *	merge run FOLDER COUNT
+ *	merge size FOLDER RELATIONS RELATION-BLOCKS BLOCKS
  *
  * 'make' writes the objects of COUNT incrementals, ten minutes apart, of a
  * database of that size in relations of one size.  Each names so many blocks
@@ -24,10 +25,19 @@
  *	records		in the global, one for each layer of a relation
  *	layers
  *
+ * 'size' writes one incremental with so many blocks at random places in each
+ * of its relations.  Prints
+ *
+ *	blocks		listed in it
+ *	bytes		of the object
+ *	plain		of its block sets as Roaring bitmaps, not compressed
+ *	summary		of the same as a WAL summary file of PostgreSQL 17
+ *
  *-------------------------------------------------------------------------
  */
 #include "core/map/layers.h"
 #include "core/format/object_format.h"
+#include "core/format/wal_summary.h"
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -338,7 +348,15 @@ merge(const char *folder, uint32 count, bool flat, uint64 *nblocks,
 	if (reader == NULL)
 		die(path, problem);
 	while (ckpx_object_next(reader, &view, &problem))
-		*plain += view.roaring_length;
+	{
+		CkpxRelation relation;
+
+		ckpx_relation_init(&relation, &view.key, CKPX_CURRENT_MEMORY);
+		if (!ckpx_relation_merge_view(&relation, &view, &problem))
+			break;
+		*plain += ckpx_block_set_serialized_size(&relation.blocks);
+		ckpx_block_set_reset(&relation.blocks);
+	}
 	if (problem != NULL)
 		die(path, problem);
 	ckpx_object_close(reader);
@@ -368,6 +386,53 @@ totals_of(const char *folder)
 	ckpx_object_close(reader);
 	close(fd);
 	return totals;
+}
+
+static void
+count_bytes(void *arg, const char *bytes, Size length)
+{
+	*(uint64 *) arg += length;
+}
+
+static void
+print_sizes(const char *folder, uint32 nrelations, uint32 relation_blocks,
+			uint32 nblocks)
+{
+	CkpxObjectHeader header;
+	CkpxWalSummary summary;
+	Output		output;
+	char		path[MAXPGPATH];
+	uint64		plain = 0;
+	uint64		summary_bytes = 0;
+
+	snprintf(path, sizeof(path), "%s/size", folder);
+	describe(&header, CKPX_KIND_INCREMENTAL, 0, 0);
+	begin_output(&output, path, &header);
+	ckpx_wal_summary_begin(&summary, count_bytes, &summary_bytes);
+	for (uint32 i = 0; i < nrelations; i++)
+	{
+		CkpxRelKey	key = {1663, 5, FIRST_RELATION + i, MAIN_FORKNUM};
+		CkpxRelation relation;
+
+		ckpx_relation_init(&relation, &key, CKPX_CURRENT_MEMORY);
+		for (uint32 n = 0; n < nblocks;)
+		{
+			BlockNumber block = n;
+
+			if (nblocks < relation_blocks)
+				block = (BlockNumber) (next_random() % relation_blocks);
+			n += ckpx_block_set_add(&relation.blocks, block);
+		}
+		ckpx_object_add(output.writer, &relation, 0);
+		ckpx_wal_summary_add(&summary, &relation);
+		plain += ckpx_block_set_serialized_size(&relation.blocks);
+		ckpx_block_set_reset(&relation.blocks);
+	}
+	ckpx_wal_summary_end(&summary);
+	printf("%llu %llu %llu %llu\n",
+		   (unsigned long long) nrelations * nblocks,
+		   (unsigned long long) end_output(&output),
+		   (unsigned long long) plain, (unsigned long long) summary_bytes);
 }
 
 int
@@ -416,7 +481,15 @@ main(int argc, char **argv)
 			   (unsigned long long) plain, totals.nrelations, nlayers);
 		return 0;
 	}
+	if (argc == 6 && strcmp(argv[1], "size") == 0)
+	{
+		print_sizes(argv[2], (uint32) strtoul(argv[3], NULL, 10),
+					(uint32) strtoul(argv[4], NULL, 10),
+					(uint32) strtoul(argv[5], NULL, 10));
+		return 0;
+	}
 	fprintf(stderr, "usage: merge make FOLDER COUNT DATABASE-MB RELATION-MB BLOCKS\n"
-			"       merge run FOLDER COUNT\n");
+			"       merge run FOLDER COUNT\n"
+			"       merge size FOLDER RELATIONS RELATION-BLOCKS BLOCKS\n");
 	return 2;
 }
