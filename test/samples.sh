@@ -24,7 +24,7 @@ show "CREATE TABLE scattered WITH (fillfactor = 10) AS SELECT g AS a FROM genera
 show "CREATE TABLE shorter AS SELECT g AS a FROM generate_series(1, 20000) g"
 from=$(ask "SELECT ckpx_checkpoint()")
 show "UPDATE dense SET a = a + 1"
-show "UPDATE scattered SET a = a + 1 WHERE a % 2000 = 0"
+show "UPDATE scattered SET a = a + 1 WHERE a % 500 = 0"
 show "DELETE FROM shorter WHERE a > 5000"
 show "VACUUM (INDEX_CLEANUP OFF) shorter"
 show "DROP TABLE passing"

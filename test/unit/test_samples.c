@@ -7,7 +7,7 @@
  * contents.txt is what SQL said of the incremental's range then, marks.txt what
  * it said of the checkpoint records in the global's range.  Version 1 of the
  * formats had no marks and no recorded backups; 1.0-2 is from when both had
- * version 2.
+ * version 2, 1.1 from when objects had version 3, with packed block sets.
  *
  *-------------------------------------------------------------------------
  */
