@@ -211,6 +211,14 @@ array_merge(CkpxBlockChunk *chunk, const uint16 *add, uint32 n)
 
 	Assert(to <= chunk->capacity);
 
+	/* A chunk that was just made: all that reading a set does. */
+	if (i == 0)
+	{
+		memcpy(values, add, n * sizeof(uint16));
+		chunk->count = n;
+		return;
+	}
+
 	while (i > 0 && j > 0)
 	{
 		if (values[i - 1] > add[j - 1])

@@ -110,53 +110,70 @@ ends_clear(const char *at, Size nbits)
 	return nbits % 8 == 0 || (uint8) at[nbits / 8] >> (nbits % 8) == 0;
 }
 
+/* Take the row of low bits: 'k' of each value. */
+static void
+take_low_bits(const char *at, const char *end, uint32 n, uint32 k,
+			  uint16 *values)
+{
+	uint64		mask = (UINT64CONST(1) << k) - 1;
+	uint32		bit = 0;
+	uint32		i = 0;
+
+	/* as long as whole words can be loaded */
+	if (end - at >= 8)
+	{
+		uint32		last = (uint32) Min(end - at - 8, BITMAP_BYTES);
+
+		for (; i < n && bit / 8 <= last; i++, bit += k)
+			values[i] = (uint16) ((ckpx_get_u64(at + bit / 8) >> (bit % 8)) &
+								  mask);
+	}
+	for (; i < n; i++, bit += k)
+		values[i] = (uint16) ((load_word(at + bit / 8, end) >> (bit % 8)) &
+							  mask);
+}
+
 Size
 ckpx_values_decode(const char *bytes, Size length, uint32 n, uint16 *values)
 {
 	const char *end = bytes + length;
 	const char *low = bytes + 1;
 	const char *high;
-	const char *at;				/* the word of 'ones' */
-	uint32		k;
-	uint64		mask;
-	uint64		ones;			/* not yet visited in the word */
-	uint64		base = 0;		/* bit number of the word's first bit */
+	Size		low_bits;
+	uint64		low_sum = 0;	/* with 1 for each value so far */
+	uint64		base = 0;		/* in the upper row, where the word begins */
 	uint64		bit = 0;
-	uint64		next_bit = 0;
-	uint64		next = 0;		/* lowest value that may come */
+	uint32		k;
+	uint32		i = 0;
 
 	if (length == 0)
 		return 0;
 	k = (uint8) bytes[0];
-	if (k > MAX_LOW_BITS || length - 1 < bytes_of_bits((Size) n * k))
+	low_bits = (Size) n * k;
+	if (k > MAX_LOW_BITS || length - 1 < bytes_of_bits(low_bits))
 		return 0;
-	mask = (UINT64CONST(1) << k) - 1;
-	high = low + bytes_of_bits((Size) n * k);
-	at = high;
-	ones = load_word(at, end);
-	for (uint32 i = 0; i < n; i++)
-	{
-		uint32		low_bit = i * k;
+	high = low + bytes_of_bits(low_bits);
+	take_low_bits(low, end, n, k, values);
 
-		while (ones == 0)
+	/* The bits 0 before a bit 1 are the upper parts of all gaps so far. */
+	for (const char *at = high; i < n; at += 8, base += 64)
+	{
+		if (at >= end)
+			return 0;
+		for (uint64 ones = load_word(at, end); ones != 0 && i < n;
+			 ones &= ones - 1)
 		{
-			at += 8;
-			base += 64;
-			if (at >= end)
-				return 0;
-			ones = load_word(at, end);
+			bit = base + pg_rightmost_one_pos64(ones);
+			low_sum += values[i];
+			values[i] = (uint16) (((bit - i) << k) + low_sum);
+			low_sum++;
+			i++;
 		}
-		bit = base + pg_rightmost_one_pos64(ones);
-		ones &= ones - 1;
-		next += ((bit - next_bit) << k) +
-			((load_word(low + low_bit / 8, end) >> (low_bit % 8)) & mask);
-		values[i] = (uint16) next++;
-		next_bit = bit + 1;
 	}
 
 	/* They ascend, so only the last one can be too high. */
-	if (next > CKPX_CHUNK_BLOCKS ||
-		!ends_clear(low, (Size) n * k) || !ends_clear(high, next_bit))
+	if (((bit - (n - 1)) << k) + low_sum > CKPX_CHUNK_BLOCKS ||
+		!ends_clear(low, low_bits) || !ends_clear(high, bit + 1))
 		return 0;
-	return (Size) (high - bytes) + bytes_of_bits(next_bit);
+	return (Size) (high - bytes) + bytes_of_bits(bit + 1);
 }
