@@ -1004,6 +1004,60 @@ header_checked(void **state)
 	free(file.bytes);
 }
 
+/* Version 2 differs in that it has no packed block sets. */
+static void
+version_2_is_read(void **state)
+{
+	CkpxObjectOptions options = {7, 65536, CKPX_COMPRESSION_NONE};
+	CkpxObjectTotals totals = {0};
+	CkpxObjectHeader header;
+	CkpxDirtyTree *tree = any_tree(50, 300);
+	File		file;
+
+	any_header(&header, 3);
+	write_object(&file, &header, tree, &options, &totals);
+	set_u32(file.bytes + HEADER_VERSION, 2);
+	seal(&file);
+	header.version = 2;
+	assert_object(&file, &header, tree, &totals);
+
+	free(file.bytes);
+	ckpx_dirty_tree_free(tree);
+	pfree(header.open_xacts);
+}
+
+/* Scattered blocks take about a byte, and are what they were. */
+static void
+scattered_blocks_are_packed(void **state)
+{
+	CkpxObjectOptions none = {7, 65536, CKPX_COMPRESSION_NONE};
+	CkpxObjectOptions zstd = {7, 65536, CKPX_COMPRESSION_ZSTD};
+	CkpxObjectTotals totals = {0};
+	CkpxObjectHeader header;
+	CkpxDirtyTree *tree = ckpx_dirty_tree_create(NULL);
+	CkpxRelKey	key = key_number(1);
+	File		plain;
+	File		packed;
+
+	for (int i = 0; i < 2100; i++)
+		(void) ckpx_dirty_tree_mark(tree, &key,
+									(BlockNumber) (next_random() % 83000));
+	any_header(&header, 0);
+	write_object(&plain, &header, tree, &none, &totals);
+	assert_object(&plain, &header, tree, &totals);
+	assert_true(plain.length > 2 * totals.nblocks);
+	write_object(&packed, &header, tree, &zstd, &totals);
+	assert_object(&packed, &header, tree, &totals);
+#ifdef USE_ZSTD
+	assert_true(packed.length < plain.length - 11 * totals.nblocks / 10);
+#endif
+
+	free(plain.bytes);
+	free(packed.bytes);
+	ckpx_dirty_tree_free(tree);
+	pfree(header.open_xacts);
+}
+
 static void
 marks_checked(void **state)
 {
@@ -1349,6 +1403,8 @@ main(void)
 		cmocka_unit_test(every_bit_flipped),
 		cmocka_unit_test(every_byte_changed_and_sealed),
 		cmocka_unit_test(header_checked),
+		cmocka_unit_test(version_2_is_read),
+		cmocka_unit_test(scattered_blocks_are_packed),
 		cmocka_unit_test(layers_checked),
 		cmocka_unit_test(marks_checked),
 		cmocka_unit_test(full_of_marks),
