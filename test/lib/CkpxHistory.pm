@@ -40,7 +40,8 @@ our @EXPORT = qw(
   await_tracking worker_pid end_worker crash_worker await_restart
   gap_reasons is_one_epoch has_no_answer finished_range answer
   covers_after_crashes covers_pages_after_crashes
-  store_dir store_files store_is_sound manifests read_manifest
+  store_dir store_files store_is_sound manifests manifest_entries
+  read_manifest change_manifest
   log_since lose_patience replace_data
 );
 
@@ -524,11 +525,13 @@ sub covers_after_crashes
 # ---------------------------------------------------------------------------
 
 =head2 store_dir($node), store_files($node, $pattern), manifests($node),
-read_manifest($path)
+manifest_entries($path), read_manifest($path), change_manifest($path, $code)
 
 The store's only folder below the data directory; the sorted names in it that
-match; the manifests, newest first; a manifest as a hash of its numbers and
-the list of file names that it names.
+match; the manifests, newest first; the entries of a manifest as hashes; a
+manifest as a hash of its numbers and the list of file names that it names.
+The last one has $code change a manifest's text, which is in $_, and makes its
+checksum right again.
 
 =cut
 
@@ -568,34 +571,68 @@ sub lsn_digits
 	return sprintf('%08X%08X', hex($high), hex($low));
 }
 
+sub manifest_entries
+{
+	my @lines = split /\n/, slurp_file(shift);
+	my @names;
+	my @entries;
+
+	foreach (@lines)
+	{
+		next unless /^\["(kind|incremental|global|backup|segment)",(.*)\],?$/;
+		my @values = ($1, map { tr/"//dr } split /,/, $2);
+		if ($1 eq 'kind')
+		{
+			@names = @values;
+			next;
+		}
+		my %entry;
+		@entry{@names} = @values;
+		push @entries, \%entry;
+	}
+	croak 'no list of entries' unless @names;
+	return @entries;
+}
+
 sub read_manifest
 {
 	my $path = shift;
 	my %manifest = (objects => []);
 
+	foreach my $entry (manifest_entries($path))
+	{
+		my $name = sprintf('%s_%08X_%08X_%s_%s.ckpx', $prefix{ $entry->{kind} },
+			$entry->{epoch}, $entry->{timeline},
+			lsn_digits($entry->{start_lsn}), lsn_digits($entry->{end_lsn}));
+		push @{ $manifest{objects} },
+		  map { $name . ($_ ? ".$_" : '') } 0 .. $entry->{nparts} - 1;
+	}
 	foreach my $line (split /\n/, slurp_file($path))
 	{
-		if ($line =~ /^\{ "kind": "(\w+)"/)
-		{
-			my ($object) = $prefix{$1};
-			my ($epoch, $timeline, $parts) =
-			  map { $line =~ /"$_": (\d+)/ ? $1 : croak "no $_: $line" }
-			  qw(epoch timeline nparts);
-			my ($start, $end) =
-			  map { $line =~ m{"$_": "([^"]+)"} ? $1 : croak "no $_: $line" }
-			  qw(start_lsn end_lsn);
-			my $name = sprintf('%s_%08X_%08X_%s_%s.ckpx',
-				$object, $epoch, $timeline, lsn_digits($start),
-				lsn_digits($end));
-			push @{ $manifest{objects} },
-			  map { $name . ($_ ? ".$_" : '') } 0 .. $parts - 1;
-		}
-		elsif ($line =~ /^"(\w+)": (\d+),$/)
-		{
-			$manifest{$1} = $2;
-		}
+		$manifest{$1} = $2 if $line =~ /^"(\w+)": (\d+),$/;
 	}
 	return \%manifest;
+}
+
+my @crc_table = map {
+	my $crc = $_;
+	$crc = $crc & 1 ? ($crc >> 1) ^ 0x82F63B78 : $crc >> 1 foreach 1 .. 8;
+	$crc;
+} 0 .. 255;
+
+sub change_manifest
+{
+	my ($path, $change) = @_;
+	my $crc = 0xFFFFFFFF;
+
+	local $_ = slurp_file($path);
+	s/"Manifest-Checksum.*//s;
+	$change->();
+	$crc = ($crc >> 8) ^ $crc_table[ ($crc ^ $_) & 0xFF ] foreach unpack 'C*', $_;
+	open(my $file, '>:raw', $path) or croak "could not write $path: $!";
+	printf $file "%s\"Manifest-Checksum\": \"%08X\"}\n", $_, $crc ^ 0xFFFFFFFF;
+	close $file or croak "could not write $path: $!";
+	return;
 }
 
 =head2 store_is_sound($node, $name, $strict)

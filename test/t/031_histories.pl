@@ -99,11 +99,8 @@ $node->stop('immediate');
 # The last record that the manifest knows, and what pg_waldump finds there.
 my ($folder) = glob("$outside/*-*");
 my ($manifest) = reverse sort glob("$folder/meta_*.json");
-my ($last) = grep { m{"end_lsn": "\Q$known\E"} } split /\n/,
-  slurp_file($manifest);
-my ($start, $length) =
-  $last =~ m{"last_record_start": "([^"]+)".*"last_record_length": (\d+)}
-  or die "no last record in $last";
+my ($last) = grep { $_->{end_lsn} eq $known } manifest_entries($manifest);
+my ($start, $length) = @$last{qw(last_record_start last_record_length)};
 
 sub known_record
 {

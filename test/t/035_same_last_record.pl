@@ -57,9 +57,9 @@ sub known_marks
 {
 	my ($end) = @_;
 	my ($manifest) = reverse sort glob("$outside/*-*/meta_*.json");
-	my ($line) = grep { m{"end_lsn": "\Q$end\E"} } split /\n/,
-	  slurp_file($manifest);
-	my %mark = $line =~ /"((?:last_record|run)_\w+)": "?([^",]+)/g;
+	my ($entry) = grep { $_->{end_lsn} eq $end } manifest_entries($manifest);
+	my %mark = map { $_ => $entry->{$_} }
+	  grep { /^(?:last_record|run)_/ } keys %$entry;
 
 	return \%mark;
 }

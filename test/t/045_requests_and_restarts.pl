@@ -149,7 +149,7 @@ sub play
 	my $has_backup = sql("SELECT count(*) FROM ckpx_backups WHERE id = '$id'");
 	is($has_backup, defined $result{record_backup} ? 1 : 0, "$name: the backup");
 	$nbackups += $has_backup;
-	ok($manifest =~ /"id": "$id"/, "$name: the manifest has the backup")
+	ok($manifest =~ /^\["$id",/m, "$name: the manifest has the backup")
 	  if defined $result{record_backup};
 	is(sql("SELECT ckpx_is_flushed('$start', '$lsn')"),
 		't', "$name: flushed")

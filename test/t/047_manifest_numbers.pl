@@ -1,5 +1,6 @@
 # A manifest that got its name although publishing it failed: its number is not
-# used again, however the next attempt ends.
+# used again, however the next attempt ends.  And a server whose manifests are
+# of an earlier version.
 
 use strict;
 use warnings;
@@ -99,6 +100,62 @@ crash_and_restart($node);
 await_tracking($node);
 is(sql('SELECT epoch FROM ckpx_runner'), 1, 'a start goes on where the newest manifest ends');
 covers_all_oracles($node, $start, sql('SELECT ckpx_checkpoint()'), 'after it');
+
+# Make the text of a manifest in $_ that of version 2.
+sub to_version_2
+{
+	my @names;
+	my $out = '';
+
+	s/(?<=version": )3/2/;
+	foreach my $line (split /\n/)
+	{
+		if ($line !~ s/^\[(.*)\](,?)$/$1/)
+		{
+			$out .= "$line\n";
+			@names = ();
+			next;
+		}
+		my $comma = $2;
+		my @values = $line =~ /\G("(?:[^"\\]|\\.)*"|[^,]+),?/g;
+		if (!@names)
+		{
+			@names = @values;
+			next;
+		}
+		my %value;
+		@value{@names} = @values;
+		my @order = @names;
+		if (exists $value{'"undurable"'})
+		{
+			@order = map { $_ eq '"undurable"' ? ($_, '"truncate_lsn"') : $_ } @order;
+			$value{'"truncate_lsn"'} = $value{'"last_record_start"'};
+			$value{'"custom_rmgrs"'} = sprintf '"%s"', $value{'"custom_rmgrs"'} =~ tr/"//dr . '0' x (66 - length $value{'"custom_rmgrs"'});
+		}
+		$out .= '{ ' . join(', ', map { "$_: $value{$_}" } @order) . " }$comma\n";
+	}
+	$_ = $out;
+	return;
+}
+
+$before = sql('SELECT ckpx_checkpoint()');
+sql("SELECT ckpx_record_backup(md5('1'), NULL, 1, '0/28', '$before', 10)");
+my $known = sub {
+	return join "\n", answer($node, $start, $before), map { sql("SELECT json_agg(x ORDER BY x::text) FROM $_ x") }
+	  "(SELECT * FROM ckpx_checkpoints WHERE end_lsn <= '$before')", qw(ckpx_gaps ckpx_pins ckpx_backups);
+};
+my $was = $known->();
+$node->stop('fast');
+change_manifest($_, \&to_version_2) foreach manifests($node);
+unlike(slurp_file((manifests($node))[0]), qr/^\[/m, 'manifests of version 2');
+my $log_start = -s $node->logfile;
+$node->start;
+await_tracking($node);
+unlike(log_since($node, $log_start), qr/cannot be used/, '... are read');
+is($known->(), $was, '... to the same');
+sql('SELECT ckpx_checkpoint()');
+like(slurp_file((manifests($node))[0]), qr/version": 3,/, '... and followed by one of version 3');
+store_is_sound($node, 'manifests of two versions', 0);
 
 $node->stop('fast');
 done_testing();

@@ -8,6 +8,10 @@
  * and a program can trust it.  Each is complete in itself.  FORMAT.md has the
  * fields.
  *
+ * It is written with every checkpoint and pin, so it is written in pieces: a
+ * long history is never in memory as a whole, neither its entries nor the
+ * text.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef CKPX_MANIFEST_H
@@ -17,7 +21,7 @@
 #include "core/history/gc_plan.h"
 #include "lib/stringinfo.h"
 
-#define CKPX_MANIFEST_VERSION	2
+#define CKPX_MANIFEST_VERSION	3
 
 /*
  * Bounds that a reader insists on.  The largest number of the longest entries
@@ -53,15 +57,33 @@ typedef struct CkpxManifest
 } CkpxManifest;
 
 /*
- * Append the whole file's text.  Entries that are not finished are left out,
- * so a copy of a whole entry store may be given.
+ * Write a manifest in pieces of CKPX_MANIFEST_PIECE_BYTES, the last one
+ * shorter, by calls of 'write', which may leave by an error.  _begin writes
+ * what stands in front of the entries; then come the entries, as many calls
+ * as it takes, those that are not finished are left out; _end writes the
+ * rest and frees the writer.  'manifest' stays until then; its own entries
+ * are not looked at.  Memory is of the context in which _begin was called.
  */
+typedef struct CkpxManifestWriter CkpxManifestWriter;
+typedef void (*CkpxManifestWrite) (void *arg, const char *bytes, Size length);
+
+#define CKPX_MANIFEST_PIECE_BYTES	(256 * 1024)
+
+extern CkpxManifestWriter *ckpx_manifest_begin(const CkpxManifest *manifest,
+											   CkpxManifestWrite write,
+											   void *arg);
+extern void ckpx_manifest_add(CkpxManifestWriter *writer,
+							  const CkpxEntry *entries, uint32 nentries);
+extern void ckpx_manifest_end(CkpxManifestWriter *writer);
+
+/* Append the whole file's text, of the entries in 'manifest'. */
 extern void ckpx_manifest_encode(StringInfo text,
 								 const CkpxManifest *manifest);
 
 /*
- * Read a whole file's text.  First the checksum line is verified, then the
- * JSON is parsed, then every number and every list is checked.  Arrays come
+ * Read a whole file's text, of this version or an earlier one.  First the
+ * checksum line is verified, then the text is read, then every number and
+ * every list is checked.  Arrays come
  * from the current memory context (NULL where a list is empty); entries come
  * back finished, in the order of the file, without their failures.  False
  * with *problem set (static text), and an empty manifest, where anything is

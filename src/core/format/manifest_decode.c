@@ -4,385 +4,182 @@
  *		The text of a metadata file, verified and read.
  *
  * Reading trusts nothing before the checksum line at the very end agrees with
- * the bytes before it, and little after that: a scan bounds the nesting and
- * the escapes before PostgreSQL's parser, which recurses and which in the
- * server converts escapes with functions that may raise errors, sees the
- * text.
+ * the bytes before it, and little after that.  The layout is fixed to the
+ * byte, so the reader takes what it expects piece by piece, and whatever does
+ * not go on as expected is a problem; that is many times as quick as a parser
+ * that knows all of JSON.  Versions 1 and 2 are read by one, see
+ * manifest_json.c.
  *
  *-------------------------------------------------------------------------
  */
 #include "core/format/manifest_internal.h"
 
-#include "core/format/json_compat.h"
-#include "core/format/names.h"
+#define PROBLEM_LAYOUT		"manifest does not have the layout of its version"
 
-/* The file's object, a list in it, an entry in that. */
-#define MAX_DEPTH			3
+/* More than any value takes, escapes apart. */
+#define TOKEN_ROOM			128
 
-/*
- * Read an unsigned decimal number that must be all of 'text': digits only,
- * no leading zero, at most 'max'.
- */
-static bool
-parse_decimal(const char *text, uint64 max, uint64 *value)
+typedef struct Cursor
 {
-	uint64		sum = 0;
+	const char *at;
+	const char *end;
+	char		token[TOKEN_ROOM];
+} Cursor;
 
-	if (text[0] == '\0' || (text[0] == '0' && text[1] != '\0'))
+/* Go on behind 'text', if that is what comes. */
+static bool
+take(Cursor *cursor, const char *text)
+{
+	Size		length = strlen(text);	/* mostly of a constant */
+
+	if ((Size) (cursor->end - cursor->at) < length ||
+		memcmp(cursor->at, text, length) != 0)
 		return false;
-	for (; *text != '\0'; text++)
-	{
-		uint64		digit = (uint64) (unsigned char) *text - '0';
-
-		if (*text < '0' || *text > '9')
-			return false;
-		if (sum > max / 10 || sum * 10 > max - digit)
-			return false;
-		sum = sum * 10 + digit;
-	}
-	*value = sum;
+	cursor->at += length;
 	return true;
 }
 
-/* The same with an optional minus sign; there is no "-0". */
-static bool
-parse_signed(const char *text, int64 *value)
+/*
+ * Take what follows a backslash, as the writer makes it; 0: it does not.
+ */
+static char
+take_escaped(Cursor *cursor)
 {
-	bool		negative = (text[0] == '-');
-	uint64		magnitude;
+	char		digits[3];
+	uint8		byte;
 
-	if (!parse_decimal(text + (negative ? 1 : 0),
-					   (uint64) PG_INT64_MAX + (negative ? 1 : 0), &magnitude))
-		return false;
-	if (negative && magnitude == 0)
-		return false;
-	*value = (int64) (negative ? ~magnitude + 1 : magnitude);
-	return true;
+	if (take(cursor, "\""))
+		return '"';
+	if (take(cursor, "\\"))
+		return '\\';
+	if (!take(cursor, "u00") || cursor->end - cursor->at < 2)
+		return '\0';
+	memcpy(digits, cursor->at, 2);
+	digits[2] = '\0';
+	cursor->at += 2;
+	if (ckpx_manifest_parse_hex(digits, &byte, 1) != 1 || byte >= 0x80)
+		return '\0';
+	return (char) byte;
 }
 
-/* Read 2 * 'nbytes' upper-case hex digits, which must be all of 'text'. */
+/*
+ * Take a value into the cursor's token.
+ */
 static bool
-parse_hex(const char *text, uint8 *bytes, int nbytes)
+take_token(Cursor *cursor, bool *quoted)
 {
-	if (strlen(text) != 2 * (Size) nbytes)
-		return false;
-	for (int i = 0; i < 2 * nbytes; i++)
-	{
-		const char *digit = strchr(ckpx_manifest_hex, text[i]);
+	int			length = 0;
 
-		if (digit == NULL)
+	*quoted = take(cursor, "\"");
+	while (cursor->at < cursor->end && length < TOKEN_ROOM - 1)
+	{
+		char		c = *cursor->at;
+
+		if (*quoted ? c == '"' : c == ',' || c == ']')
+			break;
+		if ((uint8) c < 0x20)
 			return false;
-		if (i % 2 == 0)
-			bytes[i / 2] = (uint8) ((digit - ckpx_manifest_hex) << 4);
-		else
-			bytes[i / 2] |= (uint8) (digit - ckpx_manifest_hex);
-	}
-	return true;
-}
-
-/* Is the token one that the field's type is written as? */
-static bool
-token_fits(FieldType type, JsonTokenType token)
-{
-	switch (type)
-	{
-		case FIELD_U32:
-		case FIELD_U64:
-		case FIELD_TIME:
-			return token == JSON_TOKEN_NUMBER;
-		case FIELD_BOOL:
-			return token == JSON_TOKEN_TRUE || token == JSON_TOKEN_FALSE;
-		default:
-			return token == JSON_TOKEN_STRING;
-	}
-}
-
-/*
- * Read one value into its place; false if it is not of the field's type.
- */
-static bool
-parse_value(const Field *field, char *base, const char *token,
-			JsonTokenType type)
-{
-	void	   *at = base + field->offset;
-	uint64		number;
-	uint8		bytes[8];
-
-	if (!token_fits(field->type, type))
-		return false;
-	switch (field->type)
-	{
-		case FIELD_U32:
-			if (!parse_decimal(token, PG_UINT32_MAX, &number))
-				return false;
-			*(uint32 *) at = (uint32) number;
-			return true;
-		case FIELD_U64:
-		case FIELD_DECIMAL:
-			return parse_decimal(token, PG_UINT64_MAX, (uint64 *) at);
-		case FIELD_TIME:
-			return parse_signed(token, (int64 *) at);
-		case FIELD_LSN:
-			return ckpx_parse_lsn(token, (XLogRecPtr *) at);
-		case FIELD_TRUNCATE:
-			return ckpx_parse_lsn(token, &number);
-		case FIELD_HEX:
-			if (!parse_hex(token, bytes, 8))
-				return false;
-			number = 0;
-			for (int i = 0; i < 8; i++)
-				number = (number << 8) | bytes[i];
-			*(uint64 *) at = number;
-			return true;
-		case FIELD_KIND:
-			for (int i = CKPX_KIND_INCREMENTAL; i <= CKPX_KIND_SEGMENT; i++)
-			{
-				if (strcmp(token, ckpx_manifest_kinds[i]) == 0)
-				{
-					*(CkpxEntryKind *) at = (CkpxEntryKind) i;
-					return true;
-				}
-			}
+		cursor->at++;
+		if (*quoted && c == '\\' && (c = take_escaped(cursor)) == '\0')
 			return false;
-		case FIELD_RMGRS:
-			return parse_hex(token, at, CKPX_RMGR_BITMAP_BYTES);
-		case FIELD_TEXT:
-			if (strlen(token) >= field->room)
-				return false;
-			strcpy(at, token);
-			return true;
-		case FIELD_IGNORED:
-			return true;
-		case FIELD_BOOL:
-			*(bool *) at = (type == JSON_TOKEN_TRUE);
-			return true;
+		cursor->token[length++] = c;
 	}
-	return false;
+	cursor->token[length] = '\0';
+	return !*quoted || take(cursor, "\"");
 }
 
-/*
- * Where the parser stands.  'field' is the field whose value comes next, or
- * NULL; 'list' the list whose value comes next or in which we are.  The
- * manifest's own arrays grow item by item; 'room' is what the present one
- * can hold.
- */
-typedef struct ParseState
+static const char *
+read_value(Cursor *cursor, const Field *field, char *base)
 {
-	CkpxManifest *manifest;
-	const char *problem;
-	int			nlists;			/* of this version */
-	int			depth;			/* objects and lists that are open */
-	const Field *field;
-	const List *list;
-	uint32		room;
-	uint64		top_seen;		/* bits of ckpx_manifest_top */
-	uint32		lists_seen;		/* bits of lists */
-	uint64		item_seen;		/* bits of the list's fields */
-} ParseState;
+	bool		quoted;
 
-static CKPX_JSON_RESULT
-on_object_start(void *arg)
-{
-	ParseState *state = arg;
-	char	  **items;
-	uint32	   *count;
-
-	state->depth++;
-	if (state->problem != NULL)
-		CKPX_JSON_RETURN;
-	if (state->depth == 1)
-		CKPX_JSON_RETURN;
-	if (state->depth != 3 || state->list == NULL)
-	{
-		state->problem = "manifest has an object where none belongs";
-		CKPX_JSON_RETURN;
-	}
-
-	/* a new item at the end of the list */
-	items = ckpx_manifest_items(state->list, state->manifest);
-	count = ckpx_manifest_count(state->list, state->manifest);
-	if (*count >= state->list->max_items)
-	{
-		state->problem = "manifest has a list that is too long";
-		CKPX_JSON_RETURN;
-	}
-	if (*count == state->room)
-	{
-		state->room = Min(Max(state->room * 2, 16), state->list->max_items);
-		if (*items == NULL)
-			*items = palloc(state->room * state->list->item_size);
-		else
-			*items = repalloc(*items, state->room * state->list->item_size);
-	}
-	memset(*items + *count * state->list->item_size, 0,
-		   state->list->item_size);
-	(*count)++;
-	state->item_seen = 0;
-	CKPX_JSON_RETURN;
-}
-
-static CKPX_JSON_RESULT
-on_object_end(void *arg)
-{
-	ParseState *state = arg;
-
-	state->depth--;
-	if (state->problem != NULL)
-		CKPX_JSON_RETURN;
-	if (state->depth == 0)
-	{
-		if (state->top_seen != (UINT64CONST(1) << NTOP_FIELDS) - 1 ||
-			state->lists_seen != (1 << state->nlists) - 1)
-			state->problem = "manifest lacks a field";
-	}
-	else if (state->item_seen !=
-			 (UINT64CONST(1) << state->list->nfields) - 1)
-		state->problem = "manifest has a list item that lacks a field";
-	CKPX_JSON_RETURN;
-}
-
-static CKPX_JSON_RESULT
-on_array_start(void *arg)
-{
-	ParseState *state = arg;
-
-	state->depth++;
-	if (state->problem == NULL && (state->depth != 2 || state->list == NULL))
-		state->problem = "manifest has a list where none belongs";
-	state->room = 0;
-	CKPX_JSON_RETURN;
-}
-
-static CKPX_JSON_RESULT
-on_array_end(void *arg)
-{
-	ParseState *state = arg;
-
-	state->depth--;
-	if (state->depth == 1)
-		state->list = NULL;
-	CKPX_JSON_RETURN;
-}
-
-/*
- * Look a name up in a table; note it in *seen.
- */
-static const Field *
-find_field(const Field *fields, int nfields, const char *name, uint64 *seen,
-		   const char **problem)
-{
-	for (int i = 0; i < nfields; i++)
-	{
-		if (strcmp(fields[i].name, name) == 0)
-		{
-			if (*seen & (UINT64CONST(1) << i))
-				*problem = "manifest has a field twice";
-			*seen |= UINT64CONST(1) << i;
-			return &fields[i];
-		}
-	}
-	*problem = "manifest has an unknown field";
+	if (!take_token(cursor, &quoted) ||
+		!ckpx_manifest_parse_value(field, base, cursor->token, quoted))
+		return PROBLEM_VALUE;
 	return NULL;
 }
 
-static CKPX_JSON_RESULT
-on_field_start(void *arg, char *name, bool isnull)
+/* How many lines come before one that begins with a bracket? */
+static uint32
+count_rows(const Cursor *cursor)
 {
-	ParseState *state = arg;
+	const char *at = cursor->at;
+	uint32		rows = 0;
 
-	if (state->problem != NULL)
-		CKPX_JSON_RETURN;
-	if (state->depth == 3)
+	while ((at = memchr(at, '\n', cursor->end - at)) != NULL &&
+		   ++at < cursor->end && *at != ']')
+		rows++;
+	return rows;
+}
+
+static const char *
+read_list(Cursor *cursor, const List *list, CkpxManifest *manifest)
+{
+	uint32		room;
+
+	if (!take(cursor, "\"") || !take(cursor, list->name) ||
+		!take(cursor, "\": [\n"))
+		return PROBLEM_LAYOUT;
+	for (int i = 0; i < list->nfields; i++)
 	{
-		state->field = find_field(state->list->fields, state->list->nfields,
-								  name, &state->item_seen, &state->problem);
-		CKPX_JSON_RETURN;
+		if (!take(cursor, i == 0 ? "[\"" : ",\"") ||
+			!take(cursor, list->fields[i].name) || !take(cursor, "\""))
+			return PROBLEM_LAYOUT;
 	}
-
-	for (int i = 0; i < state->nlists; i++)
+	room = count_rows(cursor);
+	while (take(cursor, "],\n["))
 	{
-		if (strcmp(ckpx_manifest_lists[i].name, name) == 0)
+		char	   *item = ckpx_manifest_append(list, manifest, &room);
+
+		if (item == NULL)
+			return PROBLEM_LONG_LIST;
+		for (int i = 0; i < list->nfields; i++)
 		{
-			if (state->lists_seen & (1 << i))
-				state->problem = "manifest has a field twice";
-			state->lists_seen |= 1 << i;
-			state->list = &ckpx_manifest_lists[i];
-			CKPX_JSON_RETURN;
+			const char *problem;
+
+			if (i > 0 && !take(cursor, ","))
+				return PROBLEM_LAYOUT;
+			problem = read_value(cursor, &list->fields[i], item);
+			if (problem != NULL)
+				return problem;
 		}
 	}
-	state->field = find_field(ckpx_manifest_top, NTOP_FIELDS, name,
-							  &state->top_seen, &state->problem);
-	CKPX_JSON_RETURN;
-}
-
-static CKPX_JSON_RESULT
-on_field_end(void *arg, char *name, bool isnull)
-{
-	ParseState *state = arg;
-
-	state->field = NULL;
-	pfree(name);
-	CKPX_JSON_RETURN;
-}
-
-static CKPX_JSON_RESULT
-on_scalar(void *arg, char *token, JsonTokenType type)
-{
-	ParseState *state = arg;
-
-	if (state->problem == NULL)
-	{
-		char	   *base = (char *) state->manifest;
-
-		if (state->depth == 3)
-			base = *ckpx_manifest_items(state->list, state->manifest) +
-				(*ckpx_manifest_count(state->list, state->manifest) - 1) *
-				state->list->item_size;
-
-		if (state->field == NULL)
-			state->problem = "manifest has a value where none belongs";
-		else if (!parse_value(state->field, base, token, type))
-			state->problem = "manifest has a value that its field does not allow";
-	}
-	if (token != NULL)
-		pfree(token);
-	CKPX_JSON_RETURN;
+	return take(cursor, "]\n],\n") ? NULL : PROBLEM_LAYOUT;
 }
 
 /*
- * Is the text within what may be handed to the parser: nested as deeply as a
- * manifest is, without escapes for characters that are not ASCII?
+ * Read all lines but the last one.
  */
 static const char *
-scan_text(const char *text, Size length)
+read_text(CkpxManifest *manifest, const char *text, Size length)
 {
-	bool		in_string = false;
-	int			depth = 0;
+	Cursor		cursor;
+	const char *problem;
 
-	for (Size i = 0; i < length; i++)
+	cursor.at = text;
+	cursor.end = text + length - CHECKSUM_LINE_LENGTH;
+	for (int i = 0; i < NTOP_FIELDS; i++)
 	{
-		char		c = text[i];
+		const Field *field = &ckpx_manifest_top[i];
 
-		if (in_string && c == '\\')
-		{
-			i++;
-			if (i < length && text[i] != 'u')
-				continue;
-			if (length - i < 5 || text[i + 1] != '0' || text[i + 2] != '0' ||
-				text[i + 3] < '0' || text[i + 3] > '7')
-				return "manifest has an escape that it must not have";
-		}
-		else if (c == '"')
-			in_string = !in_string;
-		else if (!in_string && (c == '{' || c == '['))
-		{
-			if (++depth > MAX_DEPTH)
-				return "manifest is nested too deeply";
-		}
-		else if (!in_string && (c == '}' || c == ']'))
-			depth--;
+		if (field->type == FIELD_IGNORED)
+			continue;
+		if (!take(&cursor, i == 0 ? "{ \"" : "\"") ||
+			!take(&cursor, field->name) || !take(&cursor, "\": "))
+			return PROBLEM_LAYOUT;
+		problem = read_value(&cursor, field, (char *) manifest);
+		if (problem != NULL)
+			return problem;
+		if (!take(&cursor, ",\n"))
+			return PROBLEM_LAYOUT;
 	}
-	return NULL;
+	for (int i = 0; i < NLISTS; i++)
+	{
+		problem = read_list(&cursor, &ckpx_manifest_lists[i], manifest);
+		if (problem != NULL)
+			return problem;
+	}
+	return cursor.at == cursor.end ? NULL : PROBLEM_LAYOUT;
 }
 
 /*
@@ -403,11 +200,11 @@ checksum_agrees(const char *text, Size length, const char *digits)
 }
 
 /*
- * Verify the last line, then the version on the first one, which goes to
- * *version.
+ * Verify the last line, then the version on the first one, which goes into the
+ * manifest.
  */
 static const char *
-check_frame(const char *text, Size length, uint64 *version)
+check_frame(CkpxManifest *manifest, const char *text, Size length)
 {
 	const char *last;
 	const char *end;
@@ -438,9 +235,10 @@ check_frame(const char *text, Size length, uint64 *version)
 		return "manifest does not begin as one";
 	memcpy(digits, text, end - text);
 	digits[end - text] = '\0';
-	if (!parse_decimal(digits, PG_UINT32_MAX, version) || *version == 0)
+	if (!ckpx_manifest_parse_value(&ckpx_manifest_top[0], (char *) manifest,
+								   digits, false) || manifest->version == 0)
 		return "manifest does not begin as one";
-	if (*version > CKPX_MANIFEST_VERSION)
+	if (manifest->version > CKPX_MANIFEST_VERSION)
 		return "manifest is of a newer version than this one can read";
 	return NULL;
 }
@@ -449,7 +247,7 @@ check_frame(const char *text, Size length, uint64 *version)
  * Check what numbers mean, once all are there.
  */
 static const char *
-check_meaning(const CkpxManifest *manifest, uint64 version)
+check_meaning(const CkpxManifest *manifest, uint32 version)
 {
 	if (manifest->version != version)
 		return "manifest gives two versions";
@@ -493,33 +291,15 @@ bool
 ckpx_manifest_decode(CkpxManifest *manifest, const char *text, Size length,
 					 const char **problem)
 {
-	ParseState	state;
-	JsonSemAction sem;
-	uint64		version;
+	uint32		version;
 
 	memset(manifest, 0, sizeof(*manifest));
-	memset(&state, 0, sizeof(state));
-	state.manifest = manifest;
-	memset(&sem, 0, sizeof(sem));
-	sem.semstate = &state;
-	sem.object_start = on_object_start;
-	sem.object_end = on_object_end;
-	sem.array_start = on_array_start;
-	sem.array_end = on_array_end;
-	sem.object_field_start = on_field_start;
-	sem.object_field_end = on_field_end;
-	sem.scalar = on_scalar;
-
-	*problem = check_frame(text, length, &version);
+	*problem = check_frame(manifest, text, length);
+	version = manifest->version;
 	if (*problem == NULL)
-		*problem = scan_text(text, length);
-	if (*problem == NULL)
-	{
-		state.nlists = version == 1 ? NLISTS_1 : NLISTS;
-		if (!ckpx_json_parse(text, length, &sem))
-			state.problem = "manifest is not valid JSON";
-		*problem = state.problem;
-	}
+		*problem = version <= LAST_JSON_VERSION ?
+			ckpx_manifest_read_json(manifest, text, length, version) :
+			read_text(manifest, text, length);
 	if (*problem == NULL)
 		*problem = check_meaning(manifest, version);
 	if (*problem != NULL)

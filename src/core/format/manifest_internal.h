@@ -1,18 +1,19 @@
 /*-------------------------------------------------------------------------
  *
  * manifest_internal.h
- *		What the writer and the reader of manifests share: the tables that
+ *		What the writer and the readers of manifests share: the tables that
  *		describe the file.
  *
- * The idea: every JSON object of the file is described by one table of
- * fields: name, type and place in the struct.  The writer walks the table,
- * the reader looks names up in it, so both cannot disagree, and "every field
- * exactly once" is a bit mask.
+ * The idea: the file itself and each of its lists are described by a table of
+ * fields: name, type and place in the struct.  The writer walks the table and
+ * so do the readers, so they cannot disagree.
  *
  *	manifest.c			the tables and the writer
- *	manifest_decode.c	the reader
+ *	manifest_decode.c	the reader, and what holds for every version
+ *	manifest_json.c		the reader of versions 1 and 2
+ *	manifest_values.c	what both readers do with a value
  *
- * Only these two include this header.  The tables are constants.
+ * Only these include this header.  The tables are constants.
  *
  *-------------------------------------------------------------------------
  */
@@ -41,7 +42,8 @@ typedef enum FieldType
 	FIELD_HEX,					/* uint64 as 16 upper-case hex digits */
 	FIELD_DECIMAL,				/* uint64 as a string of decimal digits */
 	FIELD_KIND,					/* word for a CkpxEntryKind */
-	FIELD_RMGRS,				/* 64 upper-case hex digits */
+	FIELD_RMGRS,				/* bytes in upper-case hex digits, without the
+								 * zero bytes at the end */
 	FIELD_TRUNCATE,				/* "X/X", which follows from the entry */
 	FIELD_TEXT,					/* string of less than 'room' bytes */
 	FIELD_IGNORED				/* string that was looked at before */
@@ -55,12 +57,16 @@ typedef struct Field
 	Size		room;			/* FIELD_TEXT */
 } Field;
 
-/* The lists of the file, in its order. */
+/*
+ * The lists of the file, in its order.  Versions 1 and 2 have 'nold' fields
+ * more, which stand behind the others in the table.
+ */
 typedef struct List
 {
 	const char *name;
 	const Field *fields;
 	int			nfields;
+	int			nold;
 	Size		item_size;
 	uint32		max_items;
 	Size		items_offset;	/* of the array's pointer in CkpxManifest */
@@ -68,7 +74,6 @@ typedef struct List
 } List;
 
 #define NLISTS				4
-#define NLISTS_1			3	/* of them in version 1 */
 
 /* The fields in front of the lists; the first is on the file's first line. */
 #define NTOP_FIELDS			16
@@ -82,8 +87,45 @@ extern const char *const ckpx_manifest_kinds[CKPX_KIND_SEGMENT + 1];
 
 extern const char ckpx_manifest_hex[];
 
+/* Problems that both readers find. */
+#define PROBLEM_VALUE		"manifest has a value that its field does not allow"
+#define PROBLEM_LONG_LIST	"manifest has a list that is too long"
+
 /* Where a manifest keeps the array of a list, and its length. */
 extern char **ckpx_manifest_items(const List *list, CkpxManifest *manifest);
 extern uint32 *ckpx_manifest_count(const List *list, CkpxManifest *manifest);
+
+/*
+ * Append an item of zeros to a list, which has room for *room; NULL where the
+ * list may have no more.
+ */
+extern char *ckpx_manifest_append(const List *list, CkpxManifest *manifest,
+								  uint32 *room);
+
+/*
+ * Read upper-case hex digits, which must be all of 'text', into at most
+ * 'nbytes' bytes; returns how many, -1 where it is something else.
+ */
+extern int	ckpx_manifest_parse_hex(const char *text, uint8 *bytes,
+									int nbytes);
+
+/*
+ * Read a value into its place below 'base'; false if it is not of the field's
+ * type.  'quoted': it was a string, and is that without its quotation marks
+ * and escapes.
+ */
+extern bool ckpx_manifest_parse_value(const Field *field, char *base,
+									  const char *token, bool quoted);
+
+#define LAST_JSON_VERSION	2
+
+/*
+ * Read the text of version 1 or 2, whose frame is verified; what it says is
+ * not checked.  Returns the problem or NULL; either way arrays may have been
+ * made.
+ */
+extern const char *ckpx_manifest_read_json(CkpxManifest *manifest,
+										   const char *text, Size length,
+										   uint32 version);
 
 #endif							/* CKPX_MANIFEST_INTERNAL_H */

@@ -14,6 +14,7 @@
  */
 #include "core/format/names.h"
 
+#include "port/pg_bitutils.h"
 #include "port/pg_bswap.h"
 
 #define OBJECT_SUFFIX		".ckpx"
@@ -32,8 +33,6 @@ static const char *const object_prefix[] = {
 	[CKPX_KIND_SEGMENT] = "seg_"
 };
 
-static const char hex_digit[] = "0123456789ABCDEF";
-
 /*
  * Writers: each puts its text at 'at' and returns the place behind it.
  */
@@ -47,12 +46,13 @@ put_text(char *at, const char *text)
 }
 
 /*
- * Write 8 hex digits, all at once, for ten thousand names may be wanted in one
- * answer.  First each nibble is brought into a byte of its own; those above 9
- * are the ones that a 6 carries into the next nibble.
+ * Eight hex digits, the first one in the highest byte, all at once, for ten
+ * thousand names may be wanted in one answer.  First each nibble is brought
+ * into a byte of its own; those above 9 are the ones that a 6 carries into the
+ * next nibble.
  */
-static inline char *
-put_hex8(char *at, uint32 value)
+static inline uint64
+hex_digits(uint32 value)
 {
 	uint64		x = value;
 	uint64		letters;
@@ -62,9 +62,15 @@ put_hex8(char *at, uint32 value)
 	x = (x | x << 4) & UINT64CONST(0x0F0F0F0F0F0F0F0F);
 	letters = ((x + UINT64CONST(0x0606060606060606)) >> 4) &
 		UINT64CONST(0x0101010101010101);
-	x += UINT64CONST(0x3030303030303030) + letters * ('A' - '0' - 10);
-	x = pg_hton64(x);
-	memcpy(at, &x, sizeof(x));
+	return x + UINT64CONST(0x3030303030303030) + letters * ('A' - '0' - 10);
+}
+
+static inline char *
+put_hex8(char *at, uint32 value)
+{
+	uint64		digits = pg_hton64(hex_digits(value));
+
+	memcpy(at, &digits, sizeof(digits));
 	return at + 8;
 }
 
@@ -74,19 +80,14 @@ put_hex16(char *at, uint64 value)
 	return put_hex8(put_hex8(at, (uint32) (value >> 32)), (uint32) value);
 }
 
-/* The same without leading zeros. */
-static char *
+/* The same without leading zeros; there is room for all eight. */
+static inline char *
 put_short_hex(char *at, uint32 value)
 {
-	int			width = 1;
+	int			width = value == 0 ? 1 : pg_leftmost_one_pos32(value) / 4 + 1;
+	uint64		digits = pg_hton64(hex_digits(value) << (8 * (8 - width)));
 
-	while (width < 8 && (value >> (4 * width)) != 0)
-		width++;
-	for (int i = width - 1; i >= 0; i--)
-	{
-		at[i] = hex_digit[value & 15];
-		value >>= 4;
-	}
+	memcpy(at, &digits, sizeof(digits));
 	return at + width;
 }
 

@@ -8,6 +8,10 @@
  * the newest is damaged; for the same reason WAL is released only up to what
  * both know.
  *
+ * A manifest is written while the entries are walked through, a turn of them
+ * at a time in a copy, so that a long history costs little memory; and the
+ * lock is not held while text is made or written.
+ *
  * Each attempt to write a manifest has a sequence number of its own.  One that
  * fails after its rename leaves a manifest of that number, and the next
  * attempt may publish another end.
@@ -20,6 +24,8 @@
  *-------------------------------------------------------------------------
  */
 #include "server/base/compat.h"
+
+#include <unistd.h>
 
 #include "miscadmin.h"
 #include "server/base/entry_walk.h"
@@ -42,21 +48,47 @@ static bool sweep_wanted = false;
 static int	sweeps_left = 0;	/* manifests after which to look again */
 static uint64 swept_at = 0;		/* sequence of a manifest */
 
-/* What of a manifest is one copy under one hold of the lock. */
+/*
+ * The manifests in the folder, the older one first, where 'nknown' is 2 and
+ * nothing happened since that could have left others; what would be found by
+ * reading a folder of very many files.
+ */
+static char known_manifests[2][CKPX_NAME_MAX];
+static int	nknown = 0;
+
+/* Manifests say nothing of what comes behind this in an entry. */
+#define PUBLISHED_BYTES		offsetof(CkpxEntry, cancelled)
+
+/* How far WAL may be released, as entries come in the order of their ends. */
+typedef struct ReleasePoint
+{
+	XLogRecPtr	end_lsn;		/* what is known ends here */
+	XLogRecPtr	release_lsn;
+} ReleasePoint;
+
+/* What differs from the store in a manifest, and how far its writing got. */
+typedef struct Delta
+{
+	const CkpxEntry *added;		/* NULL: none, or it is written */
+	const CkpxEntrySpan *removed;
+	uint32		nremoved;
+	uint32		next_removed;
+	ReleasePoint release;
+} Delta;
+
+/*
+ * Copy what a manifest holds but its entries under one hold of the lock, and
+ * find the end of the open epoch's entries, which is part of its name.
+ */
 static void
-gather_head(CkpxManifest *manifest)
+gather_head(CkpxManifest *manifest, XLogRecPtr *end_lsn)
 {
 	const CkpxEntryStore *store = CkpxShared->store;
-	Size		room;
 
 	memset(manifest, 0, sizeof(*manifest));
 	manifest->version = CKPX_MANIFEST_VERSION;
 	manifest->written_at = GetCurrentTimestamp();
 	manifest->global_version_interval_s = ckpx_global_version_interval / 1000;
-
-	/* The store cannot grow beyond its fixed size, so allocate first. */
-	room = ((Size) store->max_entries + 1) * sizeof(CkpxEntry);
-	manifest->entries = MemoryContextAllocHuge(CurrentMemoryContext, room);
 	manifest->gaps = palloc(sizeof(CkpxGap) * CKPX_MAX_GAPS);
 	manifest->pins = palloc(sizeof(CkpxPin) * CKPX_MAX_PINS);
 	manifest->backups = palloc(sizeof(CkpxBackupRecord) * CKPX_MAX_BACKUPS);
@@ -76,97 +108,155 @@ gather_head(CkpxManifest *manifest)
 	manifest->nbackups = CkpxShared->nbackups;
 	memcpy(manifest->backups, CkpxShared->backups,
 		   sizeof(CkpxBackupRecord) * CkpxShared->nbackups);
+
+	*end_lsn = store->epoch_start;
+	for (uint32 i = store->nentries; i-- > 0;)
+	{
+		CkpxEntrySpan span = ckpx_entry_store_span(store, i);
+
+		if (span.epoch != store->epoch)
+			break;
+		if (!span.finished)
+			continue;
+		*end_lsn = Max(span.end_lsn, store->epoch_start);
+		break;
+	}
 	LWLockRelease(CkpxShared->lock);
 }
 
 /*
- * Copy what a manifest holds out of shared memory.  Caller frees nothing: it
- * is all in the current context.
- *
- * The entries are copied in turns: a manifest is written within a job, and
- * meanwhile epoch, gaps and finished entries are the job's own.  Only a cut
- * that the runner spills may come in; its manifest is asked for after that.
+ * Is this entry of the store part of the manifest?
+ */
+static bool
+is_published(Delta *delta, const CkpxEntry *entry)
+{
+	const CkpxEntry *added = delta->added;
+
+	if (entry->state != CKPX_ENTRY_FINISHED)
+		return false;
+
+	/* Both lists are in the same order. */
+	if (delta->next_removed < delta->nremoved)
+	{
+		const CkpxEntrySpan *removed =
+			&delta->removed[delta->next_removed];
+
+		if (entry->kind == removed->kind &&
+			entry->range.epoch == removed->epoch &&
+			entry->range.start_lsn == removed->start_lsn &&
+			entry->range.end_lsn == removed->end_lsn)
+		{
+			delta->next_removed++;
+			return false;
+		}
+	}
+	return added == NULL || added->kind != CKPX_KIND_INCREMENTAL ||
+		entry->kind != CKPX_KIND_SEGMENT ||
+		entry->range.epoch != added->range.epoch ||
+		entry->range.end_lsn > added->range.end_lsn;
+}
+
+/*
+ * Let an entry move the release point; false where it does not.
+ */
+static bool
+move_release(ReleasePoint *release, uint32 epoch, const CkpxEntry *entry)
+{
+	if (entry->range.epoch != epoch ||
+		entry->range.end_lsn <= release->end_lsn)
+		return false;
+	if (entry->kind != CKPX_KIND_INCREMENTAL &&
+		entry->kind != CKPX_KIND_GLOBAL &&
+		entry->kind != CKPX_KIND_SEGMENT)
+		return false;
+	if (entry->range.last_record.start == InvalidXLogRecPtr)
+		return false;
+
+	/* Where a segment is missing a boot goes on before the next. */
+	if (entry->kind == CKPX_KIND_SEGMENT &&
+		entry->range.start_lsn > release->end_lsn)
+		return false;
+	release->end_lsn = entry->range.end_lsn;
+	release->release_lsn = entry->range.last_record.start;
+	return true;
+}
+
+/*
+ * Write entries and note what they say of the release point.
  */
 static void
-gather_manifest(CkpxManifest *manifest, const CkpxEntry *added,
-				const CkpxEntrySpan *removed, uint32 nremoved)
+write_entries(CkpxManifestWriter *writer, const CkpxManifest *manifest,
+			  ReleasePoint *release, const CkpxEntry *entries, uint32 nentries)
 {
-	CkpxEntryWalk walk = {0};
-	uint32		n = 0;
-	uint32		next_removed = 0;
+	for (uint32 i = 0; i < nentries; i++)
+		(void) move_release(release, manifest->epoch, &entries[i]);
+	ckpx_manifest_add(writer, entries, nentries);
+}
 
-	gather_head(manifest);
+/*
+ * Write the manifest's text, with the entries that are in the store.
+ *
+ * These are copied in turns: a manifest is written within a job, and meanwhile
+ * epoch, gaps and finished entries are the job's own.  Only a cut that the
+ * runner spills may come in; its manifest is asked for after that.
+ */
+static void
+write_manifest(CkpxOutput *output, const CkpxManifest *manifest,
+			   Delta *delta)
+{
+	CkpxManifestWriter *writer;
+	CkpxEntry  *turn = palloc(sizeof(CkpxEntry) * (CKPX_ENTRIES_PER_TURN + 1));
+	const CkpxEntry *added = delta->added;
+	CkpxEntryWalk walk = {0};
+
+	writer = ckpx_manifest_begin(manifest, ckpx_output_write, output);
 	while (ckpx_entry_walk_next(&walk, LW_SHARED))
 	{
+		uint32		n = 0;
+
 		for (uint32 i = walk.begin; i < walk.end; i++)
 		{
 			const CkpxEntry *entry = ckpx_entry_store_at(CkpxShared->store,
 														 i);
 
-			if (entry->state != CKPX_ENTRY_FINISHED)
+			if (!is_published(delta, entry))
 				continue;
 
-			/* Both lists are in the same order. */
-			if (next_removed < nremoved &&
-				entry->kind == removed[next_removed].kind &&
-				entry->range.epoch == removed[next_removed].epoch &&
-				entry->range.start_lsn == removed[next_removed].start_lsn &&
-				entry->range.end_lsn == removed[next_removed].end_lsn)
+			/* So that the ends of the epoch's entries ascend. */
+			if (added != NULL && entry->range.epoch == added->range.epoch &&
+				entry->range.end_lsn > added->range.end_lsn)
 			{
-				next_removed++;
-				continue;
+				turn[n++] = *added;
+				added = NULL;
 			}
-			if (added != NULL && added->kind == CKPX_KIND_INCREMENTAL &&
-				entry->kind == CKPX_KIND_SEGMENT &&
-				entry->range.epoch == added->range.epoch &&
-				entry->range.end_lsn <= added->range.end_lsn)
-				continue;
-			manifest->entries[n++] = *entry;
+			memcpy(&turn[n++], entry, PUBLISHED_BYTES);
 		}
+		ckpx_entry_walk_pause(&walk);
+		write_entries(writer, manifest, &delta->release, turn, n);
 	}
-	if (next_removed != nremoved)
+	if (delta->next_removed != delta->nremoved)
 		elog(ERROR, "entry to be removed is not in the store");
-
 	if (added != NULL)
-		manifest->entries[n++] = *added;
-	manifest->nentries = n;
+		write_entries(writer, manifest, &delta->release, added, 1);
+	ckpx_manifest_end(writer);
+	pfree(turn);
 }
 
 XLogRecPtr
 ckpx_release_point(const CkpxManifest *manifest)
 {
-	XLogRecPtr	end_lsn = manifest->epoch_start;
-	XLogRecPtr	release_lsn = manifest->epoch_start;
+	ReleasePoint release = {manifest->epoch_start, manifest->epoch_start};
 	bool		moved;
 
-	/* A second round, because the entry that was added stands at the end. */
+	/* Again, for the entries of a file may be in any order. */
 	do
 	{
 		moved = false;
 		for (uint32 i = 0; i < manifest->nentries; i++)
-		{
-			const CkpxEntry *entry = &manifest->entries[i];
-
-			if (entry->range.epoch != manifest->epoch ||
-				entry->range.end_lsn <= end_lsn)
-				continue;
-			if (entry->kind != CKPX_KIND_INCREMENTAL &&
-				entry->kind != CKPX_KIND_GLOBAL &&
-				entry->kind != CKPX_KIND_SEGMENT)
-				continue;
-			if (entry->range.last_record.start == InvalidXLogRecPtr)
-				continue;
-
-			/* Where a segment is missing a boot goes on before the next. */
-			if (entry->kind == CKPX_KIND_SEGMENT &&
-				entry->range.start_lsn > end_lsn)
-				continue;
-			end_lsn = entry->range.end_lsn;
-			release_lsn = entry->range.last_record.start;
-			moved = true;
-		}
+			moved |= move_release(&release, manifest->epoch,
+								  &manifest->entries[i]);
 	} while (moved);
-	return release_lsn;
+	return release.release_lsn;
 }
 
 /* Note the names of the files that a manifest keeps. */
@@ -220,20 +310,57 @@ remove_one(const char *name)
 	CHECK_FOR_INTERRUPTS();
 }
 
-/* Remove the manifests but the two newest and those up to keep_sequence. */
+/*
+ * Remove the manifests but the two newest and those up to keep_sequence.
+ */
 static void
 remove_old_manifests(void)
 {
 	List	   *manifests = ckpx_list_files(CKPX_NAME_MANIFEST);
+	int			nnewest = Min(list_length(manifests), 2);
+	int			nold = list_length(manifests) - nnewest;
 
-	for (int i = 0; i < list_length(manifests) - 2; i++)
+	nknown = 0;
+	for (int i = 0; i < nold; i++)
 	{
 		const CkpxStoreFile *manifest = list_nth(manifests, i);
 
 		if (manifest->name.sequence > CkpxShared->keep_sequence)
 			remove_one(manifest->file);
 	}
+	if (CkpxShared->keep_sequence == 0)
+	{
+		for (int i = 0; i < nnewest; i++)
+			strlcpy(known_manifests[i],
+					((CkpxStoreFile *) list_nth(manifests, nold + i))->file,
+					CKPX_NAME_MAX);
+		nknown = nnewest;
+	}
 	list_free_deep(manifests);
+}
+
+/*
+ * The same, after 'newest' was published where 'known' were known before that.
+ */
+static void
+remove_replaced_manifest(const char *newest, int known)
+{
+	char		path[MAXPGPATH];
+
+	if (known == 2 && CkpxShared->keep_sequence == 0)
+	{
+		/* The one that is to stay must not have been taken away by others. */
+		ckpx_store_path(path, known_manifests[1]);
+		if (access(path, F_OK) == 0)
+		{
+			remove_one(known_manifests[0]);
+			strlcpy(known_manifests[0], known_manifests[1], CKPX_NAME_MAX);
+			strlcpy(known_manifests[1], newest, CKPX_NAME_MAX);
+			nknown = 2;
+			return;
+		}
+	}
+	remove_old_manifests();
 }
 
 /*
@@ -382,45 +509,53 @@ static void
 publish(const CkpxEntry *added, const CkpxEntrySpan *removed,
 		uint32 nremoved)
 {
+	Delta		delta = {added, removed, nremoved, 0, {0, 0}};
 	CkpxManifest manifest;
-	StringInfoData text;
+	CkpxOutput *output;
 	char		name[CKPX_NAME_MAX];
 	char		path[MAXPGPATH];
 	XLogRecPtr	end_lsn;
-	XLogRecPtr	release_lsn;
 	uint64		requested;
+	int			known = nknown;
+
+	/* Until this one is published, an error may leave any. */
+	nknown = 0;
 
 	LWLockAcquire(CkpxShared->lock, LW_SHARED);
 	requested = CkpxShared->publish_requested;
 	LWLockRelease(CkpxShared->lock);
 
-	gather_manifest(&manifest, added, removed, nremoved);
-	initStringInfo(&text);
-	ckpx_manifest_encode(&text, &manifest);
-
-	end_lsn = manifest.epoch_start;
-	for (uint32 i = 0; i < manifest.nentries; i++)
-	{
-		if (manifest.entries[i].range.epoch == manifest.epoch)
-			end_lsn = Max(end_lsn, manifest.entries[i].range.end_lsn);
-	}
-	ckpx_manifest_name(name, manifest.sequence, manifest.epoch_start,
-					   end_lsn);
-	release_lsn = ckpx_release_point(&manifest);
-
+	gather_head(&manifest, &end_lsn);
+	if (added != NULL && added->range.epoch == manifest.epoch)
+		end_lsn = Max(end_lsn, added->range.end_lsn);
+	delta.release.end_lsn = manifest.epoch_start;
+	delta.release.release_lsn = manifest.epoch_start;
+	ckpx_manifest_name(name, manifest.sequence, manifest.epoch_start, end_lsn);
 	ckpx_store_path(path, name);
-	ckpx_write_file(path, text.data, text.len, "manifest");
+
+	output = ckpx_output_create(path, "manifest");
+	PG_TRY();
+	{
+		write_manifest(output, &manifest, &delta);
+		ckpx_output_publish(output);
+	}
+	PG_CATCH();
+	{
+		ckpx_output_abort(output, false);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 
 	CKPX_FAULT("publish-memory");
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	CkpxShared->manifest_sequence = manifest.sequence;
 	CkpxShared->manifest_release[1] = CkpxShared->manifest_release[0];
-	CkpxShared->manifest_release[0] = release_lsn;
+	CkpxShared->manifest_release[0] = delta.release.release_lsn;
 	CkpxShared->publish_done = Max(CkpxShared->publish_done, requested);
 	LWLockRelease(CkpxShared->lock);
 	ConditionVariableBroadcast(&CkpxShared->progress);
 
-	remove_old_manifests();
+	remove_replaced_manifest(name, known);
 }
 
 void
