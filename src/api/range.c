@@ -5,8 +5,9 @@
  *		ckpx_pending_count: which finished objects answer a range.
  *
  * ckpx_collect_range may have to name ten thousand objects, and tools call it
- * often.  Under the lock only the spans of the entries are copied; the text is
- * then built in place in a value whose largest size is known beforehand.
+ * often.  Under the lock the entries are chosen and their spans copied; the
+ * text is then built in place in a value whose largest size is known
+ * beforehand.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,6 +17,7 @@
 #include "api/wait.h"
 #include "core/format/names.h"
 #include "miscadmin.h"
+#include "server/base/entry_walk.h"
 #include "server/base/shared_state.h"
 #include "server/store/files.h"
 #include "server/wal/source.h"
@@ -25,6 +27,9 @@ PG_FUNCTION_INFO_V1(ckpx_collect_range);
 PG_FUNCTION_INFO_V1(ckpx_collect_objects);
 PG_FUNCTION_INFO_V1(ckpx_low_water_mark);
 PG_FUNCTION_INFO_V1(ckpx_pending_count);
+
+/* How often a choice is made whose entries may move while they are copied. */
+#define MAX_TRIES			4
 
 /* Longest version number with its separators. */
 #define VERSION_TEXT_MAX	12
@@ -37,8 +42,36 @@ typedef struct ObjectFiles
 } ObjectFiles;
 
 /*
+ * Copy the spans of chosen entries, and unless 'files' is NULL what else is
+ * known of their files, while the lock is held.
+ */
+static void
+copy_chosen(const uint32 *chosen, uint32 begin, uint32 end,
+			CkpxEntrySpan *spans, ObjectFiles *files)
+{
+	const CkpxEntryStore *store = CkpxShared->store;
+
+	for (uint32 i = begin; i < end; i++)
+	{
+		spans[i] = ckpx_entry_store_span(store, chosen[i]);
+		if (files != NULL)
+		{
+			const CkpxEntry *entry = ckpx_entry_store_at(store, chosen[i]);
+
+			files[i].size_bytes = entry->size_bytes;
+			files[i].nparts = entry->nparts;
+		}
+	}
+}
+
+/*
  * The spans of what answers the range, as many as *result says, and unless
  * 'files' is NULL what else is known of their files.
+ *
+ * All is chosen under one hold of the lock, but copied a turn at a time, since
+ * to copy takes longer than to choose, most of all into memory that was not
+ * touched before.  Where entries have moved in between, all is done anew, and
+ * the last time under one hold.
  */
 static CkpxEntrySpan *
 copy_spans(XLogRecPtr start_lsn, XLogRecPtr end_lsn, CkpxCollectResult *result,
@@ -47,24 +80,39 @@ copy_spans(XLogRecPtr start_lsn, XLogRecPtr end_lsn, CkpxCollectResult *result,
 	const CkpxEntryStore *store = CkpxShared->store;
 	uint32	   *chosen = palloc(sizeof(uint32) * store->max_entries);
 	CkpxEntrySpan *spans = palloc(sizeof(CkpxEntrySpan) * store->max_entries);
+	ObjectFiles *copied_files = NULL;
+	uint32		copied = 0;
 
 	if (files != NULL)
-		*files = palloc(sizeof(ObjectFiles) * store->max_entries);
+		copied_files = *files = palloc(sizeof(ObjectFiles) *
+									   store->max_entries);
 
-	ckpx_lock_history(LW_SHARED);
-	ckpx_entry_store_collect(store, start_lsn, end_lsn, false, chosen, result);
-	for (uint32 i = 0; i < result->nchosen; i++)
+	for (int tries = 1; tries == 1 || copied < result->nchosen; tries++)
 	{
-		spans[i] = ckpx_entry_store_span(store, chosen[i]);
-		if (files != NULL)
-		{
-			const CkpxEntry *entry = ckpx_entry_store_at(store, chosen[i]);
+		uint32		turn = tries < MAX_TRIES ? CKPX_ENTRIES_PER_TURN :
+			store->max_entries;
+		uint64		moves;
 
-			(*files)[i].size_bytes = entry->size_bytes;
-			(*files)[i].nparts = entry->nparts;
+		ckpx_lock_history(LW_SHARED);
+		ckpx_entry_store_collect(store, start_lsn, end_lsn, false, chosen,
+								 result);
+		moves = store->moves;
+		for (copied = 0; copied < result->nchosen;)
+		{
+			uint32		end = Min(copied + turn, result->nchosen);
+
+			copy_chosen(chosen, copied, end, spans, copied_files);
+			copied = end;
+			if (copied == result->nchosen)
+				break;
+			LWLockRelease(CkpxShared->lock);
+			CHECK_FOR_INTERRUPTS();
+			LWLockAcquire(CkpxShared->lock, LW_SHARED);
+			if (store->moves != moves)
+				break;
 		}
+		LWLockRelease(CkpxShared->lock);
 	}
-	LWLockRelease(CkpxShared->lock);
 	pfree(chosen);
 	return spans;
 }

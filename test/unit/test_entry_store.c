@@ -155,11 +155,18 @@ expect_problem(const char *want)
 	assert_string_equal(problem, want);
 }
 
-/* The same entries in the same order, wherever in the pool they are. */
+/*
+ * The same entries in the same order, wherever in the pool they are and
+ * however they got there.
+ */
 static void
 expect_same(const CkpxEntryStore *other)
 {
-	assert_memory_equal(store, other, offsetof(CkpxEntryStore, pool));
+	CkpxEntryStore head;
+
+	memcpy(&head, other, offsetof(CkpxEntryStore, pool));
+	head.moves = store->moves;
+	assert_memory_equal(store, &head, offsetof(CkpxEntryStore, pool));
 	for (uint32 i = 0; i < store->nentries; i++)
 	{
 		CkpxEntrySpan a = ckpx_entry_store_span(store, i);
@@ -1187,6 +1194,32 @@ test_spans(void **arg)
 	expect_problem("an entry and its span disagree");
 	at(2)->version = 7;
 	check();
+}
+
+/* Whatever makes an index mean another entry is seen in 'moves'. */
+static void
+test_moves(void **arg)
+{
+	uint64		moves;
+
+	chain(300);
+	moves = store->moves;
+	add(I, 300, 400);
+	collect(100, 400);
+	assert_false(take_out(store, G, 1, 100, 400));
+	assert_int_equal(store->moves, moves);
+
+	assert_int_equal(load(S, 1, 150, 250), CKPX_STORE_OK);
+	assert_int_not_equal(store->moves, moves);
+	moves = store->moves;
+	drop(S, 1, 150, 250);
+	assert_int_not_equal(store->moves, moves);
+	moves = store->moves;
+	ckpx_entry_store_begin_epoch(store, 2, 400, 500, 0, "");
+	assert_int_not_equal(store->moves, moves);
+	moves = store->moves;
+	ckpx_entry_store_init(store, store->max_entries);
+	assert_int_not_equal(store->moves, moves);
 }
 
 /*-------------------------------------------------------------------------
@@ -2368,6 +2401,7 @@ main(void)
 		unit(test_remove_running),
 		unit(test_remove_all),
 		unit(test_spans),
+		unit(test_moves),
 		unit(test_begin_epoch),
 		unit(test_gap_at),
 		unit(test_holes),

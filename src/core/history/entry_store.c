@@ -134,7 +134,10 @@ ckpx_entry_store_size(uint32 max_entries)
 void
 ckpx_entry_store_init(CkpxEntryStore *store, uint32 max_entries)
 {
+	uint64		moves = store->moves + 1;	/* whatever it was */
+
 	memset(store, 0, offsetof(CkpxEntryStore, pool));
+	store->moves = moves;
 	store->max_entries = max_entries;
 	for (uint32 i = 0; i < max_entries; i++)
 		places_of(store)[i] = i;
@@ -181,6 +184,8 @@ ckpx_store_place(CkpxEntryStore *store, const CkpxEntry *entry)
 	if (store->nentries >= store->max_entries)
 		return CKPX_STORE_FULL;
 
+	if (i < store->nentries)
+		store->moves++;
 	place = places[store->nentries];
 	memmove(&places[i + 1], &places[i],
 			(store->nentries - i) * sizeof(uint32));
@@ -283,6 +288,8 @@ ckpx_entry_store_remove_all(CkpxEntryStore *store, const CkpxEntrySpan *keys,
 	}
 	removed = store->nentries - kept;
 	store->nentries = kept;
+	if (removed > 0)
+		store->moves++;
 	return removed;
 }
 
@@ -403,6 +410,7 @@ ckpx_entry_store_begin_epoch(CkpxEntryStore *store, TimeLineID timeline,
 			keep_entry(store, i, &kept);
 	}
 	store->nentries = kept;
+	store->moves++;
 
 	store->epoch++;
 	store->timeline = timeline;

@@ -102,6 +102,8 @@ typedef struct CkpxEntryStore
 	XLogRecPtr	epoch_start;	/* the open epoch's first LSN */
 	uint32		max_entries;
 	uint32		nentries;
+	uint64		moves;			/* changes whenever an index that was given
+								 * out may mean another entry or none */
 	uint32		ngaps;			/* the newest CKPX_MAX_GAPS are kept */
 	CkpxGap		gaps[CKPX_MAX_GAPS];
 	CkpxEntry	pool[FLEXIBLE_ARRAY_MEMBER];	/* in no order */
