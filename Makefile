@@ -170,6 +170,7 @@ deb:
 bench: setup
 	@mkdir -p build
 	@test/private.sh test/bench/run.sh $(T) >build/bench.txt; status=$$?; \
+		if [ -d build/test/growth ]; then rm -rf build/growth; mv build/test/growth build/growth; fi; \
 		echo; cat build/bench.txt; exit $$status
 
 test-major:
