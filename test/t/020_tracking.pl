@@ -59,6 +59,14 @@ cmp_ok(scalar(my @forks = $decoded->forks), '>', 100, 'the decoder finds changes
 is(join(', ', changed_blocks($node, $first, $end)->lacking($decoded)),
 	'', '... and the map has all of them');
 
+# Reading most records without PostgreSQL's reader tells what that one tells, of
+# whole WAL and of WAL that is cut off or damaged anywhere.
+my ($nrecords, $walked, $changed, $broken) = split /\|/,
+  $node->safe_psql('postgres', "SELECT * FROM ckpx_compare_readers('$first', '$end', 1000, 1)");
+cmp_ok($walked, '>', 0.95 * $nrecords, 'nearly all records are read without the reader');
+cmp_ok($broken, '>', 100, 'damaged WAL is noticed');
+note "$nrecords records, $walked walked; $changed bytes changed, $broken stretches broke off";
+
 # Drops make the whole's ratio small.  These two steps drop nothing, and are
 # cut at their ends.
 cmp_ok($ratio{$_}, '<=', 1.10, "... and for $_ alone")

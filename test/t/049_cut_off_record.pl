@@ -51,5 +51,12 @@ like($records, qr/OVERWRITE_CONTRECORD/, 'a record was cut off');
 sql('CREATE TABLE later AS SELECT 1 AS a');
 ok(sql("SELECT count(*) > 0 FROM ckpx_changed_blocks('$collected', NULL, 'later') WHERE nblocks > 0 OR limit_block = 0"),
 	'later changes are in the map');
+
+# The walk leaves such a record to PostgreSQL's reader, and goes on behind it.
+sql('CREATE EXTENSION ckpx_decode');
+my $end = wal_position($node);
+my ($nrecords, $walked) = split /\|/,
+  sql("SELECT * FROM ckpx_compare_readers('$collected', '$end', 200, 1)");
+cmp_ok($walked, '>', 0.5 * $nrecords, 'and nearly all without the reader');
 $node->stop;
 done_testing();

@@ -18,7 +18,7 @@ typedef struct DecoderSink
 {
 	CkpxBlockSink sink;			/* first: it is what the callbacks get */
 	CkpxWalChanges *changes;
-	XLogReaderState *reader;
+	const CkpxWalRecord *record;
 } DecoderSink;
 
 static CkpxRelKey
@@ -38,14 +38,14 @@ sink_create(CkpxBlockSink *sink, const CkpxFork *fork)
 {
 	DecoderSink *state = (DecoderSink *) sink;
 	CkpxRelKey	key = sink_key(fork);
-	XLogRecPtr	lsn = state->reader->ReadRecPtr;
+	XLogRecPtr	lsn = state->record->start;
 
 	if (key.relation == CKPX_DATABASE_WIDE)
 		ckpx_wal_changes_database(state->changes, key.tablespace, key.database,
 								  false, lsn);
 	else
 		ckpx_wal_changes_create_fork(state->changes, &key,
-									 XLogRecGetXid(state->reader), lsn);
+									 state->record->xid, lsn);
 }
 
 static void
@@ -53,7 +53,7 @@ sink_drop(CkpxBlockSink *sink, const CkpxFork *fork)
 {
 	DecoderSink *state = (DecoderSink *) sink;
 	CkpxRelKey	key = sink_key(fork);
-	XLogRecPtr	lsn = state->reader->ReadRecPtr;
+	XLogRecPtr	lsn = state->record->start;
 
 	if (key.relation == CKPX_DATABASE_WIDE)
 		ckpx_wal_changes_database(state->changes, key.tablespace, key.database,
@@ -71,7 +71,7 @@ sink_truncate(CkpxBlockSink *sink, const CkpxFork *fork, BlockNumber nblocks)
 	if (key.relation == CKPX_DATABASE_WIDE || nblocks == InvalidBlockNumber)
 		elog(ERROR, "decoder of a resource manager handed over a truncation that cannot be");
 	ckpx_wal_changes_truncate_fork(state->changes, &key, nblocks,
-								   state->reader->ReadRecPtr);
+								   state->record->start);
 }
 
 static void
@@ -86,11 +86,11 @@ sink_block(CkpxBlockSink *sink, const CkpxFork *fork, BlockNumber block)
 	if (fork->fork == FSM_FORKNUM)
 		return;
 	relation = ckpx_wal_changes_get(state->changes, &key,
-									XLogRecGetXid(state->reader));
+									state->record->xid);
 	(void) ckpx_block_set_add(&relation->blocks, block);
 	if (relation->appended != NULL)
 		(void) ckpx_block_set_add(&relation->appended->blocks, block);
-	state->changes->last_change_lsn = state->reader->ReadRecPtr;
+	state->changes->last_change_lsn = state->record->start;
 }
 
 /*
@@ -122,9 +122,9 @@ find_decoder(RmgrId rmid)
 }
 
 bool
-ckpx_wal_decode_custom(CkpxWalChanges *changes, XLogReaderState *reader)
+ckpx_wal_decode_custom(CkpxWalChanges *changes, const CkpxWalRecord *record)
 {
-	RmgrId		rmid = XLogRecGetRmid(reader);
+	RmgrId		rmid = record->rmid;
 	const CkpxDecoder *custom = find_decoder(rmid);
 	DecoderSink state;
 
@@ -133,9 +133,9 @@ ckpx_wal_decode_custom(CkpxWalChanges *changes, XLogReaderState *reader)
 	state.sink.create = sink_create;
 	state.sink.drop = sink_drop;
 	state.changes = changes;
-	state.reader = reader;
+	state.record = record;
 	if (custom != NULL &&
-		custom->decode(reader, &state.sink,
+		custom->decode(record->reader, &state.sink,
 					   custom->arg) == CKPX_RECORD_COVERED)
 		return true;
 	changes->custom_rmgrs[rmid / 8] |= 1 << (rmid % 8);

@@ -10,14 +10,14 @@
 
 #include "postgres.h"
 
-#include "access/xlogreader.h"
 #include "server/wal/changes.h"
+#include "server/wal/record.h"
 
 /*
- * Let the record's decoder say what it does.  False: it has none, or one that
- * does not vouch for it.
+ * Let the record's decoder say what it does; record->reader has the record,
+ * too.  False: it has none, or one that does not vouch for it.
  */
 extern bool ckpx_wal_decode_custom(CkpxWalChanges *changes,
-								   XLogReaderState *reader);
+								   const CkpxWalRecord *record);
 
 #endif							/* CKPX_WAL_CUSTOM_H */

@@ -100,14 +100,14 @@ mark_vm(CkpxWalChanges *changes, CkpxRelation *heap, BlockNumber vm_block)
  * came with PostgreSQL 17.
  */
 int
-ckpx_wal_record_level(XLogReaderState *reader)
+ckpx_wal_record_level(const CkpxWalRecord *record)
 {
-	const char *at = XLogRecGetData(reader);
+	const char *at = record->data;
 	int			level;
 
-	if (XLogRecGetRmid(reader) != RM_XLOG_ID)
+	if (record->rmid != RM_XLOG_ID)
 		return -1;
-	switch (XLogRecGetInfo(reader) & ~XLR_INFO_MASK)
+	switch (record->info & ~XLR_INFO_MASK)
 	{
 		case XLOG_PARAMETER_CHANGE:
 			at += offsetof(xl_parameter_change, wal_level);
@@ -129,42 +129,11 @@ ckpx_wal_record_level(XLogReaderState *reader)
 	return level;
 }
 
-bool
-ckpx_wal_record_is_redo(XLogReaderState *reader)
-{
-	uint8		info = XLogRecGetInfo(reader) & ~XLR_INFO_MASK;
-
-	if (XLogRecGetRmid(reader) != RM_XLOG_ID)
-		return false;
-#ifdef XLOG_CHECKPOINT_REDO
-	if (info == XLOG_CHECKPOINT_REDO)
-		return true;
-#endif
-	return info == XLOG_CHECKPOINT_SHUTDOWN;
-}
-
-bool
-ckpx_wal_record_has_time(XLogReaderState *reader)
-{
-	uint8		info = XLogRecGetInfo(reader) & ~XLR_INFO_MASK;
-
-	if (XLogRecGetRmid(reader) == RM_XACT_ID)
-	{
-		info &= XLOG_XACT_OPMASK;
-		return info == XLOG_XACT_COMMIT || info == XLOG_XACT_ABORT ||
-			info == XLOG_XACT_COMMIT_PREPARED ||
-			info == XLOG_XACT_ABORT_PREPARED;
-	}
-	return XLogRecGetRmid(reader) == RM_XLOG_ID &&
-		(info == XLOG_CHECKPOINT_ONLINE || info == XLOG_CHECKPOINT_SHUTDOWN ||
-		 info == XLOG_END_OF_RECOVERY);
-}
-
 /* Note a checkpoint, or an end of recovery, for ckpx_history. */
 static void
-note_checkpoint(CkpxWalChanges *changes, XLogReaderState *reader)
+note_checkpoint(CkpxWalChanges *changes, const CkpxWalRecord *record)
 {
-	uint8		info = XLogRecGetInfo(reader) & ~XLR_INFO_MASK;
+	uint8		info = record->info & ~XLR_INFO_MASK;
 	CkpxHistoryItem *item;
 
 	if (info == XLOG_END_OF_RECOVERY)
@@ -172,11 +141,11 @@ note_checkpoint(CkpxWalChanges *changes, XLogReaderState *reader)
 		xl_end_of_recovery end = {0};
 
 		/* Newer majors append to it. */
-		memcpy(&end, XLogRecGetData(reader),
-			   Min(sizeof(end), XLogRecGetDataLen(reader)));
+		memcpy(&end, record->data,
+			   Min(sizeof(end), record->data_length));
 		item = ckpx_wal_changes_checkpoint(changes,
 										   CKPX_HISTORY_END_OF_RECOVERY,
-										   reader->ReadRecPtr);
+										   record->start);
 		item->timeline = end.ThisTimeLineID;
 		item->started_at = end.end_time;
 	}
@@ -184,43 +153,43 @@ note_checkpoint(CkpxWalChanges *changes, XLogReaderState *reader)
 	{
 		CheckPoint	checkpoint;
 
-		memcpy(&checkpoint, XLogRecGetData(reader), sizeof(checkpoint));
+		memcpy(&checkpoint, record->data, sizeof(checkpoint));
 		item = ckpx_wal_changes_checkpoint(changes,
 										   info == XLOG_CHECKPOINT_ONLINE ?
 										   CKPX_HISTORY_ONLINE :
 										   CKPX_HISTORY_SHUTDOWN,
-										   reader->ReadRecPtr);
+										   record->start);
 		item->timeline = checkpoint.ThisTimeLineID;
 		item->start_lsn = checkpoint.redo;
 		item->started_at = time_t_to_timestamptz(checkpoint.time);
 	}
-	item->crc = reader->record->header.xl_crc;
+	item->crc = record->crc;
 }
 
 static void
-decode_xlog(CkpxWalChanges *changes, XLogReaderState *reader)
+decode_xlog(CkpxWalChanges *changes, const CkpxWalRecord *record)
 {
-	uint8		info = XLogRecGetInfo(reader) & ~XLR_INFO_MASK;
+	uint8		info = record->info & ~XLR_INFO_MASK;
 
 	if (info == XLOG_CHECKPOINT_ONLINE || info == XLOG_CHECKPOINT_SHUTDOWN)
 	{
 		CheckPoint	checkpoint;
 
-		memcpy(&checkpoint, XLogRecGetData(reader), sizeof(checkpoint));
+		memcpy(&checkpoint, record->data, sizeof(checkpoint));
 		ckpx_wal_changes_settle(changes, checkpoint.redo);
 	}
 	if (info == XLOG_CHECKPOINT_ONLINE || info == XLOG_CHECKPOINT_SHUTDOWN ||
 		info == XLOG_END_OF_RECOVERY)
-		note_checkpoint(changes, reader);
+		note_checkpoint(changes, record);
 	if (info == XLOG_CHECKPOINT_SHUTDOWN || info == XLOG_END_OF_RECOVERY)
-		ckpx_wal_xacts_shutdown(changes->xacts, reader->EndRecPtr);
+		ckpx_wal_xacts_shutdown(changes->xacts, record->end);
 }
 
 /* A transaction ended, and with it these relations went. */
 static void
-end_xact(CkpxWalChanges *changes, XLogReaderState *reader, TransactionId xid,
-		 int nlocators, const RelFileLocator *locators, int nsubxacts,
-		 const TransactionId *subxacts)
+end_xact(CkpxWalChanges *changes, const CkpxWalRecord *record,
+		 TransactionId xid, int nlocators, const RelFileLocator *locators,
+		 int nsubxacts, const TransactionId *subxacts)
 {
 	for (int i = 0; i < nlocators; i++)
 	{
@@ -228,20 +197,20 @@ end_xact(CkpxWalChanges *changes, XLogReaderState *reader, TransactionId xid,
 		{
 			CkpxRelKey	key = make_key(locators[i], (ForkNumber) fork);
 
-			ckpx_wal_changes_drop_fork(changes, &key, reader->ReadRecPtr);
+			ckpx_wal_changes_drop_fork(changes, &key, record->start);
 		}
 	}
 	changes->nxacts++;
 	ckpx_wal_xacts_end(changes->xacts,
-					   TransactionIdIsValid(xid) ? xid : XLogRecGetXid(reader),
-					   nsubxacts, subxacts, reader->EndRecPtr);
+					   TransactionIdIsValid(xid) ? xid : record->xid,
+					   nsubxacts, subxacts, record->end);
 }
 
 static bool
-decode_xact(CkpxWalChanges *changes, XLogReaderState *reader)
+decode_xact(CkpxWalChanges *changes, const CkpxWalRecord *record)
 {
-	uint8		info = XLogRecGetInfo(reader);
-	char	   *data = XLogRecGetData(reader);
+	uint8		info = record->info;
+	char	   *data = record->data;
 
 	switch (info & XLOG_XACT_OPMASK)
 	{
@@ -252,12 +221,12 @@ decode_xact(CkpxWalChanges *changes, XLogReaderState *reader)
 
 				if (!(info & XLOG_XACT_HAS_INFO))
 				{
-					end_xact(changes, reader, InvalidTransactionId, 0, NULL,
+					end_xact(changes, record, InvalidTransactionId, 0, NULL,
 							 0, NULL);
 					return true;
 				}
 				ParseCommitRecord(info, (xl_xact_commit *) data, &parsed);
-				end_xact(changes, reader, parsed.twophase_xid,
+				end_xact(changes, record, parsed.twophase_xid,
 						 CKPX_XACT_NLOCATORS(&parsed),
 						 CKPX_XACT_LOCATORS(&parsed), parsed.nsubxacts,
 						 parsed.subxacts);
@@ -270,7 +239,7 @@ decode_xact(CkpxWalChanges *changes, XLogReaderState *reader)
 				xl_xact_parsed_abort parsed;
 
 				ParseAbortRecord(info, (xl_xact_abort *) data, &parsed);
-				end_xact(changes, reader, parsed.twophase_xid,
+				end_xact(changes, record, parsed.twophase_xid,
 						 CKPX_XACT_NLOCATORS(&parsed),
 						 CKPX_XACT_LOCATORS(&parsed), parsed.nsubxacts,
 						 parsed.subxacts);
@@ -304,25 +273,25 @@ decode_xact(CkpxWalChanges *changes, XLogReaderState *reader)
 }
 
 static bool
-decode_smgr(CkpxWalChanges *changes, XLogReaderState *reader)
+decode_smgr(CkpxWalChanges *changes, const CkpxWalRecord *record)
 {
-	uint8		info = XLogRecGetInfo(reader) & ~XLR_INFO_MASK;
+	uint8		info = record->info & ~XLR_INFO_MASK;
 
 	if (info == XLOG_SMGR_CREATE)
 	{
-		xl_smgr_create *create = (xl_smgr_create *) XLogRecGetData(reader);
+		xl_smgr_create *create = (xl_smgr_create *) record->data;
 		CkpxRelKey	key = make_key(CKPX_SMGR_LOCATOR(create),
 								   create->forkNum);
 
-		ckpx_wal_changes_create_fork(changes, &key, XLogRecGetXid(reader),
-									 reader->ReadRecPtr);
+		ckpx_wal_changes_create_fork(changes, &key, record->xid,
+									 record->start);
 		return true;
 	}
 
 	if (info == XLOG_SMGR_TRUNCATE)
 	{
 		xl_smgr_truncate *truncate =
-			(xl_smgr_truncate *) XLogRecGetData(reader);
+			(xl_smgr_truncate *) record->data;
 		BlockNumber length = truncate->blkno;
 		CkpxRelKey	key;
 
@@ -330,7 +299,7 @@ decode_smgr(CkpxWalChanges *changes, XLogReaderState *reader)
 		{
 			key = make_key(CKPX_SMGR_LOCATOR(truncate), MAIN_FORKNUM);
 			ckpx_wal_changes_truncate_fork(changes, &key, length,
-										   reader->ReadRecPtr);
+										   record->start);
 		}
 		if (truncate->flags & SMGR_TRUNCATE_VM)
 		{
@@ -341,7 +310,7 @@ decode_smgr(CkpxWalChanges *changes, XLogReaderState *reader)
 						   VISIBILITYMAP_FORKNUM);
 			ckpx_wal_changes_truncate_fork(changes, &key,
 										   vm_length + (edge ? 1 : 0),
-										   reader->ReadRecPtr);
+										   record->start);
 			if (edge)
 				(void) ckpx_dirty_tree_mark(changes->tree, &key, vm_length);
 		}
@@ -351,11 +320,11 @@ decode_smgr(CkpxWalChanges *changes, XLogReaderState *reader)
 }
 
 static bool
-decode_dbase(CkpxWalChanges *changes, XLogReaderState *reader)
+decode_dbase(CkpxWalChanges *changes, const CkpxWalRecord *record)
 {
-	char	   *data = XLogRecGetData(reader);
+	char	   *data = record->data;
 
-	switch (XLogRecGetInfo(reader) & ~XLR_INFO_MASK)
+	switch (record->info & ~XLR_INFO_MASK)
 	{
 		case XLOG_DBASE_CREATE_FILE_COPY:
 			{
@@ -364,7 +333,7 @@ decode_dbase(CkpxWalChanges *changes, XLogReaderState *reader)
 
 				ckpx_wal_changes_database(changes, create->tablespace_id,
 										  create->db_id, false,
-										  reader->ReadRecPtr);
+										  record->start);
 				return true;
 			}
 
@@ -375,7 +344,7 @@ decode_dbase(CkpxWalChanges *changes, XLogReaderState *reader)
 
 				ckpx_wal_changes_database(changes, create->tablespace_id,
 										  create->db_id, false,
-										  reader->ReadRecPtr);
+										  record->start);
 				return true;
 			}
 
@@ -386,7 +355,7 @@ decode_dbase(CkpxWalChanges *changes, XLogReaderState *reader)
 				for (int i = 0; i < drop->ntablespaces; i++)
 					ckpx_wal_changes_database(changes, drop->tablespace_ids[i],
 											  drop->db_id, true,
-											  reader->ReadRecPtr);
+											  record->start);
 				return true;
 			}
 	}
@@ -394,16 +363,16 @@ decode_dbase(CkpxWalChanges *changes, XLogReaderState *reader)
 }
 
 static void
-decode_standby(CkpxWalChanges *changes, XLogReaderState *reader)
+decode_standby(CkpxWalChanges *changes, const CkpxWalRecord *record)
 {
-	xl_running_xacts *running = (xl_running_xacts *) XLogRecGetData(reader);
+	xl_running_xacts *running = (xl_running_xacts *) record->data;
 
-	if ((XLogRecGetInfo(reader) & ~XLR_INFO_MASK) != XLOG_RUNNING_XACTS)
+	if ((record->info & ~XLR_INFO_MASK) != XLOG_RUNNING_XACTS)
 		return;
 	ckpx_wal_xacts_running(changes->xacts, running->xcnt + running->subxcnt,
 						   running->xids, running->oldestRunningXid,
 						   running->nextXid, running->subxid_overflow,
-						   reader->EndRecPtr);
+						   record->end);
 }
 
 /*
@@ -426,9 +395,9 @@ begin_heap(CkpxWalChanges *changes, CkpxRelation *heap)
  * first.
  */
 static inline void
-count_tuples(CkpxRelation *relation, RmgrId rmid, XLogReaderState *reader)
+count_tuples(CkpxRelation *relation, RmgrId rmid, const CkpxWalRecord *record)
 {
-	uint8		op = XLogRecGetInfo(reader) & XLOG_HEAP_OPMASK;
+	uint8		op = record->info & XLOG_HEAP_OPMASK;
 	uint64		inserted = 0;
 
 	if (rmid == RM_HEAP_ID)
@@ -444,56 +413,53 @@ count_tuples(CkpxRelation *relation, RmgrId rmid, XLogReaderState *reader)
 		}
 	}
 	else if (op == XLOG_HEAP2_MULTI_INSERT)
-		inserted = ((xl_heap_multi_insert *) XLogRecGetData(reader))->ntuples;
+		inserted = ((xl_heap_multi_insert *) record->data)->ntuples;
 
 	if (inserted == 0)
 		return;
 	relation->counters.tuples_inserted += inserted;
 	if (relation->appended != NULL)
 		(void) ckpx_block_set_add(&relation->appended->blocks,
-								  reader->record->blocks[0].blkno);
+								  record->blocks[0].block);
 }
 
 /* Images of pages that only got hint bits. */
 static inline bool
-is_hint_image(const DecodedXLogRecord *record)
+is_hint_image(const CkpxWalRecord *record)
 {
-	return record->header.xl_rmid == RM_XLOG_ID &&
-		(record->header.xl_info & ~XLR_INFO_MASK) == XLOG_FPI_FOR_HINT;
+	return record->rmid == RM_XLOG_ID &&
+		(record->info & ~XLR_INFO_MASK) == XLOG_FPI_FOR_HINT;
 }
 
 static inline void
-decode_blocks(CkpxWalChanges *changes, XLogReaderState *reader)
+decode_blocks(CkpxWalChanges *changes, const CkpxWalRecord *record)
 {
-	DecodedXLogRecord *record = reader->record;
-	RmgrId		rmid = record->header.xl_rmid;
+	RmgrId		rmid = record->rmid;
 	bool		is_heap = rmid == RM_HEAP_ID || rmid == RM_HEAP2_ID;
 	bool		tells_appended = is_heap && changes->appended != NULL;
 	CkpxRelation *first = NULL;
 	CkpxRelation *previous = NULL;
 
-	for (int id = 0; id <= record->max_block_id; id++)
+	for (int i = 0; i < record->nblocks; i++)
 	{
-		DecodedBkpBlock *block = &record->blocks[id];
+		const CkpxWalBlock *block = &record->blocks[i];
 		CkpxRelation *relation;
-		CkpxRelKey	key;
 
-		if (!block->in_use || block->forknum == FSM_FORKNUM)
+		if (block->key.fork == FSM_FORKNUM)
 			continue;
 
-		key = make_key(CKPX_BLOCK_LOCATOR(block), block->forknum);
-		relation = ckpx_wal_changes_get(changes, &key, record->header.xl_xid);
+		relation = ckpx_wal_changes_get(changes, &block->key, record->xid);
 		if (tells_appended && relation->appended == NULL &&
-			block->forknum == MAIN_FORKNUM)
+			block->key.fork == MAIN_FORKNUM)
 			begin_heap(changes, relation);
-		(void) ckpx_block_set_add(&relation->blocks, block->blkno);
-		if (block->has_image && block->apply_image)
+		(void) ckpx_block_set_add(&relation->blocks, block->block);
+		if (block->image)
 			relation->counters.fpi++;
 		if (first == NULL)
 		{
 			first = relation;
 			relation->counters.records++;
-			relation->counters.wal_bytes += record->header.xl_tot_len;
+			relation->counters.wal_bytes += record->length;
 		}
 		else if (relation != previous && relation != first)
 			relation->counters.records++;
@@ -501,9 +467,9 @@ decode_blocks(CkpxWalChanges *changes, XLogReaderState *reader)
 
 		if (is_heap)
 		{
-			BlockNumber vm_block = block->blkno / HEAPBLOCKS_PER_VM_PAGE;
+			BlockNumber vm_block = block->block / HEAPBLOCKS_PER_VM_PAGE;
 
-			if (block->forknum == MAIN_FORKNUM &&
+			if (block->key.fork == MAIN_FORKNUM &&
 				unlikely(vm_block != relation->last_vm_block))
 				mark_vm(changes, relation, vm_block);
 		}
@@ -511,34 +477,34 @@ decode_blocks(CkpxWalChanges *changes, XLogReaderState *reader)
 			(void) ckpx_block_set_add(&relation->blocks, 0);
 		else if (rmid == RM_SEQ_ID)
 			ckpx_wal_changes_sequence(changes, &relation->key,
-									  reader->ReadRecPtr);
+									  record->start);
 		else if (relation->appended != NULL && !is_hint_image(record))
 			(void) ckpx_block_set_add(&relation->appended->blocks,
-									  block->blkno);
+									  block->block);
 	}
 
 	if (first == NULL)
 		return;
 	if (is_heap)
-		count_tuples(first, rmid, reader);
-	changes->last_change_lsn = reader->ReadRecPtr;
+		count_tuples(first, rmid, record);
+	changes->last_change_lsn = record->start;
 }
 
 CkpxDecodeResult
-ckpx_wal_decode(CkpxWalChanges *changes, XLogReaderState *reader,
+ckpx_wal_decode(CkpxWalChanges *changes, const CkpxWalRecord *record,
 				bool at_beginning)
 {
-	RmgrId		rmid = XLogRecGetRmid(reader);
-	TransactionId xid = XLogRecGetXid(reader);
+	RmgrId		rmid = record->rmid;
+	TransactionId xid = record->xid;
 	bool		known = false;
 
 	if (TransactionIdIsValid(xid))
-		ckpx_wal_xacts_note(changes->xacts, xid, reader->ReadRecPtr);
+		ckpx_wal_xacts_note(changes->xacts, xid, record->start);
 
 	switch (rmid)
 	{
 		case RM_XLOG_ID:
-			if (ckpx_wal_record_level(reader) == WAL_LEVEL_MINIMAL)
+			if (ckpx_wal_record_level(record) == WAL_LEVEL_MINIMAL)
 			{
 				/*
 				 * The shutdown of a server whose wal_level was minimal is a
@@ -546,35 +512,35 @@ ckpx_wal_decode(CkpxWalChanges *changes, XLogReaderState *reader,
 				 * and with ckpx running the level is another one.
 				 */
 				if (at_beginning &&
-					(XLogRecGetInfo(reader) & ~XLR_INFO_MASK) ==
+					(record->info & ~XLR_INFO_MASK) ==
 					XLOG_CHECKPOINT_SHUTDOWN)
 					return CKPX_DECODED;
 				return CKPX_DECODE_MINIMAL;
 			}
-			decode_xlog(changes, reader);
+			decode_xlog(changes, record);
 			break;
 		case RM_XACT_ID:
-			known = decode_xact(changes, reader);
+			known = decode_xact(changes, record);
 			break;
 		case RM_SMGR_ID:
-			known = decode_smgr(changes, reader);
+			known = decode_smgr(changes, record);
 			break;
 		case RM_DBASE_ID:
-			known = decode_dbase(changes, reader);
+			known = decode_dbase(changes, record);
 			break;
 		case RM_STANDBY_ID:
-			decode_standby(changes, reader);
+			decode_standby(changes, record);
 			break;
 		default:
 			if (rmid >= RM_MIN_CUSTOM_ID)
-				known = ckpx_wal_decode_custom(changes, reader);
+				known = ckpx_wal_decode_custom(changes, record);
 			break;
 	}
-	if (!known && (XLogRecGetInfo(reader) & XLR_SPECIAL_REL_UPDATE))
+	if (!known && (record->info & XLR_SPECIAL_REL_UPDATE))
 		return CKPX_DECODE_SPECIAL;
 
-	if (XLogRecHasAnyBlockRefs(reader))
-		decode_blocks(changes, reader);
+	if (record->nblocks > 0)
+		decode_blocks(changes, record);
 	changes->nrecords++;
 	return CKPX_DECODED;
 }

@@ -9,7 +9,7 @@
  * a record is either whole or not there yet; at the limit the reader fails
  * without a word and tries the same record again later.
  *
- * Chunks.  WAL is read in chunks of up to 128 kB, large enough to make the
+ * Chunks.  WAL is read in chunks of up to 256 kB, large enough to make the
  * cost of the system call vanish and small enough for the second-level cache.
  * The bytes of a chunk are good below the limit that was known before they
  * were read; only the bytes after that are read again later.  XLogReader
@@ -74,6 +74,7 @@ close_file(CkpxWalSource *source)
 		(void) close(source->file);
 	source->file = -1;
 	source->chunk_from = source->chunk_upto = InvalidXLogRecPtr;
+	source->walked_page = InvalidXLogRecPtr;
 }
 
 void
@@ -266,6 +267,7 @@ fill_chunk(CkpxWalSource *source, XLogRecPtr from, XLogRecPtr upto)
 	{
 		source->chunk_base = base;
 		source->chunk_from = source->chunk_upto = from;
+		source->walked_page = InvalidXLogRecPtr;
 	}
 
 	XLByteToSeg(base, segment, wal_segment_size);

@@ -40,19 +40,54 @@
  * Records
  */
 
+/* Note the record that PostgreSQL's reader has read. */
+static void
+take_from_reader(CkpxWalRecord *record, XLogReaderState *reader)
+{
+	const DecodedXLogRecord *decoded = reader->record;
+
+	record->start = reader->ReadRecPtr;
+	record->end = reader->EndRecPtr;
+	record->length = decoded->header.xl_tot_len;
+	record->crc = decoded->header.xl_crc;
+	record->xid = decoded->header.xl_xid;
+	record->info = decoded->header.xl_info;
+	record->rmid = decoded->header.xl_rmid;
+	record->data = decoded->main_data;
+	record->data_length = decoded->main_data_len;
+	record->reader = reader;
+	record->nblocks = 0;
+	for (int id = 0; id <= decoded->max_block_id; id++)
+	{
+		const DecodedBkpBlock *from = &decoded->blocks[id];
+		CkpxWalBlock *block = &record->blocks[record->nblocks];
+
+		if (!from->in_use)
+			continue;
+		block->key.tablespace =
+			CKPX_LOCATOR_TABLESPACE(CKPX_BLOCK_LOCATOR(from));
+		block->key.database = CKPX_LOCATOR_DATABASE(CKPX_BLOCK_LOCATOR(from));
+		block->key.relation = CKPX_LOCATOR_NUMBER(CKPX_BLOCK_LOCATOR(from));
+		block->key.fork = (uint32) from->forknum;
+		block->block = from->blkno;
+		block->image = from->has_image && from->apply_image;
+		record->nblocks++;
+	}
+}
+
 /*
- * Read the next record into the reader.  False: source->status says whether
- * it is READ_AT_LIMIT, READ_LATER or READ_BROKEN.  Runs in the source's
- * context.
+ * Read the next record into source->record with PostgreSQL's reader.  False:
+ * source->status says whether it is READ_AT_LIMIT, READ_LATER or READ_BROKEN.
  */
 static bool
-next_record(CkpxWalSource *source)
+read_by_reader(CkpxWalSource *source)
 {
 	XLogReaderState *reader = source->reader;
+	XLogRecPtr	at = reader->NextRecPtr;
+	XLogRecPtr	previous = reader->DecodeRecPtr;
 
 	for (int attempt = 0;; attempt++)
 	{
-		XLogRecPtr	at = reader->NextRecPtr;
 		char	   *message = NULL;
 
 		/* Spare the reader an attempt that cannot succeed. */
@@ -76,8 +111,13 @@ next_record(CkpxWalSource *source)
 			if (source->padded)
 				reader->readLen = 0;	/* the page is to be read again */
 			source->padded = false;
+			take_from_reader(&source->record, reader);
 			return true;
 		}
+
+		/* It goes over a record that is whole but cannot be taken apart. */
+		reader->NextRecPtr = at;
+		reader->DecodeRecPtr = previous;
 
 		/* A page header and nothing behind it makes no message. */
 		if (source->status == READ_OK && message == NULL)
@@ -108,6 +148,16 @@ next_record(CkpxWalSource *source)
 	}
 }
 
+/*
+ * Read the next record into source->record.  False: as above.  Runs in the
+ * source's context.
+ */
+static inline bool
+next_record(CkpxWalSource *source)
+{
+	return ckpx_wal_walk(source) || read_by_reader(source);
+}
+
 /* Let the reader begin at a record, or behind the header of a page. */
 static void
 begin_read(CkpxWalSource *source, XLogRecPtr lsn)
@@ -132,8 +182,8 @@ skip_minimal(CkpxWalSource *source)
 {
 	while (next_record(source))
 	{
-		if (ckpx_wal_record_level(source->reader) > WAL_LEVEL_MINIMAL)
-			return source->reader->EndRecPtr;
+		if (ckpx_wal_record_level(&source->record) > WAL_LEVEL_MINIMAL)
+			return source->record.end;
 	}
 	return InvalidXLogRecPtr;
 }
@@ -162,6 +212,7 @@ ckpx_wal_source_create(MemoryContext parent, CkpxFirstRecordCallback callback)
 	MemoryContextRegisterResetCallback(context, &source->on_reset);
 
 	source->chunk = palloc(CHUNK_BYTES);
+	source->walk_buffer = palloc(CKPX_WALK_BYTES);
 	source->reader =
 		XLogReaderAllocate(wal_segment_size, NULL,
 						   XL_ROUTINE(.page_read = ckpx_wal_read_page),
@@ -231,8 +282,7 @@ static bool
 check_records(CkpxWalSource *source, const CkpxRecordMark *mark,
 			  XLogRecPtr from)
 {
-	XLogReaderState *reader = source->reader;
-	const XLogRecord *header;
+	const CkpxWalRecord *record = &source->record;
 	uint32		hash = 0;
 
 	begin_read(source, from);
@@ -251,7 +301,7 @@ check_records(CkpxWalSource *source, const CkpxRecordMark *mark,
 
 	do
 	{
-		XLogRecPtr	at = reader->NextRecPtr;
+		XLogRecPtr	at = source->reader->NextRecPtr;
 
 		if (!next_record(source))
 		{
@@ -265,14 +315,12 @@ check_records(CkpxWalSource *source, const CkpxRecordMark *mark,
 							   LSN_FORMAT_ARGS(at));
 			return false;
 		}
-		header = &reader->record->header;
-		hash = reader->ReadRecPtr == from ? header->xl_crc :
-			ckpx_run_hash(hash, header->xl_crc);
-	} while (reader->EndRecPtr < source->position);
+		hash = record->start == from ? record->crc :
+			ckpx_run_hash(hash, record->crc);
+	} while (record->end < source->position);
 
-	if (reader->ReadRecPtr != mark->start ||
-		reader->EndRecPtr != source->position ||
-		header->xl_tot_len != mark->length || header->xl_crc != mark->crc)
+	if (record->start != mark->start || record->end != source->position ||
+		record->length != mark->length || record->crc != mark->crc)
 	{
 		ckpx_wal_broke(source, CKPX_BREAK_INVALID, mark->start,
 					   "the record at %X/%X is not the one that was read before",
@@ -347,15 +395,15 @@ ckpx_wal_source_add_undurable(CkpxWalSource *source, const CkpxRelKey *key)
 	ckpx_wal_xacts_add_undurable(source->changes->xacts, key);
 }
 
-/* The reader's present record is the last one now. */
+/* The present record is the last one now. */
 static inline void
-note_record(CkpxRecordMark *mark, XLogReaderState *reader)
+note_record(CkpxRecordMark *mark, const CkpxWalRecord *record)
 {
-	mark->start = reader->ReadRecPtr;
-	mark->length = XLogRecGetTotalLen(reader);
-	mark->crc = reader->record->header.xl_crc;
+	mark->start = record->start;
+	mark->length = record->length;
+	mark->crc = record->crc;
 	if (XLogRecPtrIsInvalid(mark->run_start) ||
-		ckpx_wal_record_has_time(reader))
+		ckpx_wal_record_has_time(record))
 	{
 		mark->run_start = mark->start;
 		mark->run_hash = mark->crc;
@@ -364,13 +412,13 @@ note_record(CkpxRecordMark *mark, XLogReaderState *reader)
 		mark->run_hash = ckpx_run_hash(mark->run_hash, mark->crc);
 }
 
-/* The chain breaks at the reader's present record. */
+/* The chain breaks at the present record. */
 static void
 break_at_record(CkpxWalSource *source, CkpxDecodeResult decoded)
 {
-	XLogReaderState *reader = source->reader;
-	XLogRecPtr	at = reader->ReadRecPtr;
-	XLogRecPtr	resume_lsn = reader->EndRecPtr;
+	const CkpxWalRecord *record = &source->record;
+	XLogRecPtr	at = record->start;
+	XLogRecPtr	resume_lsn = record->end;
 
 	if (decoded == CKPX_DECODE_MINIMAL)
 	{
@@ -381,7 +429,7 @@ break_at_record(CkpxWalSource *source, CkpxDecodeResult decoded)
 	else
 		ckpx_wal_broke(source, CKPX_BREAK_SPECIAL, at,
 					   "unknown record changes relation files: resource manager %u, info %02X",
-					   XLogRecGetRmid(reader), XLogRecGetInfo(reader));
+					   record->rmid, record->info);
 	source->problem.resume_lsn = resume_lsn;
 }
 
@@ -389,7 +437,7 @@ break_at_record(CkpxWalSource *source, CkpxDecodeResult decoded)
 static CkpxWalResult
 read_records(CkpxWalSource *source, XLogRecPtr upto, uint64 max_bytes)
 {
-	XLogReaderState *reader = source->reader;
+	const CkpxWalRecord *record = &source->record;
 	XLogRecPtr	stop = PG_UINT64_MAX;
 
 	if (!ckpx_wal_update_limit(source))
@@ -419,13 +467,13 @@ read_records(CkpxWalSource *source, XLogRecPtr upto, uint64 max_bytes)
 			return CKPX_WAL_CAUGHT_UP;
 		}
 
-		if (!reported && ckpx_wal_record_is_redo(reader))
+		if (!reported && ckpx_wal_record_is_redo(record))
 		{
 			source->redo_reported = true;
 			return CKPX_WAL_REDO;
 		}
 
-		decoded = ckpx_wal_decode(source->changes, reader,
+		decoded = ckpx_wal_decode(source->changes, record,
 								  source->at_beginning);
 		source->at_beginning = false;
 		if (unlikely(decoded != CKPX_DECODED))
@@ -434,8 +482,8 @@ read_records(CkpxWalSource *source, XLogRecPtr upto, uint64 max_bytes)
 			return CKPX_WAL_BROKEN;
 		}
 
-		source->position = reader->EndRecPtr;
-		note_record(&source->last_record, reader);
+		source->position = record->end;
+		note_record(&source->last_record, record);
 	}
 	return source->position < source->limit ?
 		CKPX_WAL_MORE : CKPX_WAL_CAUGHT_UP;

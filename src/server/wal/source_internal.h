@@ -1,14 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * source_internal.h
- *		What the two halves of the WAL source share: the source itself.
+ *		What the parts of the WAL source share: the source itself.
  *
  *	wal/source.c	records: from a position to whole records, and the chain
+ *	wal/walk.c		most records, without PostgreSQL's reader
  *	wal/pages.c		pages: the limit, timelines, segment files
  *
- * The upper half asks for records and learns from 'status' why it got none;
- * the lower half is called back by PostgreSQL's reader for each page.  Only
- * these two include this header.
+ * The upper part asks for records and learns from 'status' why it got none;
+ * the lower one is called back by PostgreSQL's reader for each page.  Only
+ * these three include this header.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,10 +20,14 @@
 #include "access/xlogreader.h"
 #include "nodes/pg_list.h"
 #include "server/wal/decode.h"
+#include "server/wal/record.h"
 #include "server/wal/source.h"
 
 /* Divides every WAL segment size, so that a chunk never spans two segments. */
-#define CHUNK_BYTES		(128 * 1024)
+#define CHUNK_BYTES		(256 * 1024)
+
+/* More than the headers of any record, and most records' main data. */
+#define CKPX_WALK_BYTES	4096
 
 /* Why page_read returned without a page. */
 typedef enum ReadStatus
@@ -41,6 +46,7 @@ struct CkpxWalSource
 	MemoryContext context;
 	MemoryContextCallback on_reset; /* closes the file */
 	XLogReaderState *reader;
+	CkpxWalRecord record;		/* the present one */
 	CkpxWalChanges *changes;
 
 	/* Where we are. */
@@ -50,7 +56,7 @@ struct CkpxWalSource
 	XLogRecPtr	cut_start;		/* end of the last cut */
 	bool		switch_reported;	/* go on with 'next_timeline' */
 	bool		at_beginning;	/* nothing read since _begin() */
-	bool		redo_reported;	/* the reader holds the record that is next */
+	bool		redo_reported;	/* 'record' is the one that is next */
 	CkpxWalProblem problem;
 
 	/* How far we may read. */
@@ -71,6 +77,10 @@ struct CkpxWalSource
 	XLogRecPtr	chunk_base;		/* LSN of chunk[0], a multiple of its size */
 	XLogRecPtr	chunk_from;		/* the bytes of [from, upto) are good */
 	XLogRecPtr	chunk_upto;
+
+	/* The walk; see wal/walk.c. */
+	XLogRecPtr	walked_page;	/* its header was checked, in this chunk */
+	char	   *walk_buffer;
 };
 
 /* Say why reading broke off, for ckpx_wal_source_problem(). */
@@ -89,6 +99,12 @@ extern void ckpx_wal_close_on_reset(void *arg);
  * present history, and the problem is set.
  */
 extern bool ckpx_wal_update_limit(CkpxWalSource *source);
+
+/*
+ * Read the next record without PostgreSQL's reader, whose position moves as if
+ * it had read it.  False: nothing has happened, let the reader read it.
+ */
+extern bool ckpx_wal_walk(CkpxWalSource *source);
 
 /* XLogReader's callback: at least 'length' bytes of the page at 'page'. */
 extern int	ckpx_wal_read_page(XLogReaderState *reader, XLogRecPtr page,

@@ -10,3 +10,11 @@ AS 'MODULE_PATHNAME', 'ckpx_decode'
 LANGUAGE C VOLATILE STRICT;
 COMMENT ON FUNCTION ckpx_decode(pg_lsn, pg_lsn) IS
 'what the decoder of ckpx makes of the WAL of exactly this range, whose start is that of a record';
+
+CREATE FUNCTION ckpx_compare_readers(start_lsn pg_lsn, end_lsn pg_lsn,
+	stretches int, seed bigint, OUT nrecords bigint, OUT walked bigint,
+	OUT changed bigint, OUT broken bigint)
+AS 'MODULE_PATHNAME', 'ckpx_compare_readers'
+LANGUAGE C VOLATILE STRICT;
+COMMENT ON FUNCTION ckpx_compare_readers(pg_lsn, pg_lsn, int, bigint) IS
+'reads this range, and so many stretches of it with changed bytes, with the walk and without; an error where anything differs';
