@@ -54,12 +54,52 @@
  */
 #define CKPX_EPOCH_MIN_MS		10000
 
+/*
+ * First records that are decoded and not yet in the map of xids.  They come
+ * there together: each lookup of the next xid takes a lock that every backend
+ * needs for a new one.  ckpx_sync_point() looks for the records before
+ * collected_lsn, and all of those are in the map.
+ */
+#define CKPX_NOTED_XIDS			256
+
+static CkpxOpenXact noted[CKPX_NOTED_XIDS];
+static uint32 nnoted = 0;
+
+static uint64
+next_full_xid(void)
+{
+	return U64FromFullTransactionId(ReadNextFullTransactionId());
+}
+
+static inline uint64
+widen_xid(TransactionId xid, uint64 next)
+{
+	return next + (int64) (int32) (xid - (uint32) next);
+}
+
 uint64
 ckpx_widen_xid(TransactionId xid)
 {
-	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
+	return widen_xid(xid, next_full_xid());
+}
 
-	return next + (int64) (int32) (xid - (uint32) next);
+/*
+ * Bring the first records that were noted into the map.
+ */
+static void
+flush_noted(void)
+{
+	uint64		next;
+
+	if (nnoted == 0)
+		return;
+	next = next_full_xid();
+	LWLockAcquire(CkpxShared->xid_lock, LW_EXCLUSIVE);
+	for (uint32 i = 0; i < nnoted; i++)
+		ckpx_xid_lsn_note(CkpxShared->xid_lsn, widen_xid(noted[i].xid, next),
+						  noted[i].first_lsn);
+	LWLockRelease(CkpxShared->xid_lock);
+	nnoted = 0;
 }
 
 /*
@@ -68,11 +108,11 @@ ckpx_widen_xid(TransactionId xid)
 static void
 note_first_record(TransactionId xid, XLogRecPtr lsn)
 {
-	uint64		full_xid = ckpx_widen_xid(xid);
-
-	LWLockAcquire(CkpxShared->xid_lock, LW_EXCLUSIVE);
-	ckpx_xid_lsn_note(CkpxShared->xid_lsn, full_xid, lsn);
-	LWLockRelease(CkpxShared->xid_lock);
+	if (nnoted == CKPX_NOTED_XIDS)
+		flush_noted();
+	noted[nnoted].xid = xid;
+	noted[nnoted].first_lsn = lsn;
+	nnoted++;
 }
 
 bool
@@ -121,12 +161,6 @@ reset_unknown_xids(uint64 known_from)
 	LWLockRelease(CkpxShared->xid_lock);
 }
 
-static uint64
-next_full_xid(void)
-{
-	return U64FromFullTransactionId(ReadNextFullTransactionId());
-}
-
 static void
 renew_source(CkpxRunner *runner)
 {
@@ -134,6 +168,7 @@ renew_source(CkpxRunner *runner)
 		ckpx_wal_source_free(runner->source);
 	runner->source = ckpx_wal_source_create(runner->context,
 											note_first_record);
+	nnoted = 0;					/* nothing of it is collected */
 	if (runner->held)
 	{
 		MemoryContextDelete(runner->cut.context);
@@ -236,6 +271,7 @@ ckpx_chain_set_collected(CkpxRunner *runner, XLogRecPtr lsn)
 	uint32		nxacts = ckpx_wal_source_open_xacts(runner->source, &xacts,
 													&complete);
 
+	flush_noted();
 	LWLockAcquire(CkpxShared->lock, LW_EXCLUSIVE);
 	CkpxShared->collected_lsn = lsn;
 	CkpxShared->collected_max = Max(CkpxShared->collected_max, lsn);
