@@ -51,6 +51,15 @@ SELECT fork, limit_block FROM ckpx_changed_blocks(:'before_cut', NULL, 'ckpx_t')
 SELECT path = pg_relation_filepath('ckpx_t') AS path, whole, upper(blocks)
 FROM ckpx_changed_files(:'before_cut') WHERE path LIKE pg_relation_filepath('ckpx_t') || '%' AND path NOT LIKE '%\_%';
 
+-- blocks that go and come again within one range are listed
+SELECT pg_current_wal_insert_lsn() AS s \gset
+INSERT INTO ckpx_t SELECT i, repeat('x', 5000) FROM generate_series(1, 3) i RETURNING block_of(ctid);
+DELETE FROM ckpx_t WHERE block_of(ctid) >= 10;
+VACUUM ckpx_t;
+INSERT INTO ckpx_t SELECT i, repeat('x', 5000) FROM generate_series(1, 2) i RETURNING block_of(ctid);
+SELECT limit_block, blocks @> 10::bigint AS one, blocks @> 11::bigint AS two, blocks @> 12::bigint AS three
+FROM ckpx_changed_blocks(:'s', NULL, 'ckpx_t') WHERE fork = 'main';
+
 -- a drop leaves its trace
 SELECT pg_relation_filenode('ckpx_new') AS dropped, pg_relation_filepath('ckpx_new') AS dropped_path, pg_current_wal_insert_lsn() AS before_drop \gset
 DROP TABLE ckpx_new;

@@ -46,6 +46,7 @@ begin_tree(CkpxWalChanges *changes)
 	changes->appended = ckpx_flush_mode == CKPX_FLUSH_MODE_ON ?
 		ckpx_dirty_tree_create(changes->tree_context) : NULL;
 	memset(changes->cache, 0, sizeof(changes->cache));
+	memset(changes->known, 0, sizeof(changes->known));
 	changes->nxacts = 0;
 	changes->nrecords = 0;
 	changes->last_change_lsn = InvalidXLogRecPtr;
@@ -139,10 +140,18 @@ ckpx_wal_changes_find(CkpxWalChanges *changes,
 	return relation;
 }
 
+/* A fork is about to lose blocks. */
+static void
+forget_known(CkpxWalChanges *changes)
+{
+	memset(changes->known, 0, sizeof(changes->known));
+}
+
 /* The fork's history begins anew: nothing about it may be remembered. */
 static void
 forget_fork(CkpxWalChanges *changes, const CkpxRelKey *key)
 {
+	forget_known(changes);
 	changes->cache[ckpx_wal_cache_slot(key)] = NULL;
 	if (hash_get_num_entries(changes->sequences) > 0)
 		(void) hash_search(changes->sequences, key, HASH_REMOVE, NULL);
@@ -167,6 +176,7 @@ ckpx_wal_changes_truncate_fork(CkpxWalChanges *changes, const CkpxRelKey *key,
 {
 	if (key->fork == FSM_FORKNUM)
 		return;
+	forget_known(changes);
 	ckpx_dirty_tree_truncate_fork(changes->tree, key, length);
 	changes->last_change_lsn = lsn;
 }

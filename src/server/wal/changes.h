@@ -28,8 +28,16 @@
 #include "server/wal/cut.h"
 #include "server/wal/xacts.h"
 
-/* A power of two. */
+/* Powers of two. */
 #define CKPX_RELATION_CACHE		256
+#define CKPX_KNOWN_BLOCKS		512
+
+/* A block that is in its relation's set. */
+typedef struct CkpxKnownBlock
+{
+	CkpxRelation *relation;
+	BlockNumber block;
+} CkpxKnownBlock;
 
 typedef struct CkpxWalChanges
 {
@@ -42,6 +50,8 @@ typedef struct CkpxWalChanges
 	CkpxDirtyTree *tree;
 	CkpxDirtyTree *appended;	/* see CkpxWalCut */
 	CkpxRelation *cache[CKPX_RELATION_CACHE];	/* into 'tree', by hash */
+	CkpxKnownBlock known[CKPX_KNOWN_BLOCKS];	/* by hash: hot blocks are
+												 * added once */
 	uint64		nxacts;
 	uint64		nrecords;
 	XLogRecPtr	last_change_lsn;
@@ -91,6 +101,22 @@ ckpx_wal_changes_get(CkpxWalChanges *changes, const CkpxRelKey *key,
 	if (likely(relation != NULL && ckpx_rel_key_equal(&relation->key, key)))
 		return relation;
 	return ckpx_wal_changes_find(changes, key, xid);
+}
+
+/* A block changed: add it to the set of its relation. */
+static inline void
+ckpx_wal_changes_add(CkpxWalChanges *changes, CkpxRelation *relation,
+					 BlockNumber block)
+{
+	CkpxKnownBlock *known =
+		&changes->known[(relation->key.relation * 31 + relation->key.fork +
+						 block) % CKPX_KNOWN_BLOCKS];
+
+	if (known->block == block && known->relation == relation)
+		return;
+	(void) ckpx_block_set_add(&relation->blocks, block);
+	known->relation = relation;
+	known->block = block;
 }
 
 /* A fork was created by 'xid' (may be invalid), truncated, or dropped. */

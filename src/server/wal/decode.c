@@ -452,7 +452,7 @@ decode_blocks(CkpxWalChanges *changes, const CkpxWalRecord *record)
 		if (tells_appended && relation->appended == NULL &&
 			block->key.fork == MAIN_FORKNUM)
 			begin_heap(changes, relation);
-		(void) ckpx_block_set_add(&relation->blocks, block->block);
+		ckpx_wal_changes_add(changes, relation, block->block);
 		if (block->image)
 			relation->counters.fpi++;
 		if (first == NULL)

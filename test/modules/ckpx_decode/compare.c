@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "access/xlog.h"
+#include "catalog/pg_control.h"
 #include "common/pg_prng.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -348,9 +349,21 @@ read_bytes(TimeLineID timeline, XLogRecPtr lsn, char *bytes, uint32 length)
 	close(file);
 }
 
+/* Is more of the record looked at than its headers and blocks? */
+static bool
+has_more(const XLogRecord *record)
+{
+	uint8		info = record->xl_info & ~XLR_INFO_MASK;
+
+	if (record->xl_rmid == RM_XLOG_ID)
+		return info != XLOG_FPI && info != XLOG_FPI_FOR_HINT;
+	return record->xl_rmid <= RM_HEAP2_ID ||
+		record->xl_rmid > RM_MAX_BUILTIN_ID;
+}
+
 /*
- * A record whose checksum is right, but not what its headers say.  Only of
- * resource managers of whose records no more than the blocks is looked at.
+ * A record whose checksum is right, but not what its headers say, or its link
+ * to the record before it.
  */
 static bool
 change_record(pg_prng_state *random, const Reading *what, XLogRecPtr lsn,
@@ -359,19 +372,32 @@ change_record(pg_prng_state *random, const Reading *what, XLogRecPtr lsn,
 	uint32		room = XLOG_BLCKSZ - lsn % XLOG_BLCKSZ;
 	char		page[XLOG_BLCKSZ];
 	XLogRecord *record = (XLogRecord *) page;
-	uint32		headers;
+	uint32		at;
 	pg_crc32c	crc;
 
 	if (room < SizeOfXLogRecord)
 		return false;
 	read_bytes(what->timeline, lsn, page, room);
-	if (record->xl_tot_len > room || record->xl_rmid <= RM_HEAP2_ID ||
-		record->xl_rmid > RM_MAX_BUILTIN_ID ||
+	if (record->xl_tot_len > room || has_more(record) ||
 		record->xl_tot_len <= SizeOfXLogRecord + 2)
 		return false;
-	headers = Min(record->xl_tot_len, CHANGE_BYTES) - SizeOfXLogRecord;
-	page[SizeOfXLogRecord + random_below(random, headers)] ^=
-		1 << random_below(random, 8);
+	switch (random_below(random, 8))
+	{
+		case 0:
+			at = offsetof(XLogRecord, xl_prev) +
+				random_below(random, sizeof(XLogRecPtr));
+			break;
+		case 1:
+		case 2:
+		case 3:
+			at = SizeOfXLogRecord + random_below(random, 2);
+			break;
+		default:
+			at = SizeOfXLogRecord + random_below(random, CHANGE_BYTES -
+												 SizeOfXLogRecord);
+	}
+	at = Min(at, record->xl_tot_len - 1);
+	page[at] ^= 1 << random_below(random, 8);
 	INIT_CRC32C(crc);
 	COMP_CRC32C(crc, page + SizeOfXLogRecord,
 				record->xl_tot_len - SizeOfXLogRecord);
@@ -395,9 +421,14 @@ change_bytes(pg_prng_state *random, const Reading *what, Change *change)
 	if (kind == 0)
 		return;
 	change->length = 1;
-	if (kind == 1)				/* a page's header */
-		lsn = lsn - lsn % XLOG_BLCKSZ +
-			random_below(random, SizeOfXLogLongPHD);
+	if (kind == 1)				/* a page's header, often its flags */
+	{
+		lsn -= lsn % XLOG_BLCKSZ;
+		if (random_below(random, 2) == 0)
+			lsn += offsetof(XLogPageHeaderData, xlp_info);
+		else
+			lsn += random_below(random, SizeOfXLogLongPHD);
+	}
 	else if (kind == 2)			/* what was never written */
 		change->length = CHANGE_BYTES;
 	change->lsn = lsn;
@@ -423,6 +454,14 @@ compare_stretch(pg_prng_state *random, const Records *records,
 	what.start = records->starts[first];
 	what.timeline = timeline;
 	what.limit = what.start + 1 + random_below(random, STRETCH_BYTES);
+	if (random_below(random, 4) == 0)
+	{
+		/* Shortly before a record ends. */
+		last = first + 1 + (uint32) random_below(random, 200);
+		last = Min(last, records->count - 1);
+		what.limit = records->starts[last] - random_below(random, 64);
+		what.limit = Max(what.limit, what.start + 1);
+	}
 	what.limit = Min(what.limit, end);
 	what.cut_bytes = cuts[random_below(random, lengthof(cuts))];
 
