@@ -32,13 +32,14 @@
  * - One of an extension registers a decoder, see ckpx.h; nothing changes here.
  * - One of PostgreSQL's gets a case in ckpx_wal_decode(), with a function that
  *   says in the words of wal/changes.h what a record does, and returns whether
- *   the record is known where it may carry XLR_SPECIAL_REL_UPDATE.  Pages that
+ *   the record is known where it may carry XLR_SPECIAL_REL_UPDATE; and one in
+ *   ckpx_wal_record_wants_data(), if it looks at the main data.  Pages that
  *   change along with those that are named, as of the visibility map, belong
  *   in decode_blocks().  test/lib/CkpxOracle.pm has the same rules once more.
  *
- * Nearly all time is spent in reading; what is done here for each block is
- * kept to a few comparisons: a cache finds the relation, and its last VM
- * block need not be marked again.
+ * What is done here for each block is kept to a few comparisons: a cache finds
+ * the relation, another one knows the block, and the relation's last VM block
+ * need not be marked again.
  *
  *-------------------------------------------------------------------------
  */
