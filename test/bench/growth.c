@@ -495,7 +495,7 @@ encode(CkpxRelation **sorted, uint32 nrelations)
 	initStringInfo(&piece);
 	for (uint32 i = 0; i < nrelations; i++)
 	{
-		ckpx_relation_encode(&piece, sorted[i], 0);
+		ckpx_relation_encode(&piece, sorted[i], 0, false);
 		if (piece.len < 1024 * 1024)
 			continue;
 		sink += piece.len;
