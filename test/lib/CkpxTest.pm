@@ -357,19 +357,19 @@ sub start_after_crash
 =head2 session($node), ask($session, $sql), end_session($session)
 
 A psql that stays connected, for transactions that are left open.  ask() sends
-one statement and returns what it printed.
+one statement and returns what it printed.  Each statement has the default
+timeout for itself, and so has the end.
 
 =cut
 
 sub session
 {
 	my $node = shift;
-	my %session = (in => '', out => '');
+	my %session = (in => '', out => '', timer => IPC::Run::timeout($timeout_default));
 
 	$session{handle} = IPC::Run::start(
 		[ 'psql', '-XAtq', '-d', $node->connstr('postgres') ],
-		'<', \$session{in}, '>', \$session{out},
-		IPC::Run::timeout($timeout_default));
+		'<', \$session{in}, '>', \$session{out}, $session{timer});
 	return \%session;
 }
 
@@ -379,6 +379,7 @@ sub ask
 
 	$session->{out} = '';
 	$session->{in} .= "$sql;\n\\echo done\n";
+	$session->{timer}->start($timeout_default);
 	IPC::Run::pump($session->{handle}) until $session->{out} =~ /done\n/;
 	(my $result = $session->{out}) =~ s/\n?done\n//;
 	return $result;
@@ -389,6 +390,7 @@ sub end_session
 	my $session = shift;
 
 	$session->{in} .= "\\q\n";
+	$session->{timer}->start($timeout_default);
 	$session->{handle}->finish;
 	return;
 }

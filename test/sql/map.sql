@@ -86,7 +86,7 @@ SELECT ckpx_enable();
 SELECT fork, limit_block, blocks FROM ckpx_changed_blocks(:'before_create', NULL, 'ckpx_t') WHERE fork = 'main' \gset logtail_
 SELECT ckpx_checkpoint() >= :'s' AS reached;
 SELECT pg_current_wal_insert_lsn() AS now \gset
-SELECT complete OR missing_from >= :'s' AS covers, locations ~ '^(inc|glo)_.*;2;\[.*\]$' AS locations
+SELECT complete OR missing_from >= :'s' AS covers, locations ~ '^(inc|glo)_.*;3;\[.*\]$' AS locations
 FROM ckpx_collect_range(:'before_create', :'now');
 SELECT blocks + int8multirange(int8range(limit_block, NULL)) @>
        :'logtail_blocks'::int8multirange + int8multirange(int8range(:logtail_limit_block, NULL)) AS same

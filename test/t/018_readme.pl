@@ -70,7 +70,7 @@ my ($status, $stdout, $stderr) = $node->psql('postgres', $first_steps,
 	on_error_stop => 1, extra_params => ['-x']);
 is("$status$stderr", '0', 'the first steps raise no error and no warning');
 like($stdout, qr/^complete\|t$/m, 'the range is complete');
-like($stdout, qr/^locations\|inc_.*;2;.*\[.+\]$/m, 'checkpoints answer it');
+like($stdout, qr/^locations\|inc_.*;3;.*\[.+\]$/m, 'checkpoints answer it');
 unlike($stdout, qr/^missing_from\|./m, 'nothing is missing');
 my $relfilenode = $node->safe_psql('postgres',
 	q{SELECT pg_relation_filenode('t'::regclass)});
