@@ -537,7 +537,7 @@ ckpx_wal_source_pending(const CkpxWalSource *source)
 Size
 ckpx_wal_source_memory(const CkpxWalSource *source)
 {
-	return MemoryContextMemAllocated(source->context, true);
+	return MemoryContextMemAllocated(source->context, true) - CHUNK_BYTES;
 }
 
 void

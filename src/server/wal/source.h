@@ -141,6 +141,8 @@ extern XLogRecPtr ckpx_wal_source_position(const CkpxWalSource *source,
 
 /* Was anything decoded since the last cut? */
 extern bool ckpx_wal_source_pending(const CkpxWalSource *source);
+
+/* Memory in use, but for the bytes of WAL. */
 extern Size ckpx_wal_source_memory(const CkpxWalSource *source);
 
 /* Take what has gathered. */
