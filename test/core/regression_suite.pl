@@ -144,6 +144,12 @@ sub covers_since_marks
 }
 covers_since_marks('incrementals', $end);
 
+# The same WAL with the walk and by PostgreSQL's reader alone.
+my ($nrecords, $walked, $changed, $broken) = split /\|/,
+  $node->safe_psql('postgres', "SELECT * FROM ckpx_compare_readers('$first', '$end', 20000, 1)");
+cmp_ok($walked, '>', 0.95 * $nrecords, 'nearly all records are read without the reader');
+note "$nrecords records, $walked walked; $changed bytes changed, $broken stretches broke off";
+
 # What PostgreSQL makes of the same WAL.
 if ($summarizes)
 {
