@@ -555,10 +555,11 @@ unlink "$dir/t1/base.tar";
 spew("$dir/t1/base.tar.zst", join '', @frames);
 succeeds('the whole tar of many frames', '--verify', "$dir/t1");
 my @silent;
-foreach my $cut (map { ($_ * 512, $_ * 512 + 100) } 0 .. length($tar) / 512 / 40)
+my $content = length($tar =~ s/\0+\z//r);	# an archive ends with zeros
+foreach my $cut (grep { $_ < $content } map { 40 * $_ } map { ($_ * 512, $_ * 512 + 100) } 0 .. length($tar) / 512 / 40)
 {
 	$dir = small(qw(full t1));
-	spew("$dir/t1/base.tar", substr($tar, 0, $cut * 40));
+	spew("$dir/t1/base.tar", substr($tar, 0, $cut));
 	push @silent, told(qr/base\.tar/, "$dir/t1");
 }
 is(join('', @silent), '', 'a tar that is not compressed, cut, is told');
@@ -601,7 +602,7 @@ flips_are_told('t1/base.tar', qr/t1(?:\/|.*)base\.tar|in no tar|t1\": file/, map
 my ($needed) = map { basename($_) } sort glob "$top/small/i2/pg_wal/0*";
 my $start = hex((label_lines("$top/small/i2")->{start} =~ m{/([0-9A-F]+)})[0]) % 2**20;
 flips_are_told("i2/pg_wal/$needed", qr/pg_wal\/$needed" in "[^"]*": the (?:record|page) at 0\/[0-9A-F]+ /,
-	map { 8 * ($start + $_) + $_ % 8 } 0, 4, 8, 16, 17, 20, 23, 24, 30, 60, 110);
+	map { 8 * ($start + $_) + $_ % 8 } 0, 4, 8, 16, 17, 20, 23, 24, 29, 60, 110);
 
 # A standby has of a segment that was switched only what comes before.
 $dir = small(qw(full i1 i2));

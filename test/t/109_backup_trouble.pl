@@ -239,7 +239,7 @@ held_at_stop('no_full_pages', sub {
 		change_settings($node, full_page_writes => 'off');
 		$node->safe_psql('postgres', 'CHECKPOINT');
 		replayed();
-	}, qr/WAL generated with full_page_writes=off was replayed/);
+	}, qr/WAL generated with "?full_page_writes=off"? was replayed/);
 change_settings($node, full_page_writes => 'on');
 $node->safe_psql('postgres', 'CHECKPOINT');
 replayed();
