@@ -70,7 +70,7 @@ sql_becomes($node,
 like(
 	$node->safe_psql('postgres',
 		'SELECT location, version, nxacts >= 5, nblocks > 0, open_xacts, undurable FROM ckpx_checkpoints'),
-	qr/^inc_00000001_00000001_[0-9A-F]{16}_[0-9A-F]{16}\.ckpx\|2\|t\|t\|0\|0$/,
+	qr/^inc_00000001_00000001_[0-9A-F]{16}_[0-9A-F]{16}\.ckpx\|3\|t\|t\|0\|0$/,
 	'what a finished entry shows');
 
 # The next one needs the interval as well.
