@@ -125,7 +125,7 @@ change_settings($node, 'ckpx.max_directory_size' => '900kB');
 sql('SELECT ckpx_checkpoint()') if run_load($node, 1) || 1;
 wait_until(sub { !-e $kept }, 'size: it goes first');
 is(sql('SELECT caps_reached FROM ckpx_stat'), $reached, 'size: and alone');
-change_settings($node, 'ckpx.max_directory_size' => '64kB');
+change_settings($node, 'ckpx.max_directory_size' => '32kB');
 wait_for_sql($node, 'SELECT ckpx_checkpoint() IS NOT NULL');
 wait_for_sql($node, "SELECT caps_reached > $reached FROM ckpx_stat");
 wait_until(
