@@ -30,10 +30,11 @@
 #include "core/history/entry_store.h"
 
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "bench.h"
 
 #define FIRST_RELATION		16384
 #define RANGE_BYTES			UINT64CONST(0x1000000)
@@ -53,22 +54,6 @@ next_random(void)
 	random_state ^= random_state << 25;
 	random_state ^= random_state >> 27;
 	return random_state * UINT64CONST(0x2545F4914F6CDD1D);
-}
-
-static void pg_attribute_noreturn()
-die(const char *what, const char *why)
-{
-	fprintf(stderr, "growth: %s: %s\n", what, why);
-	exit(1);
-}
-
-static double
-peak_mb(void)
-{
-	struct rusage usage;
-
-	getrusage(RUSAGE_SELF, &usage);
-	return usage.ru_maxrss / 1024.0;
 }
 
 static double

@@ -16,8 +16,9 @@
 #include "core/map/dirty_tree.h"
 
 #include <malloc.h>
-#include <sys/resource.h>
 #include <time.h>
+
+#include "bench.h"
 
 static uint64 random_state = UINT64CONST(0x9E3779B97F4A7C15);
 
@@ -29,15 +30,6 @@ next_random(void)
 	random_state ^= random_state << 25;
 	random_state ^= random_state >> 27;
 	return random_state * UINT64CONST(0x2545F4914F6CDD1D);
-}
-
-static double
-peak_mb(void)
-{
-	struct rusage usage;
-
-	getrusage(RUSAGE_SELF, &usage);
-	return usage.ru_maxrss / 1024.0;
 }
 
 static double

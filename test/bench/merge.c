@@ -43,6 +43,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "bench.h"
+
 #define FIRST_RELATION		16384
 #define RANGE_BYTES			UINT64CONST(0x1000000)
 #define RANGE_USECS			(INT64CONST(600) * 1000000)
@@ -83,22 +85,6 @@ mix(uint64 value)
 	value = (value ^ (value >> 30)) * UINT64CONST(0xBF58476D1CE4E5B9);
 	value = (value ^ (value >> 27)) * UINT64CONST(0x94D049BB133111EB);
 	return value ^ (value >> 31);
-}
-
-static void pg_attribute_noreturn()
-die(const char *what, const char *why)
-{
-	fprintf(stderr, "merge: %s: %s\n", what, why);
-	exit(1);
-}
-
-static double
-peak_mb(void)
-{
-	struct rusage usage;
-
-	getrusage(RUSAGE_SELF, &usage);
-	return usage.ru_maxrss / 1024.0;
 }
 
 static double
