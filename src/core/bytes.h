@@ -56,6 +56,16 @@ ckpx_get_u64(const char *bytes)
 		((uint64) ckpx_get_u32(bytes + 4) << 32);
 }
 
+/* Put the bytes of a string; returns the place behind them. */
+static inline char *
+ckpx_put_text(char *bytes, const char *text)
+{
+	Size		length = strlen(text);	/* mostly of a constant */
+
+	memcpy(bytes, text, length);
+	return bytes + length;
+}
+
 /* CRC-32C */
 static inline pg_crc32c
 ckpx_crc(const char *bytes, Size length)

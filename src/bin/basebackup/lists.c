@@ -74,7 +74,8 @@ make_lists(FileList **end, PlanFile **files, uint32 nfiles, uint64 most,
 
 /*
  * What an unchanged file becomes is known from the list alone, so the server
- * does not open it again.  If it has vanished since, replay removes it.
+ * does not open it again.  If it has vanished since, replay removes it; of one
+ * that was dropped before and truncated then, an empty file may stay.
  */
 static bool
 is_unchanged(const PlanFile *file)

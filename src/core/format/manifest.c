@@ -169,15 +169,6 @@ ckpx_manifest_free(CkpxManifest *manifest)
  *-------------------------------------------------------------------------
  */
 
-static inline char *
-put_text(char *at, const char *text)
-{
-	Size		length = strlen(text);	/* mostly of a constant */
-
-	memcpy(at, text, length);
-	return at + length;
-}
-
 /*
  * The eight digits of a number below 100,000,000, each in a byte, the first in
  * the highest one: at once in lanes of a word, since one digit after the other
@@ -270,7 +261,7 @@ put_escaped(char *at, const char *value, Size room)
 
 		if (c < 0x20 || c == 0x7f)
 		{
-			at = put_text(at, "\\u00");
+			at = ckpx_put_text(at, "\\u00");
 			at = put_hex(at, &c, 1);
 			continue;
 		}
@@ -301,7 +292,7 @@ put_string(char *at, const Field *field, const void *value)
 			return put_decimal(at, *(const uint64 *) value);
 		case FIELD_KIND:
 			kind = *(const CkpxEntryKind *) value;
-			return put_text(at, ckpx_manifest_kinds[kind]);
+			return ckpx_put_text(at, ckpx_manifest_kinds[kind]);
 		case FIELD_RMGRS:
 			return put_rmgrs(at, value);
 		case FIELD_TEXT:
@@ -325,8 +316,8 @@ put_value(char *at, const Field *field, const char *base)
 		case FIELD_TIME:
 			return put_signed(at, *(const int64 *) value);
 		case FIELD_BOOL:
-			return *(const bool *) value ? put_text(at, "true") :
-				put_text(at, "false");
+			return *(const bool *) value ? ckpx_put_text(at, "true") :
+				ckpx_put_text(at, "false");
 		default:
 			*at++ = '"';
 			at = put_string(at, field, value);
@@ -379,13 +370,13 @@ begin_list(CkpxManifestWriter *writer, const List *list)
 	char	   *at;
 
 	make_room(writer);
-	at = put_text(writer->at, "\"");
-	at = put_text(at, list->name);
-	at = put_text(at, "\": [\n");
+	at = ckpx_put_text(writer->at, "\"");
+	at = ckpx_put_text(at, list->name);
+	at = ckpx_put_text(at, "\": [\n");
 	for (int i = 0; i < list->nfields; i++)
 	{
-		at = put_text(at, i == 0 ? "[\"" : ",\"");
-		at = put_text(at, list->fields[i].name);
+		at = ckpx_put_text(at, i == 0 ? "[\"" : ",\"");
+		at = ckpx_put_text(at, list->fields[i].name);
 		*at++ = '"';
 	}
 	*at++ = ']';
@@ -398,7 +389,7 @@ add_item(CkpxManifestWriter *writer, const List *list, const char *item)
 	char	   *at;
 
 	make_room(writer);
-	at = put_text(writer->at, ",\n[");
+	at = ckpx_put_text(writer->at, ",\n[");
 	for (int i = 0; i < list->nfields; i++)
 	{
 		if (i > 0)
@@ -414,7 +405,7 @@ static void
 end_list(CkpxManifestWriter *writer)
 {
 	make_room(writer);
-	writer->at = put_text(writer->at, "\n],\n");
+	writer->at = ckpx_put_text(writer->at, "\n],\n");
 }
 
 CkpxManifestWriter *
@@ -438,11 +429,11 @@ ckpx_manifest_begin(const CkpxManifest *manifest, CkpxManifestWrite write,
 
 		if (field->type == FIELD_IGNORED)
 			continue;
-		at = put_text(at, i == 0 ? "{ \"" : "\"");
-		at = put_text(at, field->name);
-		at = put_text(at, "\": ");
+		at = ckpx_put_text(at, i == 0 ? "{ \"" : "\"");
+		at = ckpx_put_text(at, field->name);
+		at = ckpx_put_text(at, "\": ");
 		at = put_value(at, field, (const char *) manifest);
-		writer->at = put_text(at, ",\n");
+		writer->at = ckpx_put_text(at, ",\n");
 	}
 	begin_list(writer, &ckpx_manifest_lists[0]);
 	return writer;

@@ -14,6 +14,7 @@
  */
 #include "core/format/names.h"
 
+#include "core/bytes.h"
 #include "port/pg_bitutils.h"
 #include "port/pg_bswap.h"
 
@@ -36,15 +37,6 @@ static const char *const object_prefix[] = {
 /*
  * Writers: each puts its text at 'at' and returns the place behind it.
  */
-static inline char *
-put_text(char *at, const char *text)
-{
-	Size		length = strlen(text);	/* mostly of a constant */
-
-	memcpy(at, text, length);
-	return at + length;
-}
-
 /*
  * Eight hex digits, the first one in the highest byte, all at once, for ten
  * thousand names may be wanted in one answer.  First each nibble is brought
@@ -170,16 +162,16 @@ ckpx_object_name(char *name, CkpxEntryKind kind, uint32 epoch,
 	memcpy(at, object_prefix[kind], OBJECT_PREFIX_LENGTH);
 	at += OBJECT_PREFIX_LENGTH;
 	at = put_hex8(at, epoch);
-	at = put_text(at, "_");
+	at = ckpx_put_text(at, "_");
 	at = put_hex8(at, timeline);
-	at = put_text(at, "_");
+	at = ckpx_put_text(at, "_");
 	at = put_hex16(at, start_lsn);
-	at = put_text(at, "_");
+	at = ckpx_put_text(at, "_");
 	at = put_hex16(at, end_lsn);
-	at = put_text(at, OBJECT_SUFFIX);
+	at = ckpx_put_text(at, OBJECT_SUFFIX);
 	if (part != 0)
 	{
-		at = put_text(at, ".");
+		at = ckpx_put_text(at, ".");
 		at = put_decimal(at, part);
 	}
 	*at = '\0';
@@ -203,13 +195,13 @@ ckpx_manifest_name(char *name, uint64 sequence, XLogRecPtr start_lsn,
 {
 	char	   *at = name;
 
-	at = put_text(at, MANIFEST_PREFIX);
+	at = ckpx_put_text(at, MANIFEST_PREFIX);
 	at = put_hex16(at, sequence);
-	at = put_text(at, "_");
+	at = ckpx_put_text(at, "_");
 	at = put_hex16(at, start_lsn);
-	at = put_text(at, "_");
+	at = ckpx_put_text(at, "_");
 	at = put_hex16(at, end_lsn);
-	at = put_text(at, MANIFEST_SUFFIX);
+	at = ckpx_put_text(at, MANIFEST_SUFFIX);
 	*at = '\0';
 	return (int) (at - name);
 }
@@ -223,7 +215,7 @@ ckpx_folder_name(char *name, uint64 system_identifier, uint64 node_id)
 	char	   *at = name;
 
 	at = put_hex16(at, system_identifier);
-	at = put_text(at, "-");
+	at = ckpx_put_text(at, "-");
 	at = put_hex16(at, node_id);
 	*at = '\0';
 	return (int) (at - name);
