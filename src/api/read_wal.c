@@ -90,11 +90,28 @@ read_bytes(int fd, const char *path, char *bytes, Size length, off_t offset,
 	return done;
 }
 
+/*
+ * What a segment's bytes are without the pages of zeros at their end.  After a
+ * backup the server changes to the next segment, and most of the last one is
+ * zeros.
+ */
+static Size
+without_zeros(const char *bytes, Size length)
+{
+	static const char zeros[XLOG_BLCKSZ];
+
+	while (length >= XLOG_BLCKSZ &&
+		   memcmp(bytes + length - XLOG_BLCKSZ, zeros, XLOG_BLCKSZ) == 0)
+		length -= XLOG_BLCKSZ;
+	return length;
+}
+
 Datum
 ckpx_read_wal(PG_FUNCTION_ARGS)
 {
 	int64		offset = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT64(1);
 	int64		length = PG_ARGISNULL(2) ? MAX_WAL_BYTES : PG_GETARG_INT64(2);
+	char	   *name;
 	char		path[MAXPGPATH];
 	struct stat st;
 	bytea	   *result;
@@ -103,18 +120,27 @@ ckpx_read_wal(PG_FUNCTION_ARGS)
 	ckpx_require_installed();
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	if (offset < 0 || length < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("offset and length must not be negative")));
 
-	wal_path(path, text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	wal_path(path, name);
 	fd = open_regular(path, &st);
+	if (IsXLogFileName(name) && st.st_size != wal_segment_size)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("file \"%s\" is not a whole WAL segment", path),
+				 errdetail("It has %lld bytes instead of %d.",
+						   (long long) st.st_size, wal_segment_size)));
 	offset = Min(offset, st.st_size);
 	length = Min(Min(length, MAX_WAL_BYTES), st.st_size - offset);
 	result = palloc(VARHDRSZ + (Size) length);
 	length = (int64) read_bytes(fd, path, VARDATA(result), (Size) length,
 								(off_t) offset, WAIT_EVENT_WAL_READ);
+	if (IsXLogFileName(name))
+		length = (int64) without_zeros(VARDATA(result), (Size) length);
 	SET_VARSIZE(result, VARHDRSZ + (Size) length);
 	CloseTransientFile(fd);
 	PG_RETURN_BYTEA_P(result);

@@ -704,8 +704,17 @@ my $wal = slurp_file("$data/pg_wal/$segment");
 sql('SELECT pg_switch_wal()');
 is(sql("SELECT encode(ckpx_read_wal('$segment', 0, 100), 'hex')"), hex_of(substr($wal, 0, 100)), 'WAL');
 is(sql("SELECT encode(ckpx_read_wal('$segment', 8192, 30), 'hex')"), hex_of(substr($wal, 8192, 30)), 'WAL from an offset');
-is(sql("SELECT length(ckpx_read_wal('$segment')), length(ckpx_read_wal('$segment', 16777000, 1000)), length(ckpx_read_wal('$segment', 20000000))"),
-	length($wal) . '|216|0', 'a whole segment, its end, and behind it');
+is(sql("SELECT length(ckpx_read_wal('$segment', 16777000, 1000)), length(ckpx_read_wal('$segment', 20000000))"),
+	'216|0', 'the end of a segment, and behind it');
+sql('SELECT pg_switch_wal()');
+my $segment_bytes = slurp_file("$data/pg_wal/$segment");
+my $sent = pack 'H*', sql("SELECT encode(ckpx_read_wal('$segment'), 'hex')");
+is($sent . "\0" x (length($segment_bytes) - length($sent)), $segment_bytes, 'a whole segment, when zeros are put back');
+cmp_ok(length($sent), '<', length($segment_bytes), 'they were left out');
+append_to_file("$data/pg_wal/000000770000000000000001", 'WAL');
+is(refused("SELECT ckpx_read_wal('000000770000000000000001')"),
+	'XX001: file "pg_wal/000000770000000000000001" is not a whole WAL segment', 'a cut segment');
+unlink "$data/pg_wal/000000770000000000000001";
 append_to_file("$data/pg_wal/00000077.history", "1\t0/1\tno reason\n");
 is(sql("SELECT convert_from(ckpx_read_wal('$_'), 'UTF8')"), "1\t0/1\tno reason\n", "a history file: $_")
   foreach '00000077.history', '00000077';

@@ -113,16 +113,14 @@ sink_write(Sink *sink, const char *bytes, size_t length)
 		plain_sink_write(sink->plain, bytes, length);
 }
 
-/* What the file did not get is zeros. */
-static bool
-fill(Sink *sink)
+bool
+sink_fill(Sink *sink, uint64 end)
 {
 	static const char zeros[64 * 1024];
 
-	while (sink->written < sink->size)
+	while (sink->written < end)
 	{
-		if (!sink_write(sink, zeros, Min(sizeof(zeros),
-										 sink->size - sink->written)))
+		if (!sink_write(sink, zeros, Min(sizeof(zeros), end - sink->written)))
 			return false;
 	}
 	return true;
@@ -131,7 +129,7 @@ fill(Sink *sink)
 bool
 sink_end(Sink *sink, uint8 *checksum, int *length)
 {
-	if (!fill(sink))
+	if (!sink_fill(sink, sink->size))
 		return false;
 	*length = pg_checksum_final(&sink->checksum, checksum);
 	if (*length < 0)

@@ -47,7 +47,13 @@ extern bool sink_begin(Sink *sink, const char *path, uint64 size,
 					   int64 modified);
 extern bool sink_write(Sink *sink, const char *bytes, size_t length);
 
-/* The checksum is in 'checksum' of PG_CHECKSUM_MAX_LENGTH, *length of it. */
+/* Write zeros up to 'end' of the file. */
+extern bool sink_fill(Sink *sink, uint64 end);
+
+/*
+ * What the file did not get is zeros.  The checksum is in 'checksum' of
+ * PG_CHECKSUM_MAX_LENGTH, *length of it.
+ */
 extern bool sink_end(Sink *sink, uint8 *checksum, int *length);
 
 /* Give up the file that was begun, as if it had not been. */

@@ -118,7 +118,8 @@ put_done_file(Wal *wal, const char *name)
 
 /*
  * Fetch one segment; of the last one only 'length' bytes, and zeros behind.
- * *missing where the server does not have it.
+ * Zeros that the server left out are put back.  *missing where the server does
+ * not have it.
  */
 static bool
 fetch_segment(Wal *wal, TimeLineID timeline, XLogSegNo segno, uint32 length,
@@ -147,18 +148,16 @@ fetch_segment(Wal *wal, TimeLineID timeline, XLogSegNo segno, uint32 length,
 			return false;
 		}
 		bytes = PQgetvalue(result, 0, 0);
-		n = Min(PQgetlength(result, 0, 0), length - offset);
-		if (n == 0)
-			run_fail("WAL file \"%s\" is too short on the server", name);
-		good = n > 0 &&
-			(offset > 0 ||
-			 (check_first_page(wal, name, segno, bytes, n) &&
-			  sink_begin(wal->sink, path, wal->segment_bytes, time(NULL)))) &&
-			sink_write(wal->sink, bytes, n);
+		n = Min(PQgetlength(result, 0, 0), wanted);
+		good = offset > 0 ||
+			(check_first_page(wal, name, segno, bytes, n) &&
+			 sink_begin(wal->sink, path, wal->segment_bytes, time(NULL)));
+		good = good && sink_write(wal->sink, bytes, n) &&
+			sink_fill(wal->sink, offset + wanted);
 		PQclear(result);
 		if (!good)
 			return false;
-		offset += n;
+		offset += wanted;
 		run_throttle(wal->start->options->rate, n);
 	}
 	return sink_end(wal->sink, checksum, &checksum_length) &&
