@@ -14,6 +14,7 @@
 #include "server/base/fault.h"
 #include "server/base/options.h"
 #include "server/base/shared_state.h"
+#include "server/base/wait_event.h"
 #include "server/flush/shared.h"
 #include "server/logtail/logtail.h"
 #include "server/process/workers.h"
@@ -77,6 +78,7 @@ ckpx_shmem_startup(void)
 	if (!found)
 		ckpx_uninstall_startup();
 	LWLockRelease(AddinShmemInitLock);
+	ckpx_wait_events_startup();
 	ckpx_workers_startup();
 }
 

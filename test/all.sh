@@ -5,8 +5,8 @@
 #	test/all.sh [PART-OR-FILE...]       as test/run.sh, or major17
 #
 # major17 is for what can only be shown there: that the map agrees with the WAL
-# summaries that the server itself keeps since 17, and backups with its tools
-# for increments.  Where the chroot cannot be made (it takes root, debootstrap, a
+# summaries that the server itself keeps since 17, backups with its tools for
+# increments, and the names of wait events.  Where the chroot cannot be made (it takes root, debootstrap, a
 # mirror, 2 GB in /var/tmp) one line says so, and nothing has failed.  The last
 # lines are what was skipped in all parts, and "N passed, N failed".
 set -u
@@ -14,7 +14,7 @@ set -u
 top=$(cd "$(dirname "$0")/.." && pwd -P)
 major=17
 major_tests=(regress test/t/015_wal_summaries.pl test/t/020_tracking.pl
-	test/t/099_backup_stock_tools.pl)
+	test/t/068_activity.pl test/t/099_backup_stock_tools.pl)
 make_limit=600			# seconds
 
 parts=()

@@ -29,6 +29,7 @@
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "server/base/options.h"
+#include "server/base/wait_event.h"
 #include "server/flush/buffers.h"
 #include "server/flush/durable.h"
 #include "server/wal/source.h"
@@ -75,7 +76,7 @@ wait_a_moment(uint64 deadline, int longest_ms)
 		return false;
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 					 (long) Min(deadline - now, longest_ms),
-					 PG_WAIT_EXTENSION);
+					 ckpx_wait_event(CKPX_WAIT_FLUSH_RETRY));
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 	return true;

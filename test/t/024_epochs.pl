@@ -126,6 +126,42 @@ foreach my $place ('cut-before', 'wal-read')
 		});
 }
 
+# ---- the server invalidates slots that are idle: that of a runner is not, but
+# one that waits for its runner is
+
+SKIP:
+{
+	skip 'slots do not become idle before PostgreSQL 18', 10 if $node->pg_version < 18;
+	$node->append_conf('postgresql.conf', 'idle_replication_slot_timeout = 1s');
+	$node->reload;
+	my $kept = 0;
+	my $begin = time;
+	while (time < $begin + 3)
+	{
+		$node->safe_psql('postgres', 'CHECKPOINT');
+		$kept++;
+	}
+	cmp_ok($kept, '>', 1, 'some checkpoints');
+	is($node->safe_psql('postgres', "SELECT invalidation_reason IS NULL AND active FROM pg_replication_slots WHERE slot_name = 'ckpx'"),
+		't', 'a slot that is in use is kept, idle or not');
+	breaks_with(
+		qr/^replication slot was invalidated$/,
+		'slot idle',
+		sub {
+			$node->stop('fast');
+			$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
+			$node->start;
+			wait_until(
+				sub {
+					$node->safe_psql('postgres', "CHECKPOINT; SELECT invalidation_reason FROM pg_replication_slots WHERE slot_name = 'ckpx'") eq
+					  'idle_timeout';
+				},
+				'the slot is invalidated');
+			$node->append_conf('postgresql.conf', "shared_preload_libraries = 'ckpx'\nidle_replication_slot_timeout = 0");
+			$node->restart;
+		});
+}
+
 # ---- checkpoints do not go on, and more WAL would be held than allowed
 
 my $offset = -s $node->logfile;

@@ -153,8 +153,12 @@ $node->start;
 await_tracking($node);
 unlike(log_since($node, $log_start), qr/cannot be used/, '... are read');
 is($known->(), $was, '... to the same');
-sql('SELECT ckpx_checkpoint()');
-like(slurp_file((manifests($node))[0]), qr/version": 3,/, '... and followed by one of version 3');
+foreach (1, 2)
+{
+	run_load($node, 1);
+	sql('SELECT ckpx_checkpoint()');
+}
+like(slurp_file($_), qr/version": 3,/, '... and followed by one of version 3') foreach manifests($node);
 store_is_sound($node, 'manifests of two versions', 0);
 
 $node->stop('fast');

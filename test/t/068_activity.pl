@@ -244,6 +244,17 @@ is(sql('SELECT sum(passes + blocks_written + fsyncs + failures) FROM ckpx_flush_
 	0, 'those of the flusher, too');
 sql('SELECT ckpx_enable()');
 
+# ---- wait events, by name where the server has names for them
+
+sql_becomes($node, q{
+	SELECT string_agg(DISTINCT wait_event_type || ' ' || wait_event, ', ') FROM pg_stat_activity
+	WHERE backend_type IN ('ckpx flusher', 'ckpx observer')},
+	$node->pg_version >= 17 ? 'Extension CkpxWorkerIdle' : 'Extension Extension', 'what idle workers wait for');
+my $lister = $node->pg_version >= 17 ? "SELECT string_agg(name, ' ' ORDER BY name) FROM pg_wait_events WHERE type = 'Extension' AND name <> 'Extension'" : "SELECT ''";
+is(sql($lister), $node->pg_version >= 17 ?
+	  'CkpxFault CkpxFileRead CkpxFileSync CkpxFileWrite CkpxFlushRetry CkpxProgress CkpxWorkerIdle' : '',
+	'all that there are');
+
 # ---- a standby has restartpoints, and sees the primary's checkpoints
 
 $node->backup('base');

@@ -86,6 +86,16 @@ ckpx_smgr_forget_all(void)
 #endif
 }
 
+static inline uint32
+ckpx_wait_event_new(const char *name)
+{
+#if PG_VERSION_NUM >= 170000
+	return WaitEventExtensionNew(name);
+#else
+	return PG_WAIT_EXTENSION;
+#endif
+}
+
 static inline void
 ckpx_slot_create(const char *name)
 {

@@ -25,6 +25,7 @@
 #include "server/base/clock.h"
 #include "server/base/compat.h"
 #include "server/base/fault.h"
+#include "server/base/wait_event.h"
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
 #include "storage/spin.h"
@@ -239,7 +240,7 @@ act_sleep(const CkpxFault *fault)
 			break;
 		(void) WaitLatch(MyLatch,
 						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 (long) (end - now), PG_WAIT_EXTENSION);
+						 (long) (end - now), ckpx_wait_event(CKPX_WAIT_FAULT));
 		ResetLatch(MyLatch);
 	}
 
@@ -282,7 +283,8 @@ act_wait(const CkpxFault *fault)
 			if (!ckpx_fault_get(fault->name, &now) ||
 				now.id != fault->id || now.wakeups != fault->wakeups)
 				break;
-			ConditionVariableSleep(&table->changed, PG_WAIT_EXTENSION);
+			ConditionVariableSleep(&table->changed,
+								   ckpx_wait_event(CKPX_WAIT_FAULT));
 			CHECK_FOR_INTERRUPTS();
 		}
 	}

@@ -18,6 +18,7 @@
 #include "server/base/fault.h"
 #include "server/base/options.h"
 #include "server/base/shared_state.h"
+#include "server/base/wait_event.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
@@ -529,10 +530,10 @@ ckpx_wait_until(CkpxReached reached, void *arg, uint64 deadline,
 		now = ckpx_clock_ms();
 		if (now >= deadline)
 			break;
-		(void) ConditionVariableTimedSleep(&CkpxShared->progress,
-										   (long) Min(deadline - now,
-													  longest_ms),
-										   PG_WAIT_EXTENSION);
+		(void)
+			ConditionVariableTimedSleep(&CkpxShared->progress,
+										(long) Min(deadline - now, longest_ms),
+										ckpx_wait_event(CKPX_WAIT_PROGRESS));
 	}
 	ConditionVariableCancelSleep();
 	return done;

@@ -11,6 +11,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
+#include "server/base/wait_event.h"
 #include "server/base/worker_status.h"
 #include "storage/condition_variable.h"
 #include "storage/fd.h"
@@ -101,7 +102,7 @@ ckpx_worker_wait(long timeout_ms)
 
 	events = WaitLatch(MyLatch,
 					   WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					   timeout_ms, PG_WAIT_EXTENSION);
+					   timeout_ms, ckpx_wait_event(CKPX_WAIT_WORKER_IDLE));
 	if (events & WL_LATCH_SET)
 		woken = true;
 	ResetLatch(MyLatch);

@@ -28,6 +28,7 @@
 #include "miscadmin.h"
 #include "server/base/fault.h"
 #include "server/base/shared_state.h"
+#include "server/base/wait_event.h"
 #include "server/store/files.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
@@ -128,7 +129,7 @@ output_write_out(CkpxOutput *output, const char *bytes, Size length)
 		output_fault(output, "write");
 
 		errno = 0;
-		pgstat_report_wait_start(PG_WAIT_EXTENSION);
+		pgstat_report_wait_start(ckpx_wait_event(CKPX_WAIT_FILE_WRITE));
 		done = write(output->fd, bytes, piece);
 		pgstat_report_wait_end();
 
@@ -209,7 +210,7 @@ ckpx_output_publish(CkpxOutput *output)
 	output_flush(output);
 
 	output_fault(output, "fsync");
-	pgstat_report_wait_start(PG_WAIT_EXTENSION);
+	pgstat_report_wait_start(ckpx_wait_event(CKPX_WAIT_FILE_SYNC));
 	rc = pg_fsync(fd);
 	pgstat_report_wait_end();
 	if (rc != 0)
@@ -334,7 +335,7 @@ ckpx_read_file_at(const char *path, Size max, Size *length)
 		ssize_t		done;
 
 		CHECK_FOR_INTERRUPTS();
-		pgstat_report_wait_start(PG_WAIT_EXTENSION);
+		pgstat_report_wait_start(ckpx_wait_event(CKPX_WAIT_FILE_READ));
 		done = read(fd, bytes + offset,
 					Min((Size) st.st_size - offset, CKPX_IO_PIECE_BYTES));
 		pgstat_report_wait_end();

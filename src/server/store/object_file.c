@@ -28,6 +28,7 @@
 #include "miscadmin.h"
 #include "server/base/fault.h"
 #include "server/base/shared_state.h"
+#include "server/base/wait_event.h"
 #include "server/store/files.h"
 #include "server/store/object_file.h"
 #include "storage/fd.h"
@@ -164,7 +165,7 @@ read_part(void *arg, uint64 offset, char *bytes, Size length)
 		CHECK_FOR_INTERRUPTS();
 		if (!CKPX_FAULT_FAILS("object-read"))
 		{
-			pgstat_report_wait_start(PG_WAIT_EXTENSION);
+			pgstat_report_wait_start(ckpx_wait_event(CKPX_WAIT_FILE_READ));
 			done = pg_pread(part->file->fd, bytes,
 							Min(length, CKPX_IO_PIECE_BYTES), (off_t) offset);
 			pgstat_report_wait_end();
