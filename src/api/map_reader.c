@@ -92,10 +92,13 @@ choose_inputs(MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 	XLogRecPtr	reached;
 	uint32	   *chosen;
 
-	/* Under the lock nothing is allocated, for nothing may fail there. */
+	/*
+	 * Under the lock nothing is allocated, for nothing may fail there; and no
+	 * page is touched for the first time, which takes longer than the choice.
+	 */
 	memset(inputs, 0, sizeof(MapInputs));
-	chosen = palloc(sizeof(uint32) * store->max_entries);
-	inputs->entries = palloc(sizeof(CkpxEntrySpan) * store->max_entries);
+	chosen = palloc0(sizeof(uint32) * store->max_entries);
+	inputs->entries = palloc0(sizeof(CkpxEntrySpan) * store->max_entries);
 	inputs->segments = ckpx_logtail_make_room();
 
 	ckpx_lock_history(LW_SHARED);

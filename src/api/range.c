@@ -68,17 +68,17 @@ copy_chosen(const uint32 *chosen, uint32 begin, uint32 end,
  * The spans of what answers the range, as many as *result says, and unless
  * 'files' is NULL what else is known of their files.
  *
- * All is chosen under one hold of the lock, but copied a turn at a time, since
- * to copy takes longer than to choose, most of all into memory that was not
- * touched before.  Where entries have moved in between, all is done anew, and
- * the last time under one hold.
+ * All is chosen under one hold of the lock, into memory that was touched
+ * before, but copied a turn at a time: to copy takes longer than to choose,
+ * most of all into memory that was not.  Where entries have moved in between,
+ * all is done anew, and the last time under one hold.
  */
 static CkpxEntrySpan *
 copy_spans(XLogRecPtr start_lsn, XLogRecPtr end_lsn, CkpxCollectResult *result,
 		   ObjectFiles **files)
 {
 	const CkpxEntryStore *store = CkpxShared->store;
-	uint32	   *chosen = palloc(sizeof(uint32) * store->max_entries);
+	uint32	   *chosen = palloc0(sizeof(uint32) * store->max_entries);
 	CkpxEntrySpan *spans = palloc(sizeof(CkpxEntrySpan) * store->max_entries);
 	ObjectFiles *copied_files = NULL;
 	uint32		copied = 0;

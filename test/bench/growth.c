@@ -215,7 +215,7 @@ plan(void)
 	(void) ckpx_gc_plan(candidates, n, &history, &rules);
 }
 
-/* As api/range.c: choose, and copy a turn of what was chosen. */
+/* As api/map_reader.c: choose, and copy all that was chosen. */
 static void
 collect(void)
 {
@@ -225,24 +225,8 @@ collect(void)
 							 &result);
 	if (result.nchosen != store->nentries)
 		die("collect", "not all entries answer");
-	for (uint32 i = 0; i < result.nchosen && i < TURN; i++)
+	for (uint32 i = 0; i < result.nchosen; i++)
 		spans[i] = ckpx_entry_store_span(store, chosen[i]);
-}
-
-/* Into memory that was not touched before, as in the first call of a session. */
-static void
-collect_first(void)
-{
-	uint32	   *kept_chosen = chosen;
-	CkpxEntrySpan *kept_spans = spans;
-
-	chosen = palloc(sizeof(uint32) * store->max_entries);
-	spans = palloc(sizeof(CkpxEntrySpan) * store->max_entries);
-	collect();
-	pfree(chosen);
-	pfree(spans);
-	chosen = kept_chosen;
-	spans = kept_spans;
 }
 
 static void
@@ -369,7 +353,6 @@ measure_entries(uint32 count)
 
 	print("copy the spans of all, ms", shortest(copy_all, 5));
 	print("names of all objects, ms", shortest(name_objects, 5));
-	print("lock: choose all, first, ms", shortest(collect_first, 1));
 	print("lock: choose all, ms", shortest(collect, 5));
 	print("lock: choose the last ten, ms", shortest(collect_last, 5));
 	print("lock: oldest, ms", shortest(oldest, 5));
