@@ -64,5 +64,8 @@ for format in p t; do
 	memory "the same, increment" \
 		ckpx_basebackup -D "$backups/inc" -c fast -N --no-pin -F $format -i "$backups/ours"
 	memory "ckpx_combinebackup --verify" ckpx_combinebackup --verify "$backups/inc"
+	fresh combined
+	memory "ckpx_combinebackup -o of both" ckpx_combinebackup "$backups/inc" -o "$backups/combined" -N
 done
+fresh combined
 stop_server

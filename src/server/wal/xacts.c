@@ -8,9 +8,9 @@
  * leaves only after it has written its end to WAL.  So the record may list
  * transactions whose end was decoded already.  They must not come back: once
  * the list is complete nothing is taken from such records any more, every
- * transaction shows itself by its first record; until then, ended
- * transactions are kept with a mark.  What such a record says about the
- * oldest running xid is always right.
+ * transaction shows itself by its first record; until then, a bit is kept for
+ * each that has ended.  What such a record says about the oldest running xid
+ * is always right.
  *
  * Every fork with a known owner that is still open is in the owner's chain,
  * so that ending a transaction costs nothing if it has created nothing.
@@ -42,8 +42,7 @@ typedef struct CreatedFork
 typedef enum XactState
 {
 	XACT_OPEN = 0,
-	XACT_PREPARED,
-	XACT_ENDED					/* only while the list is not complete */
+	XACT_PREPARED
 } XactState;
 
 typedef struct OpenXact
@@ -66,7 +65,32 @@ typedef struct OpenXact
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
+/*
+ * Transactions that have ended, while the list is not complete.  There may be
+ * a great many, of which hardly one is asked for.
+ */
+#define XIDS_PER_PAGE		4096
+
+typedef struct EndedPage
+{
+	uint32		number;			/* xid / XIDS_PER_PAGE */
+	char		status;			/* for simplehash */
+	uint64		bits[XIDS_PER_PAGE / 64];
+} EndedPage;
+
+#define SH_PREFIX			endedhash
+#define SH_ELEMENT_TYPE		EndedPage
+#define SH_KEY_TYPE			uint32
+#define SH_KEY				number
+#define SH_HASH_KEY(tb, k)	murmurhash32(k)
+#define SH_EQUAL(tb, a, b)	((a) == (b))
+#define SH_SCOPE			static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
 #define FIRST_XACTS			256
+#define FIRST_ENDED_PAGES	8
 #define FIRST_FORKS			64
 
 CkpxWalXacts *
@@ -79,6 +103,7 @@ ckpx_wal_xacts_create(MemoryContext context, CkpxFirstRecordCallback callback)
 	xacts->context = context;
 	xacts->callback = callback;
 	xacts->open = xacthash_create(context, FIRST_XACTS, NULL);
+	xacts->ended = endedhash_create(context, FIRST_ENDED_PAGES, NULL);
 
 	control.keysize = sizeof(CkpxRelKey);
 	control.entrysize = sizeof(CreatedFork);
@@ -241,9 +266,48 @@ shrink_table(CkpxWalXacts *xacts)
 	xacthash_destroy(old);
 }
 
-/* Forget an entry, or mark it where a RUNNING_XACTS record may list it. */
 static void
-forget_xact(CkpxWalXacts *xacts, OpenXact *xact, XLogRecPtr lsn, bool keep)
+note_ended(CkpxWalXacts *xacts, TransactionId xid)
+{
+	bool		found;
+	EndedPage  *page = endedhash_insert(xacts->ended, xid / XIDS_PER_PAGE,
+										&found);
+
+	if (!found)
+		memset(page->bits, 0, sizeof(page->bits));
+	page->bits[xid % XIDS_PER_PAGE / 64] |= UINT64CONST(1) << xid % 64;
+}
+
+static bool
+has_ended(const CkpxWalXacts *xacts, TransactionId xid)
+{
+	const EndedPage *page = endedhash_lookup(xacts->ended,
+											 xid / XIDS_PER_PAGE);
+
+	return page != NULL &&
+		(page->bits[xid % XIDS_PER_PAGE / 64] &
+		 (UINT64CONST(1) << xid % 64)) != 0;
+}
+
+/* Forget those older than 'oldest', or nearly all of them. */
+static void
+forget_ended(CkpxWalXacts *xacts, TransactionId oldest)
+{
+	endedhash_iterator it;
+	EndedPage  *page;
+
+	endedhash_start_iterate(xacts->ended, &it);
+	while ((page = endedhash_iterate(xacts->ended, &it)) != NULL)
+	{
+		TransactionId last = page->number * XIDS_PER_PAGE + XIDS_PER_PAGE - 1;
+
+		if (TransactionIdPrecedes(last, oldest))
+			endedhash_delete_item(xacts->ended, page);
+	}
+}
+
+static void
+forget_xact(CkpxWalXacts *xacts, OpenXact *xact, XLogRecPtr lsn)
 {
 	TransactionId *recent = &xacts->recent[xact->xid % CKPX_RECENT_XIDS];
 
@@ -251,10 +315,7 @@ forget_xact(CkpxWalXacts *xacts, OpenXact *xact, XLogRecPtr lsn, bool keep)
 	xact->created = NULL;
 	if (*recent == xact->xid)
 		*recent = InvalidTransactionId;
-	if (keep)
-		xact->state = XACT_ENDED;
-	else
-		xacthash_delete_item(xacts->open, xact);
+	xacthash_delete_item(xacts->open, xact);
 }
 
 void
@@ -269,12 +330,11 @@ ckpx_wal_xacts_end(CkpxWalXacts *xacts, TransactionId xid, int nsubxacts,
 
 		if (!TransactionIdIsValid(ended))
 			continue;
-		if (xacts->complete)
-			xact = xacthash_lookup(xacts->open, ended);
-		else
-			xact = get_xact(xacts, ended, lsn, NULL);
+		xact = xacthash_lookup(xacts->open, ended);
 		if (xact != NULL)
-			forget_xact(xacts, xact, lsn, !xacts->complete);
+			forget_xact(xacts, xact, lsn);
+		if (!xacts->complete)
+			note_ended(xacts, ended);
 	}
 }
 
@@ -303,12 +363,12 @@ ckpx_wal_xacts_assign(CkpxWalXacts *xacts, TransactionId xid, int nsubxacts,
 		XLogRecPtr	first_lsn;
 		CreatedFork *fork;
 
-		if (sub == NULL || sub->state == XACT_ENDED)
+		if (sub == NULL)
 			continue;
 		first_lsn = sub->first_lsn;
 		fork = sub->created;
 		sub->created = NULL;
-		forget_xact(xacts, sub, InvalidXLogRecPtr, false);
+		forget_xact(xacts, sub, InvalidXLogRecPtr);
 
 		/* Only now: making or removing an entry moves others. */
 		top = get_xact(xacts, xid, first_lsn, NULL);
@@ -334,8 +394,9 @@ ckpx_wal_xacts_shutdown(CkpxWalXacts *xacts, XLogRecPtr lsn)
 	while ((xact = xacthash_iterate(xacts->open, &it)) != NULL)
 	{
 		if (xact->state != XACT_PREPARED)
-			forget_xact(xacts, xact, lsn, false);
+			forget_xact(xacts, xact, lsn);
 	}
+	endedhash_reset(xacts->ended);
 }
 
 void
@@ -348,6 +409,7 @@ ckpx_wal_xacts_reset(CkpxWalXacts *xacts, XLogRecPtr lsn)
 	while ((xact = xacthash_iterate(xacts->open, &it)) != NULL)
 		end_chain(xact->created, lsn);
 	xacthash_reset(xacts->open);
+	endedhash_reset(xacts->ended);
 	memset(xacts->recent, 0, sizeof(xacts->recent));
 	xacts->complete = false;
 }
@@ -390,17 +452,24 @@ ckpx_wal_xacts_running(CkpxWalXacts *xacts, int nxids,
 	if (!xacts->complete)
 	{
 		for (int i = 0; i < nxids; i++)
-			(void) get_xact(xacts, xids[i], InvalidXLogRecPtr, NULL);
-		if (!overflowed)
+		{
+			if (!has_ended(xacts, xids[i]))
+				(void) get_xact(xacts, xids[i], InvalidXLogRecPtr, NULL);
+		}
+		if (overflowed)
+			forget_ended(xacts, oldest);
+		else
+		{
 			xacts->complete = true;
+			endedhash_reset(xacts->ended);
+		}
 	}
 
 	xacthash_start_iterate(xacts->open, &it);
 	while ((xact = xacthash_iterate(xacts->open, &it)) != NULL)
 	{
-		if (TransactionIdPrecedes(xact->xid, oldest) ||
-			(xacts->complete && xact->state == XACT_ENDED))
-			forget_xact(xacts, xact, lsn, false);
+		if (TransactionIdPrecedes(xact->xid, oldest))
+			forget_xact(xacts, xact, lsn);
 	}
 	shrink_table(xacts);
 
@@ -430,8 +499,6 @@ ckpx_wal_xacts_list(const CkpxWalXacts *xacts, CkpxOpenXact **list)
 	xacthash_start_iterate(xacts->open, &it);
 	while ((xact = xacthash_iterate(xacts->open, &it)) != NULL)
 	{
-		if (xact->state == XACT_ENDED)
-			continue;
 		(*list)[count].xid = xact->xid;
 		(*list)[count].first_lsn = xact->first_lsn;
 		count++;

@@ -33,6 +33,7 @@
 #include "utils/hsearch.h"
 
 struct xacthash_hash;
+struct endedhash_hash;
 
 /* A power of two. */
 #define CKPX_RECENT_XIDS	64
@@ -45,6 +46,7 @@ typedef struct CkpxWalXacts
 											 * modulo the size: spares a
 											 * lookup for most records */
 	struct xacthash_hash *open;
+	struct endedhash_hash *ended;	/* empty once the list is complete */
 	bool		complete;		/* all that began before the chain are known */
 	HTAB	   *created;		/* forks, by key */
 	uint32		ncreated;
