@@ -153,11 +153,11 @@ format_locations(const CkpxEntrySpan *spans, const CkpxCollectResult *result)
 
 	/*
 	 * glibc asks the kernel for every piece as large as this, and pays a page
-	 * fault for each of its pages, until one has been given back.  From then
-	 * on such pieces come from the heap, and the copies that the executor
-	 * makes of the row lie where the text has been.
+	 * fault for each of its pages, until one as large has been given back.
+	 * From then on such pieces come from the heap, which keeps twice as much.
+	 * Spans, text and two copies that the executor makes of the row are less.
 	 */
-	pfree(palloc(size));
+	pfree(palloc(2 * size));
 	value = palloc(size);
 	at = VARDATA(value);
 
