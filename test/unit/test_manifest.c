@@ -483,6 +483,9 @@ strings_checked(void **state)
 	expect_edit(text, "incremental", "backup", NULL);
 	expect_edit(text, rmgrs, "\"\"", NULL);
 	expect_edit(text, rmgrs, "\"01\"", NULL);
+	expect_edit(text, rmgrs, "\"0001\"", NULL);
+	expect_edit(text, rmgrs, "\"0100\"", value);
+	expect_edit(text, rmgrs, "\"00\"", value);
 	expect_edit(text, rmgrs, "\"0\"", value);
 	expect_edit(text, rmgrs, "\"010\"", value);
 	expect_edit(text, rmgrs, "\"0g\"", value);
@@ -498,6 +501,11 @@ strings_checked(void **state)
 				value);
 	expect_edit(text, "nightly", "n\xC3\xA9\\\"\\\\\\u001B", NULL);
 	expect_edit(text, "nightly", "n\\u00E9", value);
+	expect_edit(text, "nightly", "n\\u007F", NULL);
+	expect_edit(text, "nightly", "n\x7F", value);
+	expect_edit(text, "nightly", "n\\u0069ghtly", value);
+	expect_edit(text, "nightly", "n\\u0020", value);
+	expect_edit(text, "nightly", "n\\u0022", value);
 	expect_edit(text, "nightly", "n\\u0000", value);
 	expect_edit(text, "nightly", "n\\u001b", value);
 	expect_edit(text, "nightly", "n\\u00", value);

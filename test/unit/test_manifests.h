@@ -340,6 +340,21 @@ flip_every_bit(char *text, Size length)
 	ckpx_manifest_free(&m);
 }
 
+/* Of the present version there is one text for what a manifest says. */
+static inline void
+assert_only_text(const char *text, Size length, const CkpxManifest *m)
+{
+	StringInfoData again;
+
+	if (m->version != CKPX_MANIFEST_VERSION)
+		return;
+	initStringInfo(&again);
+	ckpx_manifest_encode(&again, m);
+	if (again.len != length || memcmp(again.data, text, length) != 0)
+		fail_msg("accepted, but not as it is written:\n%s", text);
+	pfree(again.data);
+}
+
 /*
  * Damage that carries a right checksum.  Never a crash: each byte of 'text',
  * which is without one, replaced by bytes that mean something to a parser.
@@ -361,7 +376,10 @@ damage_every_byte(const char *text)
 			edited[i] = bytes[b];
 			whole = with_checksum(edited, &length);
 			if (decode_problem(whole, length, &m) == NULL)
+			{
+				assert_only_text(whole, length, &m);
 				ckpx_manifest_free(&m);
+			}
 			pfree(whole);
 		}
 		edited[i] = text[i];

@@ -57,7 +57,8 @@ take_escaped(Cursor *cursor)
 	memcpy(digits, cursor->at, 2);
 	digits[2] = '\0';
 	cursor->at += 2;
-	if (ckpx_manifest_parse_hex(digits, &byte, 1) != 1 || byte >= 0x80)
+	if (ckpx_manifest_parse_hex(digits, &byte, 1) != 1 ||
+		(byte >= 0x20 && byte != 0x7f))
 		return '\0';
 	return (char) byte;
 }
@@ -77,7 +78,7 @@ take_token(Cursor *cursor, bool *quoted)
 
 		if (*quoted ? c == '"' : c == ',' || c == ']')
 			break;
-		if ((uint8) c < 0x20)
+		if ((uint8) c < 0x20 || c == 0x7f)
 			return false;
 		cursor->at++;
 		if (*quoted && c == '\\' && (c = take_escaped(cursor)) == '\0')
@@ -88,12 +89,23 @@ take_token(Cursor *cursor, bool *quoted)
 	return !*quoted || take(cursor, "\"");
 }
 
+/* The zero bytes at the end of a bitmap are not written. */
+static bool
+value_is_short(const Field *field, const char *token)
+{
+	Size		length = strlen(token);
+
+	return field->type != FIELD_RMGRS || length < 2 ||
+		strcmp(token + length - 2, "00") != 0;
+}
+
 static const char *
 read_value(Cursor *cursor, const Field *field, char *base)
 {
 	bool		quoted;
 
 	if (!take_token(cursor, &quoted) ||
+		!value_is_short(field, cursor->token) ||
 		!ckpx_manifest_parse_value(field, base, cursor->token, quoted))
 		return PROBLEM_VALUE;
 	return NULL;

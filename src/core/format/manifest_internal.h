@@ -13,7 +13,7 @@
  *	manifest_json.c		the reader of versions 1 and 2
  *	manifest_values.c	what both readers do with a value
  *
- * Only these include this header.  The tables are constants.
+ * Only these include this header, and test/fuzz.  The tables are constants.
  *
  *-------------------------------------------------------------------------
  */
