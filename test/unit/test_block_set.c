@@ -1165,8 +1165,8 @@ hand_made_coded_runs(void **state)
 }
 
 /*
- * Every number of values, and sums of gaps at which a code is longest: never
- * as long as the values.
+ * Every number of values with the largest sum of gaps, at which a code is
+ * longest, and with smaller ones: never as long as the values.
  */
 static void
 codes_are_short(void **state)
@@ -1176,10 +1176,14 @@ codes_are_short(void **state)
 		uint16		values[4096];
 		uint16		copy[4096];
 		char	   *bytes = malloc(n * sizeof(uint16));
+		uint32		step = 0;
 
-		for (uint32 last = n - 1; last < 65536; last += 1 + last / 5)
+		for (uint32 last = n - 1; last < 65536;
+			 last = last == 65535 ? 65536 : Min(last + step, 65535))
 		{
 			Size		size;
+
+			step = n < 256 || n % 64 == 0 ? 1 + last / 5 : 65536;
 
 			/* one long gap, before the last value */
 			for (uint32 i = 0; i < n; i++)
@@ -1200,6 +1204,180 @@ codes_are_short(void **state)
 			assert_memory_equal(values, copy, n * sizeof(uint16));
 		}
 		free(bytes);
+	}
+}
+
+/* FORMAT.md's code, with any number of low bits; the size. */
+static Size
+write_code(const uint16 *values, uint32 n, uint32 k, uint8 *bytes)
+{
+	Size		low = 8;
+	Size		high = 8 * (1 + (n * k + 7) / 8);
+	uint32		next = 0;
+
+	memset(bytes, 0, 1 + (n * k + 7) / 8 + (n + (65536 >> k) + 7) / 8);
+	bytes[0] = (uint8) k;
+	for (uint32 i = 0; i < n; i++)
+	{
+		uint32		gap = values[i] - next;
+
+		next = values[i] + 1;
+		for (uint32 bit = 0; bit < k; bit++, low++)
+			bytes[low / 8] |= ((gap >> bit) & 1) << (low % 8);
+		high += gap >> k;
+		bytes[high / 8] |= 1 << (high % 8);
+		high++;
+	}
+	return (high + 7) / 8;
+}
+
+/*
+ * Codes with fewer or more low bits than is best: read, with other bytes behind
+ * them or without, and not where they are cut off.
+ */
+static void
+codes_of_any_parameter(void **state)
+{
+	static const uint32 counts[] = {1, 2, 7, 8, 9, 15, 16, 17, 31, 64, 255,
+	1024, 4096};
+	uint16		values[4096];
+	uint16		copy[4096];
+	uint8	   *bytes = malloc(1 + 7680 + 8704);
+
+	for (uint32 i = 0; i < lengthof(counts) * 4; i++)
+	{
+		uint32		n = counts[i / 4];
+
+		for (uint32 j = 0; j < n; j++)
+			values[j] = (uint16) (i % 4 == 0 ? j :	/* the lowest */
+								  i % 4 == 1 ? 65536 - n + j :	/* the highest */
+								  i % 4 == 2 ? (j + 1) * (65536 / n) - 1 :
+								  j + (j == n - 1 ? 65536 - n : 0));
+		for (uint32 k = 0; k <= 15; k++)
+		{
+			Size		size = write_code(values, n, k, bytes);
+			char	   *exact = test_exact_copy((char *) bytes, size);
+			char	   *longer = malloc(size + 20);
+
+			assert_int_equal(ckpx_values_decode(exact, size, n, copy), size);
+			assert_memory_equal(values, copy, n * sizeof(uint16));
+			memcpy(longer, bytes, size);
+			memset(longer + size, 0xff, 20);
+			assert_int_equal(ckpx_values_decode(longer, size + 20, n, copy),
+							 size);
+			assert_memory_equal(values, copy, n * sizeof(uint16));
+			free(exact);
+			for (Size cut = size < 100 ? 0 : size - 20; cut < size; cut++)
+			{
+				exact = test_exact_copy((char *) bytes, cut);
+				assert_int_equal(ckpx_values_decode(exact, cut, n, copy), 0);
+				free(exact);
+			}
+			free(longer);
+		}
+	}
+	free(bytes);
+}
+
+/*
+ * Every choice of values at the edges of words and of the range: read as it
+ * was written.  No other bytes with the same parameter say the same, so no
+ * bit is passed over.
+ */
+static void
+codes_of_all_subsets(void **state)
+{
+	static const uint16 edges[] = {0, 1, 2, 7, 63, 64, 255, 32767, 32768,
+	65534, 65535};
+
+	for (uint32 mask = 1; mask < 1 << lengthof(edges); mask++)
+	{
+		uint16		values[lengthof(edges)];
+		uint16		copy[lengthof(edges)];
+		char		bytes[128];
+		char	   *exact;
+		uint32		n = 0;
+		Size		size;
+
+		for (uint32 i = 0; i < lengthof(edges); i++)
+			if (mask & (1 << i))
+				values[n++] = edges[i];
+		size = ckpx_values_encode(values, n, bytes);
+		assert_true(size < sizeof(bytes));
+		exact = test_exact_copy(bytes, size);
+		assert_int_equal(ckpx_values_decode(exact, size, n, copy), size);
+		assert_memory_equal(values, copy, n * sizeof(uint16));
+		for (Size bit = 8; bit < size * 8; bit++)
+		{
+			exact[bit / 8] ^= (char) (1 << (bit % 8));
+			if (ckpx_values_decode(exact, size, n, copy) == size)
+				assert_memory_not_equal(values, copy, n * sizeof(uint16));
+			exact[bit / 8] ^= (char) (1 << (bit % 8));
+		}
+		free(exact);
+	}
+}
+
+/*
+ * Blocks at the edges of chunks and of all block numbers, in every choice, next
+ * to none or to enough for a code of blocks or of runs: packed, and read into
+ * a set that has the others; then the limit at one of them.
+ */
+static void
+edge_blocks_in_all_subsets(void **state)
+{
+	static const BlockNumber edges[] = {0, 1, 65534, 65535, 65536, 131071,
+		0x7fffffff, 0x80000000, 0xfffeffff, 0xffff0000, 0xfffffffd,
+	LAST_BLOCK};
+	const uint32 nedges = lengthof(edges);
+
+	for (uint32 round = 0; round < 3 << nedges; round++)
+	{
+		uint32		mask = round % (1 << nedges);
+		uint32		length = round >> nedges;	/* of the runs */
+		BlockNumber limit = edges[mask % nedges];
+		CkpxBlockSet sets[2];
+		CkpxBlockSet both;
+		const char *problem = NULL;
+
+		ckpx_block_set_init(&both, NULL);
+		for (uint32 half = 0; half < 2; half++)
+		{
+			CkpxBlockSet *set = &sets[half];
+			Size		size;
+			char	   *bytes;
+
+			ckpx_block_set_init(set, NULL);
+			for (uint32 i = 0; i < nedges; i++)
+				if (((mask >> i) & 1) == half)
+					ckpx_block_set_add(set, edges[i]);
+			for (uint32 i = 0; i < 16 && length > 0; i++)
+			{
+				BlockNumber from = 1000 + half * 500 + i * 10;
+
+				test_add_range(set, from, from + 1 + (length - 1) * 3);
+				test_add_range(set, 0xffff0000 + from,
+							   0xffff0001 + from + (length - 1) * 3);
+			}
+			bytes = half == 0 ? pack(set, &size) : serialize(set, &size);
+			assert_true(ckpx_block_set_deserialize(&both, bytes, size,
+												   &problem));
+			assert_null(problem);
+			free(bytes);
+		}
+		assert_int_equal(ckpx_block_set_count(&both),
+						 ckpx_block_set_count(&sets[0]) +
+						 ckpx_block_set_count(&sets[1]));
+		ckpx_block_set_set_limit(&both, limit);
+		for (uint32 i = 0; i < nedges; i++)
+		{
+			assert_int_equal(ckpx_block_set_contains(&both, edges[i]),
+							 edges[i] < limit);
+			assert_true(ckpx_block_set_changed(&both, edges[i]));
+		}
+		ckpx_block_set_reset(&sets[0]);
+		ckpx_block_set_reset(&sets[1]);
+		ckpx_block_set_reset(&both);
 	}
 }
 
@@ -1349,6 +1527,9 @@ main(void)
 		cmocka_unit_test(hand_made_codes),
 		cmocka_unit_test(hand_made_coded_runs),
 		cmocka_unit_test(codes_are_short),
+		cmocka_unit_test(codes_of_any_parameter),
+		cmocka_unit_test(codes_of_all_subsets),
+		cmocka_unit_test(edge_blocks_in_all_subsets),
 		cmocka_unit_test(scattered_blocks_cost_a_byte),
 		cmocka_unit_test(bitmap_with_wrong_count),
 		cmocka_unit_test(written_bytes_are_fixed),
