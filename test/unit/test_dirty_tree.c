@@ -1122,6 +1122,78 @@ damaged_view_leaves_relation_as_it_is(void **state)
 	ckpx_dirty_tree_free(t.later);
 }
 
+/*
+ * Two ranges' rows, each packed or not, with limits anywhere at the edges of
+ * chunks and block numbers: appended, and put before each other.
+ */
+static void
+both_forms_and_limits(void **state)
+{
+	static const BlockNumber edges[] = {0, 1, 65535, 65536, 0x7fffffff,
+		0x80000000, 0xfffeffff, 0xffff0000, 0xfffffffd, 0xfffffffe,
+	InvalidBlockNumber};
+	const uint32 nedges = lengthof(edges) - 1;	/* the last is no block */
+	CkpxRelKey	key = make_key(1663, 5, 16384, MAIN_FORKNUM);
+
+	for (uint32 round = 0; round < 4 * lengthof(edges) * lengthof(edges);
+		 round++)
+	{
+		BlockNumber limits[2] = {edges[round / 4 % lengthof(edges)],
+		edges[round / 4 / lengthof(edges)]};
+		CkpxRelation rows[2];
+		CkpxRelation sums[2];
+		StringInfoData bytes[2];
+		CkpxRelationView views[2];
+		const char *problem = NULL;
+
+		ckpx_relation_init(&sums[0], &key, NULL);
+		ckpx_relation_init(&sums[1], &key, NULL);
+		for (uint32 i = 0; i < 2; i++)
+		{
+			CkpxBlockSet *blocks = &rows[i].blocks;
+			Size		offset = 0;
+
+			ckpx_relation_init(&rows[i], &key, NULL);
+			ckpx_block_set_set_limit(blocks, limits[i]);
+			for (uint32 j = i; j < nedges; j += 2)
+				ckpx_block_set_add(blocks, edges[j]);
+			for (uint32 j = 0; j < 16; j++)
+				test_add_range(blocks, 1000 + j * 10, 1001 + j * 10 + i * 4);
+			initStringInfo(&bytes[i]);
+			ckpx_relation_encode(&bytes[i], &rows[i], 0, (round >> i) & 1);
+			assert_true(ckpx_relation_view_next(bytes[i].data, bytes[i].len,
+												&offset, &views[i],
+												&problem));
+		}
+		for (uint32 i = 0; i < 2; i++)
+		{
+			assert_true(ckpx_relation_merge_view(&sums[0], &views[i],
+												 &problem));
+			assert_true(ckpx_relation_prepend_view(&sums[1], &views[1 - i],
+												   &problem));
+		}
+		for (uint32 j = 0; j < nedges + 64; j++)
+		{
+			BlockNumber block = j < nedges ? edges[j] : 990 + j * 3;
+			bool		changed = ckpx_block_set_changed(&rows[0].blocks, block) ||
+				ckpx_block_set_changed(&rows[1].blocks, block);
+
+			assert_int_equal(ckpx_block_set_changed(&sums[0].blocks, block),
+							 changed);
+			assert_int_equal(ckpx_block_set_changed(&sums[1].blocks, block),
+							 changed);
+		}
+		for (uint32 i = 0; i < 2; i++)
+		{
+			assert_int_equal(sums[i].blocks.limit_block,
+							 Min(limits[0], limits[1]));
+			ckpx_block_set_reset(&rows[i].blocks);
+			ckpx_block_set_reset(&sums[i].blocks);
+			pfree(bytes[i].data);
+		}
+	}
+}
+
 static void
 offset_behind_the_end(void **state)
 {
@@ -1202,6 +1274,7 @@ main(void)
 		cmocka_unit_test(each_bit_flipped),
 		cmocka_unit_test(bad_fields_are_refused),
 		cmocka_unit_test(damaged_view_leaves_relation_as_it_is),
+		cmocka_unit_test(both_forms_and_limits),
 		cmocka_unit_test(offset_behind_the_end),
 		cmocka_unit_test(free_standing_relation),
 	};
