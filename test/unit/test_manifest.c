@@ -266,21 +266,7 @@ numbers(void **state)
 
 /* The layout is part of the format: this very text. */
 static const char fixed_text[] =
-"{ \"ckpx_manifest_version\": 3,\n"
-"\"sequence\": 7,\n"
-"\"written_at\": 750000000000000,\n"
-"\"system_identifier\": \"7300000000000000001\",\n"
-"\"node_id\": \"00000000DEADBEEF\",\n"
-"\"pg_major\": 15,\n"
-"\"block_size\": 8192,\n"
-"\"segment_blocks\": 131072,\n"
-"\"wal_segment_size\": 16777216,\n"
-"\"checksum_version\": 1,\n"
-"\"epoch\": 2,\n"
-"\"timeline\": 1,\n"
-"\"epoch_start\": \"0/1000028\",\n"
-"\"known_xid\": 731,\n"
-"\"global_version_interval_s\": 3600,\n"
+FIXED_HEAD("3")
 "\"entries\": [\n"
 NAMES_OF_ENTRIES ",\n"
 "[\"incremental\",2,1,\"0/1000028\",\"0/2000028\",\"0/1FFFFF0\",56,305419896,"
@@ -375,9 +361,6 @@ layout_checked(void **state)
 	Size		length;
 	char	   *text = fixed_manifest(&length);
 
-	/* the harness itself */
-	expect_edit(text, "\"sequence\": 7", "\"sequence\": 8", NULL);
-
 	/* fields of the file and lists: missing, unknown, twice, elsewhere */
 	expect_edit(text, "\"sequence\": 7,\n", "", layout);
 	expect_edit(text, "\"sequence\": 7,\n", "\"sequence\":7,\n", layout);
@@ -419,68 +402,26 @@ layout_checked(void **state)
 }
 
 static void
-numbers_checked(void **state)
-{
-	Size		length;
-	char	   *text = fixed_manifest(&length);
-
-	expect_edit(text, "\"sequence\": 7", "\"sequence\": 18446744073709551615",
-				NULL);
-	expect_edit(text, "\"sequence\": 7", "\"sequence\": 18446744073709551616",
-				value);
-	expect_edit(text, "\"sequence\": 7",
-				"\"sequence\": 99999999999999999999999999", value);
-	expect_edit(text, "\"sequence\": 7", "\"sequence\": -7", value);
-	expect_edit(text, "\"sequence\": 7", "\"sequence\": 7.0", value);
-	expect_edit(text, "\"sequence\": 7", "\"sequence\": 7e0", value);
-	expect_edit(text, "\"sequence\": 7", "\"sequence\": \"7\"", value);
-	expect_edit(text, "\"sequence\": 7", "\"sequence\": null", value);
-	expect_edit(text, "\"sequence\": 7", "\"sequence\": true", value);
-	expect_edit(text, "\"sequence\": 7", "\"sequence\": ", value);
-	expect_edit(text, "\"sequence\": 7", "\"sequence\": []", value);
-	expect_edit(text, "\"sequence\": 7", "\"sequence\": {}", value);
-	expect_edit(text, "\"sequence\": 7", "\"sequence\": 07", value);
-	expect_edit(text, "\"sequence\": 7", "\"sequence\": +7", value);
-	expect_edit(text, "\"epoch\": 2,\n", "\"epoch\": 4294967295,\n", NULL);
-	expect_edit(text, "\"epoch\": 2,\n", "\"epoch\": 4294967296,\n", value);
-	expect_edit(text, ",12,3,", ",-12,3,", NULL);
-	expect_edit(text, ",12,3,", ",-0,3,", value);
-	expect_edit(text, ",12,3,", ",-,3,", value);
-	expect_edit(text, ",12,3,", ",,3,", value);
-	expect_edit(text, ",12,3,", ",-9223372036854775808,3,", NULL);
-	expect_edit(text, ",12,3,", ",-9223372036854775809,3,", value);
-	expect_edit(text, ",12,3,", ",9223372036854775808,3,", value);
-	expect_edit(text, ",true]", ",TRUE]", value);
-	expect_edit(text, ",true]", ",\"true\"]", value);
-	expect_edit(text, ",true]", ",1]", value);
-	pfree(text);
-}
-
-static void
-strings_checked(void **state)
+values_checked(void **state)
 {
 	Size		length;
 	char	   *text = fixed_manifest(&length);
 	const char *rmgrs = "\"0100000000000000000000000000000000000000000000000000000000000080\"";
 
-	expect_edit(text, "7300000000000000001", "", value);
-	expect_edit(text, "7300000000000000001", " 73", value);
-	expect_edit(text, "7300000000000000001", "073", value);
-	expect_edit(text, "7300000000000000001", "0", NULL);
-	expect_edit(text, "7300000000000000001", "-73", value);
-	expect_edit(text, "7300000000000000001", "73000000000000000010", value);
-	expect_edit(text, "\"7300000000000000001\"", "7300000000000000001", value);
-	expect_edit(text, "00000000DEADBEEF", "DEADBEEF", value);
-	expect_edit(text, "00000000DEADBEEF", "00000000deadbeef", value);
-	expect_edit(text, "00000000DEADBEEF", "000000000DEADBEEF", value);
-	expect_edit(text, "00000000DEADBEEF", "0000000000DEADBEEF", value);
-	expect_edit(text, "0/1000028", "0/01000028", value);
-	expect_edit(text, "0/1000028", "0/1000028 ", value);
-	expect_edit(text, "\"0/1000028\"", "16777256", value);
-	expect_edit(text, "incremental", "Incremental", value);
-	expect_edit(text, "incremental", "", value);
-	expect_edit(text, "incremental", "none", value);
-	expect_edit(text, "incremental", "backup", NULL);
+	check_values(text);
+
+	/* numbers */
+	expect_edit(text, "\"sequence\": 7", "\"sequence\": ", value);
+	expect_edit(text, "\"sequence\": 7", "\"sequence\": []", value);
+	expect_edit(text, "\"sequence\": 7", "\"sequence\": {}", value);
+	expect_edit(text, "\"sequence\": 7", "\"sequence\": 07", value);
+	expect_edit(text, "\"sequence\": 7", "\"sequence\": +7", value);
+	expect_edit(text, ",12,3,", ",-,3,", value);
+	expect_edit(text, ",12,3,", ",,3,", value);
+	expect_edit(text, ",true]", ",TRUE]", value);
+	expect_edit(text, ",true]", ",1]", value);
+
+	/* strings */
 	expect_edit(text, rmgrs, "\"\"", NULL);
 	expect_edit(text, rmgrs, "\"01\"", NULL);
 	expect_edit(text, rmgrs, "\"0001\"", NULL);
@@ -489,16 +430,6 @@ strings_checked(void **state)
 	expect_edit(text, rmgrs, "\"0\"", value);
 	expect_edit(text, rmgrs, "\"010\"", value);
 	expect_edit(text, rmgrs, "\"0g\"", value);
-	expect_edit(text, "0000000080\"", "000000008080\"", value);
-	expect_edit(text, "nightly",
-				"123456789012345678901234567890123456789012345678901234567890123",
-				NULL);
-	expect_edit(text, "nightly",
-				"1234567890123456789012345678901234567890123456789012345678901234",
-				value);
-	expect_edit(text, "nightly",
-				"123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890",
-				value);
 	expect_edit(text, "nightly", "n\xC3\xA9\\\"\\\\\\u001B", NULL);
 	expect_edit(text, "nightly", "n\\u00E9", value);
 	expect_edit(text, "nightly", "n\\u007F", NULL);
@@ -545,9 +476,6 @@ meaning_checked(void **state)
 	expect_edit(text, "def\",\"\"",
 				"def\",\"00000000000000000000000000000000\"", NULL);
 	expect_edit(text, "def\",\"\"", "def\",\"0\"", id);
-	expect_edit(text, "\"0123456789abcdef0", "\"0123456789abcdeF0", id);
-	expect_edit(text, "\"0123456789abcdef0", "\"0123456789abcdef", id);
-	expect_edit(text, "\"0123456789abcdef0", "\"0123456789abcdef00", value);
 	pfree(text);
 }
 
@@ -631,8 +559,7 @@ main(void)
 		cmocka_unit_test(damage),
 		cmocka_unit_test(trailing_bytes),
 		cmocka_unit_test(layout_checked),
-		cmocka_unit_test(numbers_checked),
-		cmocka_unit_test(strings_checked),
+		cmocka_unit_test(values_checked),
 		cmocka_unit_test(meaning_checked),
 		cmocka_unit_test(versions),
 		cmocka_unit_test(long_lists),

@@ -18,21 +18,7 @@
 
 /* As a writer of version 2 made it. */
 static const char fixed_text[] =
-"{ \"ckpx_manifest_version\": 2,\n"
-"\"sequence\": 7,\n"
-"\"written_at\": 750000000000000,\n"
-"\"system_identifier\": \"7300000000000000001\",\n"
-"\"node_id\": \"00000000DEADBEEF\",\n"
-"\"pg_major\": 15,\n"
-"\"block_size\": 8192,\n"
-"\"segment_blocks\": 131072,\n"
-"\"wal_segment_size\": 16777216,\n"
-"\"checksum_version\": 1,\n"
-"\"epoch\": 2,\n"
-"\"timeline\": 1,\n"
-"\"epoch_start\": \"0/1000028\",\n"
-"\"known_xid\": 731,\n"
-"\"global_version_interval_s\": 3600,\n"
+FIXED_HEAD("2")
 "\"entries\": [\n"
 "{ \"kind\": \"incremental\", \"epoch\": 2, \"timeline\": 1, "
 "\"start_lsn\": \"0/1000028\", \"end_lsn\": \"0/2000028\", "
@@ -281,8 +267,7 @@ fields_checked(void **state)
 	const char *escape = "manifest has an escape that it must not have";
 	const char *id = "manifest has a backup with an impossible id";
 
-	/* the harness itself */
-	expect_edit(text, "\"sequence\": 7", "\"sequence\": 8", NULL);
+	check_values(text);
 	expect_edit(text, "\"sequence\": 7,\n", "\"sequence\":7 , ", NULL);
 
 	/* missing, unknown, twice */
@@ -297,60 +282,10 @@ fields_checked(void **state)
 	expect_edit(text, "\"nxacts\": 5", "\"nxacts\": 5, \"x\": 1", unknown);
 	expect_edit(text, "\"nxacts\"", "\"NXACTS\"", unknown);
 
-	/* numbers */
-	expect_edit(text, "\"sequence\": 7", "\"sequence\": 18446744073709551615",
-				NULL);
-	expect_edit(text, "\"sequence\": 7", "\"sequence\": 18446744073709551616",
-				value);
-	expect_edit(text, "\"sequence\": 7",
-				"\"sequence\": 99999999999999999999999999", value);
-	expect_edit(text, "\"sequence\": 7", "\"sequence\": -7", value);
-	expect_edit(text, "\"sequence\": 7", "\"sequence\": 7.0", value);
-	expect_edit(text, "\"sequence\": 7", "\"sequence\": 7e0", value);
-	expect_edit(text, "\"sequence\": 7", "\"sequence\": \"7\"", value);
-	expect_edit(text, "\"sequence\": 7", "\"sequence\": null", value);
-	expect_edit(text, "\"sequence\": 7", "\"sequence\": true", value);
+	/* numbers and strings */
 	expect_edit(text, "\"sequence\": 7", "\"sequence\": 07", json);
 	expect_edit(text, "\"sequence\": 7", "\"sequence\": +7", json);
-	expect_edit(text, "\"epoch\": 2,\n", "\"epoch\": 4294967295,\n", NULL);
-	expect_edit(text, "\"epoch\": 2,\n", "\"epoch\": 4294967296,\n", value);
-	expect_edit(text, "\"pending_ms\": 12", "\"pending_ms\": -12", NULL);
 	expect_edit(text, "\"pending_ms\": 12", "\"pending_ms\": -0", value);
-	expect_edit(text, "\"pending_ms\": 12",
-				"\"pending_ms\": -9223372036854775808", NULL);
-	expect_edit(text, "\"pending_ms\": 12",
-				"\"pending_ms\": -9223372036854775809", value);
-	expect_edit(text, "\"pending_ms\": 12",
-				"\"pending_ms\": 9223372036854775808", value);
-
-	/* strings */
-	expect_edit(text, "7300000000000000001", "", value);
-	expect_edit(text, "7300000000000000001", " 73", value);
-	expect_edit(text, "7300000000000000001", "073", value);
-	expect_edit(text, "7300000000000000001", "00", value);
-	expect_edit(text, "7300000000000000001", "0", NULL);
-	expect_edit(text, "7300000000000000001", "-73", value);
-	expect_edit(text, "7300000000000000001", "73000000000000000010", value);
-	expect_edit(text, "00000000DEADBEEF", "DEADBEEF", value);
-	expect_edit(text, "00000000DEADBEEF", "00000000deadbeef", value);
-	expect_edit(text, "00000000DEADBEEF", "000000000DEADBEEF", value);
-	expect_edit(text, "0/1000028", "0/01000028", value);
-	expect_edit(text, "0/1000028", "0/1000028 ", value);
-	expect_edit(text, "\"0/1000028\"", "16777256", value);
-	expect_edit(text, "incremental", "Incremental", value);
-	expect_edit(text, "incremental", "", value);
-	expect_edit(text, "incremental", "none", value);
-	expect_edit(text, "incremental", "backup", NULL);
-	expect_edit(text, "0000000080\"", "000000008\"", value);
-	expect_edit(text, "0000000080\"", "000000008g\"", value);
-	expect_edit(text, "false", "\"false\"", value);
-	expect_edit(text, "false", "0", value);
-	expect_edit(text, "nightly",
-				"123456789012345678901234567890123456789012345678901234567890123",
-				NULL);
-	expect_edit(text, "nightly",
-				"1234567890123456789012345678901234567890123456789012345678901234",
-				value);
 	expect_edit(text, "nightly", "n\\u0069ghtly", NULL);
 	expect_edit(text, "nightly", "n\\u00e9", escape);
 	expect_edit(text, "nightly", "n\\uD83D\\uDE00", escape);
@@ -374,38 +309,14 @@ fields_checked(void **state)
 	expect_edit(text, "\"pins\": [\n", "\"pins\": [ {}, \n", item);
 	expect_edit(text, "\"pins\": [", "\"pins\": 5, \"x\": [", placed);
 
-	/* meaning */
+	/* meaning, of which test_manifest has the rest */
 	expect_edit(text, "\"end_lsn\": \"0/2000028\"",
 				"\"end_lsn\": \"0/1000028\"",
 				"manifest has an entry whose range is empty");
-	expect_edit(text, "\"incremental\", \"epoch\": 2",
-				"\"incremental\", \"epoch\": 3",
-				"manifest has an entry of an epoch that did not begin");
-	expect_edit(text, "\"incremental\", \"epoch\": 2",
-				"\"incremental\", \"epoch\": 0",
-				"manifest has an entry of an epoch that did not begin");
-	expect_edit(text, "\"epoch\": 2, \"timeline\": 1, \"start_lsn\"",
-				"\"epoch\": 2, \"timeline\": 0, \"start_lsn\"",
-				"manifest has an entry without a timeline");
-	expect_edit(text, "\"nparts\": 1", "\"nparts\": 0",
-				"manifest has an entry without an object");
-	expect_edit(text, "\"version\": 1", "\"version\": 0",
-				"manifest has an entry without an object");
 	expect_edit(text, "{ \"epoch\": 2", "{ \"epoch\": 3",
 				"manifest has a gap of an epoch that did not begin");
-	expect_edit(text, "false, \"reason\"", "true, \"reason\"", NULL);
-	expect_edit(text, "\"to_lsn\": \"0/1000028\"", "\"to_lsn\": \"0/0\"",
-				NULL);
-	expect_edit(text, "\"to_lsn\": \"0/1000028\", \"detected_at\": "
-				"749999999000000, \"damaged\": false",
-				"\"to_lsn\": \"0/0\", \"detected_at\": 0, \"damaged\": true",
-				"manifest has a damaged range that is empty");
-	expect_edit(text, "\"parent\": \"\"",
-				"\"parent\": \"00000000000000000000000000000000\"", NULL);
 	expect_edit(text, "\"parent\": \"\"", "\"parent\": \"0\"", id);
-	expect_edit(text, "\"0123456789abcdef0", "\"0123456789abcdeF0", id);
-	expect_edit(text, "\"0123456789abcdef0", "\"0123456789abcdef", id);
-	expect_edit(text, "\"0123456789abcdef0", "\"0123456789abcdef00", value);
+	pfree(text);
 }
 
 static void

@@ -193,6 +193,38 @@ assert_same(const CkpxManifest *a, const CkpxManifest *b)
 							sizeof(CkpxBackupRecord));
 }
 
+/* What decoding made of a text, and how many entries were visited. */
+typedef struct Visits
+{
+	const CkpxManifest *decoded;
+	uint32		count;
+} Visits;
+
+static inline void
+compare_visited(void *arg, const CkpxEntry *entry)
+{
+	Visits	   *visits = arg;
+
+	if (visits->count < visits->decoded->nentries)
+		assert_memory_equal(entry, &visits->decoded->entries[visits->count],
+							sizeof(CkpxEntry));
+	visits->count++;
+}
+
+/* A visit must see the same entries, and refuse what is refused. */
+static inline void
+assert_visited(const char *text, Size length, const CkpxManifest *m, bool ok)
+{
+	Visits		visits = {m, 0};
+	const char *problem = "unset";
+
+	assert_int_equal(ckpx_manifest_visit(text, length, compare_visited,
+										 &visits, &problem), ok);
+	assert_int_equal(problem == NULL, ok);
+	if (ok)
+		assert_int_equal(visits.count, m->nentries);
+}
+
 /* Decode a copy without a byte to spare, so that a read too far is seen. */
 static inline const char *
 decode_problem(const char *text, Size length, CkpxManifest *m)
@@ -203,6 +235,7 @@ decode_problem(const char *text, Size length, CkpxManifest *m)
 
 	memcpy(copy, text, length);
 	ok = ckpx_manifest_decode(m, copy, length, &problem);
+	assert_visited(copy, length, m, ok);
 	free(copy);
 	if (ok)
 	{
@@ -283,6 +316,24 @@ with_checksum(const char *text, Size *length)
 	*length = all.len;
 	return all.data;
 }
+
+/* The fields in front of the lists in the fixed text of a version. */
+#define FIXED_HEAD(version) \
+"{ \"ckpx_manifest_version\": " version ",\n" \
+"\"sequence\": 7,\n" \
+"\"written_at\": 750000000000000,\n" \
+"\"system_identifier\": \"7300000000000000001\",\n" \
+"\"node_id\": \"00000000DEADBEEF\",\n" \
+"\"pg_major\": 15,\n" \
+"\"block_size\": 8192,\n" \
+"\"segment_blocks\": 131072,\n" \
+"\"wal_segment_size\": 16777216,\n" \
+"\"checksum_version\": 1,\n" \
+"\"epoch\": 2,\n" \
+"\"timeline\": 1,\n" \
+"\"epoch_start\": \"0/1000028\",\n" \
+"\"known_xid\": 731,\n" \
+"\"global_version_interval_s\": 3600,\n"
 
 /* What the fixed text of every version says. */
 static inline void
@@ -385,6 +436,72 @@ damage_every_byte(const char *text)
 		edited[i] = text[i];
 	}
 	free(edited);
+}
+
+/* Values that every version reads or refuses alike, in its fixed text. */
+static inline void
+check_values(const char *text)
+{
+	const char *value = "manifest has a value that its field does not allow";
+	const char *id = "manifest has a backup with an impossible id";
+
+	expect_edit(text, "\"sequence\": 7", "\"sequence\": 8", NULL);
+	expect_edit(text, "\"sequence\": 7", "\"sequence\": 18446744073709551615",
+				NULL);
+	expect_edit(text, "\"sequence\": 7", "\"sequence\": 18446744073709551616",
+				value);
+	expect_edit(text, "\"sequence\": 7",
+				"\"sequence\": 99999999999999999999999999", value);
+	expect_edit(text, "\"sequence\": 7", "\"sequence\": -7", value);
+	expect_edit(text, "\"sequence\": 7", "\"sequence\": 7.0", value);
+	expect_edit(text, "\"sequence\": 7", "\"sequence\": 7e0", value);
+	expect_edit(text, "\"sequence\": 7", "\"sequence\": \"7\"", value);
+	expect_edit(text, "\"sequence\": 7", "\"sequence\": null", value);
+	expect_edit(text, "\"sequence\": 7", "\"sequence\": true", value);
+	expect_edit(text, "\"epoch\": 2,\n", "\"epoch\": 4294967295,\n", NULL);
+	expect_edit(text, "\"epoch\": 2,\n", "\"epoch\": 4294967296,\n", value);
+	expect_edit(text, "750000000000000", "-12", NULL);
+	expect_edit(text, "750000000000000", "-0", value);
+	expect_edit(text, "750000000000000", "-9223372036854775808", NULL);
+	expect_edit(text, "750000000000000", "-9223372036854775809", value);
+	expect_edit(text, "750000000000000", "9223372036854775808", value);
+
+	expect_edit(text, "7300000000000000001", "", value);
+	expect_edit(text, "7300000000000000001", " 73", value);
+	expect_edit(text, "7300000000000000001", "073", value);
+	expect_edit(text, "7300000000000000001", "00", value);
+	expect_edit(text, "7300000000000000001", "0", NULL);
+	expect_edit(text, "7300000000000000001", "-73", value);
+	expect_edit(text, "7300000000000000001", "73000000000000000010", value);
+	expect_edit(text, "\"7300000000000000001\"", "7300000000000000001", value);
+	expect_edit(text, "00000000DEADBEEF", "DEADBEEF", value);
+	expect_edit(text, "00000000DEADBEEF", "00000000deadbeef", value);
+	expect_edit(text, "00000000DEADBEEF", "000000000DEADBEEF", value);
+	expect_edit(text, "00000000DEADBEEF", "0000000000DEADBEEF", value);
+	expect_edit(text, "0/1000028", "0/01000028", value);
+	expect_edit(text, "0/1000028", "0/1000028 ", value);
+	expect_edit(text, "\"0/1000028\"", "16777256", value);
+	expect_edit(text, "incremental", "Incremental", value);
+	expect_edit(text, "incremental", "", value);
+	expect_edit(text, "incremental", "none", value);
+	expect_edit(text, "incremental", "backup", NULL);
+	expect_edit(text, "0000000080\"", "000000008\"", value);
+	expect_edit(text, "0000000080\"", "000000008g\"", value);
+	expect_edit(text, "0000000080\"", "000000008080\"", value);
+	expect_edit(text, "false", "\"false\"", value);
+	expect_edit(text, "false", "0", value);
+	expect_edit(text, "nightly",
+				"123456789012345678901234567890123456789012345678901234567890123",
+				NULL);
+	expect_edit(text, "nightly",
+				"1234567890123456789012345678901234567890123456789012345678901234",
+				value);
+	expect_edit(text, "nightly",
+				"123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890",
+				value);
+	expect_edit(text, "\"0123456789abcdef0", "\"0123456789abcdeF0", id);
+	expect_edit(text, "\"0123456789abcdef0", "\"0123456789abcdef", id);
+	expect_edit(text, "\"0123456789abcdef0", "\"0123456789abcdef00", value);
 }
 
 #endif							/* CKPX_TEST_MANIFESTS_H */

@@ -83,15 +83,25 @@ extern void ckpx_manifest_encode(StringInfo text,
 /*
  * Read a whole file's text, of this version or an earlier one.  First the
  * checksum line is verified, then the text is read, then every number and
- * every list is checked.  Arrays come
- * from the current memory context (NULL where a list is empty); entries come
- * back finished, in the order of the file, without their failures.  False
- * with *problem set (static text), and an empty manifest, where anything is
- * not as it must be; unknown fields are a problem too, a newer version has
- * its own message.
+ * every list is checked.  Arrays come from the current memory context (NULL
+ * where a list is empty); entries come back finished, in the order of the
+ * file, without their failures.  False with *problem set (static text), and an
+ * empty manifest, where anything is not as it must be; unknown fields are a
+ * problem too, a newer version has its own message.
  */
 extern bool ckpx_manifest_decode(CkpxManifest *manifest, const char *text,
 								 Size length, const char **problem);
+
+/*
+ * The same for a long history's entries alone: each goes to 'visit', in the
+ * order of the file, and none is kept.  Where the result is false, what was
+ * visited tells nothing.
+ */
+typedef void (*CkpxManifestVisit) (void *arg, const CkpxEntry *entry);
+
+extern bool ckpx_manifest_visit(const char *text, Size length,
+								CkpxManifestVisit visit, void *arg,
+								const char **problem);
 
 /* Free the arrays that _decode made. */
 extern void ckpx_manifest_free(CkpxManifest *manifest);

@@ -19,10 +19,13 @@
 /* More than any value takes, escapes apart. */
 #define TOKEN_ROOM			128
 
+/* With 'visit' entries are handed out and not kept. */
 typedef struct Cursor
 {
 	const char *at;
 	const char *end;
+	CkpxManifestVisit visit;
+	void	   *arg;
 	char		token[TOKEN_ROOM];
 } Cursor;
 
@@ -125,8 +128,55 @@ count_rows(const Cursor *cursor)
 }
 
 static const char *
+check_entry(const CkpxManifest *manifest, const CkpxEntry *entry)
+{
+	if (entry->range.start_lsn >= entry->range.end_lsn)
+		return "manifest has an entry whose range is empty";
+	if (entry->range.epoch == 0 || entry->range.epoch > manifest->epoch)
+		return "manifest has an entry of an epoch that did not begin";
+	if (entry->range.timeline == 0)
+		return "manifest has an entry without a timeline";
+	if (entry->version == 0 || entry->nparts == 0)
+		return "manifest has an entry without an object";
+	return NULL;
+}
+
+/* Hand out the entry that was read last, and use its place again. */
+static const char *
+visit_entry(const Cursor *cursor, CkpxManifest *manifest)
+{
+	CkpxEntry  *entry = &manifest->entries[--manifest->nentries];
+	const char *problem = check_entry(manifest, entry);
+
+	if (problem != NULL)
+		return problem;
+	entry->state = CKPX_ENTRY_FINISHED;
+	cursor->visit(cursor->arg, entry);
+	return NULL;
+}
+
+static const char *
+read_row(Cursor *cursor, const List *list, char *item)
+{
+	for (int i = 0; i < list->nfields; i++)
+	{
+		const char *problem;
+
+		if (i > 0 && !take(cursor, ","))
+			return PROBLEM_LAYOUT;
+		problem = read_value(cursor, &list->fields[i], item);
+		if (problem != NULL)
+			return problem;
+	}
+	return NULL;
+}
+
+static const char *
 read_list(Cursor *cursor, const List *list, CkpxManifest *manifest)
 {
+	bool		visited = cursor->visit != NULL &&
+		list == &ckpx_manifest_lists[0];
+	uint32		nitems = 0;
 	uint32		room;
 
 	if (!take(cursor, "\"") || !take(cursor, list->name) ||
@@ -138,23 +188,19 @@ read_list(Cursor *cursor, const List *list, CkpxManifest *manifest)
 			!take(cursor, list->fields[i].name) || !take(cursor, "\""))
 			return PROBLEM_LAYOUT;
 	}
-	room = count_rows(cursor);
+	room = visited ? 0 : count_rows(cursor);
 	while (take(cursor, "],\n["))
 	{
 		char	   *item = ckpx_manifest_append(list, manifest, &room);
+		const char *problem;
 
-		if (item == NULL)
+		if (item == NULL || ++nitems > list->max_items)
 			return PROBLEM_LONG_LIST;
-		for (int i = 0; i < list->nfields; i++)
-		{
-			const char *problem;
-
-			if (i > 0 && !take(cursor, ","))
-				return PROBLEM_LAYOUT;
-			problem = read_value(cursor, &list->fields[i], item);
-			if (problem != NULL)
-				return problem;
-		}
+		problem = read_row(cursor, list, item);
+		if (problem == NULL && visited)
+			problem = visit_entry(cursor, manifest);
+		if (problem != NULL)
+			return problem;
 	}
 	return take(cursor, "]\n],\n") ? NULL : PROBLEM_LAYOUT;
 }
@@ -163,13 +209,16 @@ read_list(Cursor *cursor, const List *list, CkpxManifest *manifest)
  * Read all lines but the last one.
  */
 static const char *
-read_text(CkpxManifest *manifest, const char *text, Size length)
+read_text(CkpxManifest *manifest, const char *text, Size length,
+		  CkpxManifestVisit visit, void *arg)
 {
 	Cursor		cursor;
 	const char *problem;
 
 	cursor.at = text;
 	cursor.end = text + length - CHECKSUM_LINE_LENGTH;
+	cursor.visit = visit;
+	cursor.arg = arg;
 	for (int i = 0; i < NTOP_FIELDS; i++)
 	{
 		const Field *field = &ckpx_manifest_top[i];
@@ -266,16 +315,10 @@ check_meaning(const CkpxManifest *manifest, uint32 version)
 
 	for (uint32 i = 0; i < manifest->nentries; i++)
 	{
-		const CkpxEntry *entry = &manifest->entries[i];
+		const char *problem = check_entry(manifest, &manifest->entries[i]);
 
-		if (entry->range.start_lsn >= entry->range.end_lsn)
-			return "manifest has an entry whose range is empty";
-		if (entry->range.epoch == 0 || entry->range.epoch > manifest->epoch)
-			return "manifest has an entry of an epoch that did not begin";
-		if (entry->range.timeline == 0)
-			return "manifest has an entry without a timeline";
-		if (entry->version == 0 || entry->nparts == 0)
-			return "manifest has an entry without an object";
+		if (problem != NULL)
+			return problem;
 	}
 	for (uint32 i = 0; i < manifest->ngaps; i++)
 	{
@@ -299,9 +342,9 @@ check_meaning(const CkpxManifest *manifest, uint32 version)
 	return NULL;
 }
 
-bool
-ckpx_manifest_decode(CkpxManifest *manifest, const char *text, Size length,
-					 const char **problem)
+static bool
+read_manifest(CkpxManifest *manifest, const char *text, Size length,
+			  CkpxManifestVisit visit, void *arg, const char **problem)
 {
 	uint32		version;
 
@@ -311,7 +354,7 @@ ckpx_manifest_decode(CkpxManifest *manifest, const char *text, Size length,
 	if (*problem == NULL)
 		*problem = version <= LAST_JSON_VERSION ?
 			ckpx_manifest_read_json(manifest, text, length, version) :
-			read_text(manifest, text, length);
+			read_text(manifest, text, length, visit, arg);
 	if (*problem == NULL)
 		*problem = check_meaning(manifest, version);
 	if (*problem != NULL)
@@ -321,5 +364,28 @@ ckpx_manifest_decode(CkpxManifest *manifest, const char *text, Size length,
 	}
 	for (uint32 i = 0; i < manifest->nentries; i++)
 		manifest->entries[i].state = CKPX_ENTRY_FINISHED;
+	return true;
+}
+
+bool
+ckpx_manifest_decode(CkpxManifest *manifest, const char *text, Size length,
+					 const char **problem)
+{
+	return read_manifest(manifest, text, length, NULL, NULL, problem);
+}
+
+bool
+ckpx_manifest_visit(const char *text, Size length, CkpxManifestVisit visit,
+					void *arg, const char **problem)
+{
+	CkpxManifest manifest;
+
+	if (!read_manifest(&manifest, text, length, visit, arg, problem))
+		return false;
+
+	/* Of an old version all are there. */
+	for (uint32 i = 0; i < manifest.nentries; i++)
+		visit(arg, &manifest.entries[i]);
+	ckpx_manifest_free(&manifest);
 	return true;
 }

@@ -259,21 +259,18 @@ ckpx_release_point(const CkpxManifest *manifest)
 	return release.release_lsn;
 }
 
-/* Note the names of the files that a manifest keeps. */
+/* Note the names of an entry's files, which a manifest keeps. */
 static void
-keep_objects(HTAB *kept, const CkpxManifest *manifest)
+keep_object(void *arg, const CkpxEntry *entry)
 {
-	for (uint32 i = 0; i < manifest->nentries; i++)
+	HTAB	   *kept = arg;
+
+	for (uint32 part = 0; part < Max(entry->nparts, 1); part++)
 	{
-		const CkpxEntry *entry = &manifest->entries[i];
+		char		name[CKPX_NAME_MAX];
 
-		for (uint32 part = 0; part < Max(entry->nparts, 1); part++)
-		{
-			char		name[CKPX_NAME_MAX];
-
-			ckpx_entry_object_name(name, entry, part);
-			(void) hash_search(kept, name, HASH_ENTER, NULL);
-		}
+		ckpx_entry_object_name(name, entry, part);
+		(void) hash_search(kept, name, HASH_ENTER, NULL);
 	}
 }
 
@@ -387,18 +384,15 @@ list_orphans(List **orphans)
 		 i < list_length(manifests); i++)
 	{
 		const CkpxStoreFile *file = list_nth(manifests, i);
-		CkpxManifest manifest;
 		char	   *text;
 		Size		length;
 		const char *problem;
 
 		text = ckpx_read_file(file->file, CKPX_MANIFEST_MAX_BYTES, &length);
 		if (text == NULL ||
-			!ckpx_manifest_decode(&manifest, text, length, &problem))
+			!ckpx_manifest_visit(text, length, keep_object, kept, &problem))
 			return false;
 		pfree(text);
-		keep_objects(kept, &manifest);
-		ckpx_manifest_free(&manifest);
 	}
 
 	*orphans = NIL;
