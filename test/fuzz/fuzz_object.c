@@ -1,6 +1,6 @@
 /*
- * Any bytes as an object file: rejected, or read to its end, and then every
- * key that was seen is found again.
+ * Any bytes as an object file: rejected, or read to its end, and then the key
+ * that was seen last is found again, with the same blocks.
  */
 #include "core/format/object_format.h"
 
@@ -23,6 +23,17 @@ read_input(void *arg, uint64 offset, char *bytes, Size length)
 	return true;
 }
 
+/* Are limit and blocks the same?  Takes the blocks of 'a'. */
+static bool
+same_blocks(CkpxBlockSet *a, const CkpxBlockSet *b)
+{
+	if (a->limit_block != b->limit_block ||
+		ckpx_block_set_count(a) != ckpx_block_set_count(b))
+		return false;
+	ckpx_block_set_subtract(a, b);
+	return ckpx_block_set_count(a) == 0;
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
 {
@@ -30,8 +41,9 @@ LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
 	CkpxObjectReader *reader;
 	const CkpxObjectHeader *header;
 	CkpxRelationView view;
-	CkpxRelKey	last = {0};
+	CkpxRelation last = {0};
 	bool		any = false;
+	bool		broken = false;
 	const char *problem = NULL;
 
 	reader = ckpx_object_open(CKPX_CURRENT_MEMORY, read_input, &input, size,
@@ -51,25 +63,34 @@ LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
 	}
 	while (ckpx_object_next(reader, &view, &problem))
 	{
-		CkpxRelation relation;
-
-		ckpx_relation_init(&relation, &view.key, CKPX_CURRENT_MEMORY);
-		(void) ckpx_relation_merge_view(&relation, &view, &problem);
-		ckpx_block_set_reset(&relation.blocks);
-		problem = NULL;
-		last = view.key;
-		any = true;
+		if (!any || !ckpx_rel_key_equal(&last.key, &view.key))
+		{
+			if (any)
+				ckpx_block_set_reset(&last.blocks);
+			ckpx_relation_init(&last, &view.key, CKPX_CURRENT_MEMORY);
+			any = true;
+		}
+		if (!ckpx_relation_prepend_view(&last, &view, &problem))
+			broken = true;
 	}
 	if (any)
 	{
 		CkpxRelation relation;
 		bool		found = false;
 
-		ckpx_relation_init(&relation, &last, CKPX_CURRENT_MEMORY);
-		if (ckpx_object_find(reader, &last, InvalidXLogRecPtr, &relation, &found, &problem) &&
-			!found)
+		broken |= problem != NULL;
+		ckpx_relation_init(&relation, &last.key, CKPX_CURRENT_MEMORY);
+		if (ckpx_object_find(reader, &last.key, InvalidXLogRecPtr, &relation,
+							 &found, &problem))
+		{
+			if (!found || (!broken && !same_blocks(&relation.blocks,
+												   &last.blocks)))
+				abort();
+		}
+		else if (!broken)
 			abort();
 		ckpx_block_set_reset(&relation.blocks);
+		ckpx_block_set_reset(&last.blocks);
 	}
 	ckpx_object_close(reader);
 	return 0;
