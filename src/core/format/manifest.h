@@ -61,8 +61,9 @@ typedef struct CkpxManifest
  * the last one nearly as long, by calls of 'write', which may leave by an
  * error.  _begin writes what stands in front of the entries; then come the
  * entries, as many calls as it takes, those that are not finished are left
- * out; _end writes the rest and frees the writer.  'manifest' stays until then; its own entries
- * are not looked at.  Memory is of the context in which _begin was called.
+ * out; _end writes the rest and frees the writer.  'manifest' stays until
+ * then; its own entries are not looked at.  Memory is of the context in which
+ * _begin was called.
  */
 typedef struct CkpxManifestWriter CkpxManifestWriter;
 typedef void (*CkpxManifestWrite) (void *arg, const char *bytes, Size length);
