@@ -147,6 +147,12 @@ is_covered(missing_by_waldump($standby, $start, $switch, $map, timeline => 1),
 is_covered(missing_by_waldump($standby, $switch, $end, $map, timeline => 2),
 	'over the promotion: every block reference after the switch');
 
+# Reading most records without PostgreSQL's reader tells the same, over a file
+# that was switched and over the promotion.
+$standby->safe_psql('postgres', 'CREATE EXTENSION ckpx_decode');
+$standby->safe_psql('postgres',
+	"SELECT * FROM ckpx_compare_readers('$start', '$end', 200, 1)");
+
 # ---- the cascading standby goes along
 
 $standby->wait_for_catchup($cascade, 'replay', $standby->lsn('insert'));

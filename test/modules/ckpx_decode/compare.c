@@ -8,8 +8,10 @@
  * not in where reading stops and what is said about it.  So the source reads
  * a range twice, and all that it says is written down and compared: the whole
  * range first, then stretches of it at random, cut and resumed at random, with
- * an end of flushed WAL at any byte, and with bytes that are not as they were
- * written.
+ * an end of flushed WAL at any byte that moves on step by step, and with bytes
+ * that are not as they were written.  Records are made up in the place of
+ * others, some with one thing wrong that their checksum covers, and a file is
+ * replaced while it is read.
  *
  * The linker puts the functions called __wrap_... in place of those that the
  * source calls: the walk, the position of flushed WAL, and reading a file.
@@ -21,12 +23,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "access/timeline.h"
 #include "access/xlog.h"
 #include "catalog/pg_control.h"
-#include "common/pg_prng.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
+#include "made_up.h"
 #include "miscadmin.h"
 #include "server/wal/source_internal.h"
 #include "utils/builtins.h"
@@ -37,7 +40,8 @@ PG_FUNCTION_INFO_V1(ckpx_compare_readers);
 
 /* A stretch is at most so long. */
 #define STRETCH_BYTES	(96 * 1024)
-#define CHANGE_BYTES	64
+#define ZERO_BYTES		64
+#define CHANGE_BYTES	(3 * XLOG_BLCKSZ)
 
 /* Bytes that are not as they were written: 'bytes' at 'lsn'. */
 typedef struct Change
@@ -56,7 +60,10 @@ typedef struct Reading
 	uint64		cut_bytes;		/* cut whenever so much is read; 0: only at
 								 * redo points */
 	XLogRecPtr	limit;			/* flushed WAL ends here */
+	uint64		step_bytes;		/* but comes in steps; 0: at once */
 	Change		change;
+	Change		replaced;		/* instead, whenever the bytes at 'change' are
+								 * read once more; without a length: the same */
 } Reading;
 
 /* What came of it. */
@@ -67,6 +74,7 @@ typedef struct Outcome
 	uint64		nrecords;
 	CkpxRecordMark mark;
 	XLogRecPtr	position;
+	TimeLineID	timeline;
 } Outcome;
 
 /* Each record of the range. */
@@ -79,11 +87,17 @@ typedef struct Records
 
 static bool walks = false;
 static const Reading *reading = NULL;
+static XLogRecPtr flushed;		/* of 'reading' */
+static const Change *change = NULL; /* the present one of 'reading' */
 static CkpxWalSource *source = NULL;
 static Records *collecting = NULL;
 static StringInfo telling = NULL;
 static uint64 nwalked;
 static uint64 nchanged;
+static uint64 nbroken;
+static List *history = NIL;
+static bool walked_change;		/* the walk read the record that starts where
+								 * bytes are changed */
 
 /*
  * In place of what the source calls
@@ -104,36 +118,46 @@ __wrap_ckpx_wal_walk(CkpxWalSource *of)
 	if (!__real_ckpx_wal_walk(of))
 		return false;
 	nwalked++;
+	if (change != NULL && of->record.start == change->lsn)
+		walked_change = true;
 	return true;
 }
 
 XLogRecPtr
 __wrap_GetFlushRecPtr(TimeLineID *timeline)
 {
-	XLogRecPtr	flushed = __real_GetFlushRecPtr(timeline);
+	XLogRecPtr	real = __real_GetFlushRecPtr(timeline);
 
-	return reading != NULL ? Min(flushed, reading->limit) : flushed;
+	return reading != NULL ? Min(real, flushed) : real;
 }
 
+/* Behind the bytes that were asked for lies what looks like WAL, too. */
 ssize_t
 __wrap_pread(int file, void *buffer, size_t size, off_t at)
 {
-	ssize_t		got = __real_pread(file, buffer, size, at);
 	XLogRecPtr	lsn;
+	XLogRecPtr	from;
+	XLogRecPtr	upto;
+	ssize_t		got;
 
-	if (reading == NULL || source == NULL || got <= 0)
+	if (reading == NULL || source == NULL)
+		return __real_pread(file, buffer, size, at);
+	got = __real_pread(file, buffer,
+					   source->chunk + CHUNK_BYTES - (char *) buffer, at);
+	if (got <= 0)
 		return got;
 	XLogSegNoOffsetToRecPtr(source->segment, at, wal_segment_size, lsn);
-	for (uint32 i = 0; i < reading->change.length; i++)
+	from = Max(lsn, change->lsn);
+	upto = Min(lsn + got, change->lsn + change->length);
+	if (from < upto)
 	{
-		XLogRecPtr	place = reading->change.lsn + i;
-
-		if (place < lsn || place >= lsn + got)
-			continue;
-		((char *) buffer)[place - lsn] = reading->change.bytes[i];
-		nchanged++;
+		memcpy((char *) buffer + (from - lsn),
+			   change->bytes + (from - change->lsn), upto - from);
+		nchanged += upto - from;
+		if (reading->replaced.length > 0)
+			change = &reading->replaced;
 	}
-	return got;
+	return Min(got, (ssize_t) size);
 }
 
 /*
@@ -252,11 +276,13 @@ static void
 read_once(const Reading *what, bool with_walk, Outcome *out)
 {
 	const CkpxWalProblem *problem;
-	TimeLineID	timeline;
 
 	memset(out, 0, sizeof(*out));
 	initStringInfo(&out->text);
 	reading = what;
+	change = &what->change;
+	flushed = what->step_bytes > 0 ?
+		Min(what->start + what->step_bytes, what->limit) : what->limit;
 	walks = with_walk;
 	telling = collecting == NULL ? &out->text : NULL;
 	source = ckpx_wal_source_create(CurrentMemoryContext, note_first_record);
@@ -270,14 +296,17 @@ read_once(const Reading *what, bool with_walk, Outcome *out)
 	{
 		out->result = ckpx_wal_source_read(source, InvalidXLogRecPtr,
 										   what->cut_bytes);
-		out->position = ckpx_wal_source_position(source, &timeline);
+		out->position = ckpx_wal_source_position(source, &out->timeline);
 		appendStringInfo(&out->text, "read: %d to %X/%X on %u\n", out->result,
-						 LSN_FORMAT_ARGS(out->position), timeline);
+						 LSN_FORMAT_ARGS(out->position), out->timeline);
 		if (collecting != NULL)
 			collect_record(collecting);
 		else
 			take_cut(out);
-		if (out->result != CKPX_WAL_MORE && out->result != CKPX_WAL_REDO)
+		if (out->result == CKPX_WAL_CAUGHT_UP && flushed < what->limit)
+			flushed = Min(flushed + what->step_bytes, what->limit);
+		else if (out->result == CKPX_WAL_CAUGHT_UP ||
+				 out->result == CKPX_WAL_BROKEN)
 			break;
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -291,6 +320,7 @@ read_once(const Reading *what, bool with_walk, Outcome *out)
 	ckpx_wal_source_free(source);
 	source = NULL;
 	reading = NULL;
+	change = NULL;
 	telling = NULL;
 }
 
@@ -304,6 +334,7 @@ read_twice(const Reading *what, Outcome *out)
 
 	read_once(what, false, &plain);
 	read_once(what, true, out);
+	nbroken += out->result == CKPX_WAL_BROKEN;
 	a = plain.text.data;
 	b = out->text.data;
 	if (strcmp(a, b) == 0)
@@ -324,23 +355,21 @@ read_twice(const Reading *what, Outcome *out)
  * What a stretch may meet
  */
 
-static uint64
-random_below(pg_prng_state *random, uint64 bound)
-{
-	return pg_prng_uint64(random) % bound;
-}
-
-/* The bytes of WAL as they are in the file. */
+/* The bytes of WAL as they are in the newest timeline's file. */
 static void
-read_bytes(TimeLineID timeline, XLogRecPtr lsn, char *bytes, uint32 length)
+read_bytes(XLogRecPtr lsn, char *bytes, uint32 length)
 {
+	TimeLineID	timeline = ((TimeLineHistoryEntry *) linitial(history))->tli;
 	char		path[MAXPGPATH];
 	XLogSegNo	segment;
 	int			file;
 
 	XLByteToSeg(lsn, segment, wal_segment_size);
-	XLogFilePath(path, timeline, segment, wal_segment_size);
-	file = open(path, O_RDONLY);
+	do
+	{
+		XLogFilePath(path, timeline, segment, wal_segment_size);
+		file = open(path, O_RDONLY);
+	} while (file < 0 && --timeline > 0);
 	if (file < 0 ||
 		__real_pread(file, bytes, length,
 					 XLogSegmentOffset(lsn, wal_segment_size)) !=
@@ -349,78 +378,42 @@ read_bytes(TimeLineID timeline, XLogRecPtr lsn, char *bytes, uint32 length)
 	close(file);
 }
 
-/* Is more of the record looked at than its headers and blocks? */
-static bool
-has_more(const XLogRecord *record)
+/* Read from a record on. */
+static void
+set_start(Reading *what, XLogRecPtr lsn)
 {
-	uint8		info = record->xl_info & ~XLR_INFO_MASK;
-
-	if (record->xl_rmid == RM_XLOG_ID)
-		return info != XLOG_FPI && info != XLOG_FPI_FOR_HINT;
-	return record->xl_rmid <= RM_HEAP2_ID ||
-		record->xl_rmid > RM_MAX_BUILTIN_ID;
+	what->start = lsn;
+	what->timeline = tliOfPointInHistory(lsn, history);
 }
 
 /*
- * A record whose checksum is right, but not what its headers say, or its link
- * to the record before it.
+ * Find a record that begins right behind a page's header, from 'first' on; 0:
+ * there is none.
  */
-static bool
-change_record(pg_prng_state *random, const Reading *what, XLogRecPtr lsn,
-			  Change *change)
+static uint32
+find_first_of_page(const Records *records, uint32 first)
 {
-	uint32		room = XLOG_BLCKSZ - lsn % XLOG_BLCKSZ;
-	char		page[XLOG_BLCKSZ];
-	XLogRecord *record = (XLogRecord *) page;
-	uint32		at;
-	pg_crc32c	crc;
-
-	if (room < SizeOfXLogRecord)
-		return false;
-	read_bytes(what->timeline, lsn, page, room);
-	if (record->xl_tot_len > room || has_more(record) ||
-		record->xl_tot_len <= SizeOfXLogRecord + 2)
-		return false;
-	switch (random_below(random, 8))
+	for (uint32 i = Max(first, 1); i < records->count; i++)
 	{
-		case 0:
-			at = offsetof(XLogRecord, xl_prev) +
-				random_below(random, sizeof(XLogRecPtr));
-			break;
-		case 1:
-		case 2:
-		case 3:
-			at = SizeOfXLogRecord + random_below(random, 2);
-			break;
-		default:
-			at = SizeOfXLogRecord + random_below(random, CHANGE_BYTES -
-												 SizeOfXLogRecord);
+		if (records->starts[i] % XLOG_BLCKSZ == SizeOfXLogShortPHD)
+			return i;
 	}
-	at = Min(at, record->xl_tot_len - 1);
-	page[at] ^= 1 << random_below(random, 8);
-	INIT_CRC32C(crc);
-	COMP_CRC32C(crc, page + SizeOfXLogRecord,
-				record->xl_tot_len - SizeOfXLogRecord);
-	COMP_CRC32C(crc, page, offsetof(XLogRecord, xl_crc));
-	FIN_CRC32C(crc);
-	record->xl_crc = crc;
-	change->lsn = lsn;
-	change->length = Min(record->xl_tot_len, CHANGE_BYTES);
-	memcpy(change->bytes, page, change->length);
-	return true;
+	return 0;
 }
 
-/* Change something in the stretch, or nothing. */
+/*
+ * Change something in the stretch, which begins at or behind the record
+ * 'first', or nothing.
+ */
 static void
-change_bytes(pg_prng_state *random, const Reading *what, Change *change)
+change_bytes(pg_prng_state *random, const Records *records, uint32 first,
+			 const Reading *what, Change *to)
 {
 	XLogRecPtr	lsn = what->start + random_below(random,
 												 what->limit - what->start);
-	uint32		kind = (uint32) random_below(random, 4);
+	uint32		kind = (uint32) random_below(random, 5);
+	uint8		bits = 1 << random_below(random, 8);
 
-	if (kind == 0)
-		return;
-	change->length = 1;
 	if (kind == 1)				/* a page's header, often its flags */
 	{
 		lsn -= lsn % XLOG_BLCKSZ;
@@ -429,100 +422,260 @@ change_bytes(pg_prng_state *random, const Reading *what, Change *change)
 		else
 			lsn += random_below(random, SizeOfXLogLongPHD);
 	}
-	else if (kind == 2)			/* what was never written */
-		change->length = CHANGE_BYTES;
-	change->lsn = lsn;
-	change->length = Min(change->length,
-						 XLOG_BLCKSZ - lsn % XLOG_BLCKSZ);
-	read_bytes(what->timeline, lsn, change->bytes, change->length);
-	if (kind == 2)
-		memset(change->bytes, 0, change->length);
+	else if (kind == 2)
+	{
+		/* Behind it a record begins, or so it was. */
+		first = find_first_of_page(records, first);
+		if (first == 0)
+			return;
+		lsn = records->starts[first] - SizeOfXLogShortPHD +
+			offsetof(XLogPageHeaderData, xlp_info);
+		bits = XLP_FIRST_IS_CONTRECORD;
+	}
+	if (kind == 0)
+		return;
+	to->lsn = lsn;
+	to->length = kind == 3 ? ZERO_BYTES : 1;	/* what was never written */
+	to->length = Min(to->length, XLOG_BLCKSZ - lsn % XLOG_BLCKSZ);
+	read_bytes(lsn, to->bytes, to->length);
+	if (kind == 3)
+		memset(to->bytes, 0, to->length);
 	else
-		change->bytes[0] ^= 1 << random_below(random, 8);
+		to->bytes[0] ^= bits;
+}
+
+/* How much to read between cuts. */
+static uint64
+random_cut(pg_prng_state *random)
+{
+	static const uint64 cuts[] = {0, 1, 300, 9000};
+
+	return cuts[random_below(random, lengthof(cuts))];
 }
 
 /* One stretch at random. */
 static void
-compare_stretch(pg_prng_state *random, const Records *records,
-				TimeLineID timeline, XLogRecPtr end, Outcome *out)
+compare_stretch(pg_prng_state *random, const Records *records, XLogRecPtr end)
 {
-	static const uint64 cuts[] = {0, 1, 300, 9000};
 	uint32		first = (uint32) random_below(random, records->count);
 	Reading		what = {0};
-	uint32		last;
+	Outcome		out;
 
-	what.start = records->starts[first];
-	what.timeline = timeline;
+	set_start(&what, records->starts[first]);
 	what.limit = what.start + 1 + random_below(random, STRETCH_BYTES);
 	if (random_below(random, 4) == 0)
 	{
 		/* Shortly before a record ends. */
-		last = first + 1 + (uint32) random_below(random, 200);
+		uint32		last = first + 1 + (uint32) random_below(random, 200);
+
 		last = Min(last, records->count - 1);
 		what.limit = records->starts[last] - random_below(random, 64);
 		what.limit = Max(what.limit, what.start + 1);
 	}
 	what.limit = Min(what.limit, end);
-	what.cut_bytes = cuts[random_below(random, lengthof(cuts))];
+	what.cut_bytes = random_cut(random);
+	if (random_below(random, 2) == 0)
+		what.step_bytes = 1 +
+			(what.limit - what.start) / (1 + random_below(random, 20));
 
 	if (random_below(random, 3) == 0)
 	{
 		/* Resume where an undisturbed reading came to. */
-		read_once(&what, true, out);
-		if (out->nrecords == 0)
+		read_once(&what, true, &out);
+		if (out.nrecords == 0)
 			return;
-		what.mark = out->mark;
-		what.start = out->position;
+		what.mark = out.mark;
+		what.start = out.position;
+		what.timeline = out.timeline;
 		what.limit += random_below(random, STRETCH_BYTES);
 		what.limit = Min(what.limit, end);
 	}
-
-	last = first;
-	while (last + 1 < records->count &&
-		   records->starts[last + 1] < what.limit && random_below(random, 100))
-		last++;
-	if (random_below(random, 3) == 0 &&
-		change_record(random, &what, records->starts[last], &what.change))
-	{
-		uint64		expected = 0;
-
-		read_twice(&what, out);
-
-		/* Whatever the record says, none may be passed over. */
-		for (uint32 i = first; i < records->count; i++)
-			expected += records->starts[i] >= what.start &&
-				records->starts[i] < out->position;
-		if (out->result != CKPX_WAL_BROKEN && out->nrecords != expected)
-			elog(ERROR, "read %llu of %llu records from %X/%X to %X/%X, the one at %X/%X changed",
-				 (unsigned long long) out->nrecords,
-				 (unsigned long long) expected,
-				 LSN_FORMAT_ARGS(what.start), LSN_FORMAT_ARGS(out->position),
-				 LSN_FORMAT_ARGS(what.change.lsn));
-		return;
-	}
 	if (what.start < what.limit)
-		change_bytes(random, &what, &what.change);
-	read_twice(&what, out);
+		change_bytes(random, records, first, &what, &what.change);
+	read_twice(&what, &out);
 }
 
 /*
- * (start_lsn, end_lsn, stretches, seed): the range is read whole and so many
- * stretches of it.  Returns how many records it has, how many of them the walk
- * read, how many bytes were changed for the stretches and how many of these
- * broke off.
+ * A file that is replaced.  At first a record says that it goes on on the next
+ * page, which the walk looks at; then it ends where the page begins, and that
+ * page's header is another one.
+ */
+static void
+compare_replaced(pg_prng_state *random, const Records *records, XLogRecPtr end)
+{
+	uint32		next;
+	Reading		what = {0};
+	Outcome		out;
+	XLogRecPtr	page;
+
+	next = find_first_of_page(records,
+							  (uint32) random_below(random, records->count));
+	if (next < 2)
+		return;
+	page = records->starts[next] - SizeOfXLogShortPHD;
+	set_start(&what, records->starts[next - 2]);
+	what.limit = Min(page + XLOG_BLCKSZ, end);
+	what.change.lsn = records->starts[next - 1];
+	what.change.length = 1;
+	read_bytes(what.change.lsn, what.change.bytes, 1);
+	what.change.bytes[0] += 8;
+	what.replaced.lsn = page + random_below(random, SizeOfXLogShortPHD);
+	what.replaced.length = 1;
+	read_bytes(what.replaced.lsn, what.replaced.bytes, 1);
+	what.replaced.bytes[0] ^= 1 << random_below(random, 8);
+	read_twice(&what, &out);
+}
+
+/*
+ * Made-up records
+ */
+
+/* Copy a record from the bytes of its pages, or to them. */
+static void
+copy_record(char *pages, XLogRecPtr lsn, char *record, uint32 length,
+			bool to_pages)
+{
+	while (length > 0)
+	{
+		uint32		piece;
+
+		if (lsn % XLOG_BLCKSZ == 0)
+		{
+			lsn += SizeOfXLogShortPHD;
+			pages += SizeOfXLogShortPHD;
+		}
+		piece = Min(length, XLOG_BLCKSZ - lsn % XLOG_BLCKSZ);
+		if (to_pages)
+			memcpy(pages, record, piece);
+		else
+			memcpy(record, pages, piece);
+		pages += piece;
+		lsn += piece;
+		record += piece;
+		length -= piece;
+	}
+}
+
+/*
+ * Make up a record in the place of another one, with a right checksum.  False:
+ * this is no place for it.  *to gets its bytes.
+ */
+static bool
+make_record(pg_prng_state *random, XLogRecPtr lsn, Mistake mistake, Change *to)
+{
+	uint32		room = XLOG_BLCKSZ - lsn % XLOG_BLCKSZ;
+	uint32		length;
+	XLogRecord *record;
+
+	read_bytes(lsn, (char *) &length, sizeof(length));
+	to->lsn = lsn;
+	to->length = length;
+	if (length > room)
+		to->length += SizeOfXLogShortPHD *
+			((length - room - 1) / (XLOG_BLCKSZ - SizeOfXLogShortPHD) + 1);
+	if (to->length > CHANGE_BYTES ||
+		XLogSegmentOffset(lsn, wal_segment_size) + to->length >
+		wal_segment_size)
+		return false;
+	read_bytes(lsn, to->bytes, to->length);
+	record = palloc(length);
+	copy_record(to->bytes, lsn, (char *) record, length, false);
+
+	if (!ckpx_made_up_record(random, record, length, mistake))
+		return false;
+	copy_record(to->bytes, lsn, (char *) record, length, true);
+	return true;
+}
+
+/* May the walk not leave the record at *at to PostgreSQL's reader? */
+static bool
+must_walk(const Change *at, XLogRecPtr previous)
+{
+	XLogRecPtr	page = at->lsn - at->lsn % XLOG_BLCKSZ;
+	XLogPageHeaderData header;
+
+	read_bytes(page, (char *) &header, sizeof(header));
+	return tliOfPointInHistory(previous, history) ==
+		tliOfPointInHistory(at->lsn, history) &&
+		(header.xlp_info & (XLP_LONG_HEADER |
+							   XLP_FIRST_IS_OVERWRITE_CONTRECORD)) == 0 &&
+		at->lsn + SizeOfXLogRecord <= page + XLOG_BLCKSZ &&
+		previous / CHUNK_BYTES ==
+		(at->lsn + at->length - 1) / CHUNK_BYTES;
+}
+
+/* A made-up record behind a few others. */
+static void
+compare_made_up(pg_prng_state *random, const Records *records, XLogRecPtr end)
+{
+	Mistake		mistake = random_below(random, 2) == 0 ? MISTAKE_NONE :
+		(Mistake) random_below(random, MISTAKE_COUNT);
+	Reading		what = {0};
+	uint32		first;
+	uint32		at;
+	uint64		expected = 0;
+	Outcome		out;
+
+	for (int attempt = 0;; attempt++)
+	{
+		if (attempt == 20)
+			return;
+		at = 1 + (uint32) random_below(random, records->count - 1);
+		while (mistake == MISTAKE_IMAGE_FULL && at + 1 < records->count &&
+			   records->starts[at + 1] - records->starts[at] < BLCKSZ)
+			at++;
+		if (make_record(random, records->starts[at], mistake, &what.change))
+			break;
+	}
+
+	first = at - 1 - (uint32) random_below(random, Min(at, 4));
+	set_start(&what, records->starts[first]);
+	what.limit = what.change.lsn + what.change.length +
+		random_below(random, 2000);
+	what.limit = Min(what.limit, end);
+	what.cut_bytes = random_cut(random);
+	walked_change = false;
+	read_twice(&what, &out);
+
+	if (mistake != MISTAKE_SOME_BIT &&
+		(mistake == MISTAKE_NONE) == (out.result == CKPX_WAL_BROKEN))
+		elog(ERROR, "mistake %d in the record at %X/%X: the result is %d",
+			 mistake, LSN_FORMAT_ARGS(what.change.lsn), out.result);
+	if (mistake == MISTAKE_NONE && !walked_change &&
+		must_walk(&what.change, records->starts[at - 1]))
+		elog(ERROR, "the walk does not read the record at %X/%X",
+			 LSN_FORMAT_ARGS(what.change.lsn));
+
+	/* Whatever the record says, none may be passed over. */
+	while (first + expected < records->count &&
+		   records->starts[first + expected] < out.position)
+		expected++;
+	if (out.result != CKPX_WAL_BROKEN && out.nrecords != expected)
+		elog(ERROR, "read %llu of %llu records from %X/%X to %X/%X, the one at %X/%X changed",
+			 (unsigned long long) out.nrecords,
+			 (unsigned long long) expected,
+			 LSN_FORMAT_ARGS(what.start), LSN_FORMAT_ARGS(out.position),
+			 LSN_FORMAT_ARGS(what.change.lsn));
+}
+
+/*
+ * (start_lsn, end_lsn, stretches, seed): the range is read whole, and so many
+ * stretches of it, half as many made-up records and a tenth as many replaced
+ * files.  Returns how many records it has, how many of them the walk read, how
+ * many bytes were changed and how many readings broke off.
  */
 Datum
 ckpx_compare_readers(PG_FUNCTION_ARGS)
 {
 	int32		nstretches = PG_GETARG_INT32(2);
 	XLogRecPtr	end = PG_GETARG_LSN(1);
+	TimeLineID	present;
 	Reading		what = {0};
 	Outcome		out;
 	Records		records = {0};
 	pg_prng_state random;
 	MemoryContext context;
 	MemoryContext old_context;
-	int64		nbroken = 0;
 	Datum		values[4];
 	bool		nulls[4] = {0};
 	TupleDesc	desc;
@@ -530,16 +683,20 @@ ckpx_compare_readers(PG_FUNCTION_ARGS)
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	reading = NULL;
+	change = NULL;
 	source = NULL;
 	collecting = NULL;
 	telling = NULL;
-	nwalked = nchanged = 0;
+	nwalked = nchanged = nbroken = 0;
 	what.start = ckpx_wal_normalize_lsn(PG_GETARG_LSN(0));
 	what.limit = end;
-	if (end > ckpx_wal_read_limit(&what.timeline))
+	if (end > ckpx_wal_read_limit(&present))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("not a range of flushed WAL")));
+
+	history = readTimeLineHistory(present);
+	what.timeline = tliOfPointInHistory(what.start, history);
 
 	read_twice(&what, &out);
 	values[0] = Int64GetDatum((int64) out.nrecords);
@@ -559,13 +716,16 @@ ckpx_compare_readers(PG_FUNCTION_ARGS)
 	old_context = MemoryContextSwitchTo(context);
 	for (int32 i = 0; i < nstretches; i++)
 	{
-		compare_stretch(&random, &records, what.timeline, end, &out);
-		nbroken += out.result == CKPX_WAL_BROKEN;
+		compare_stretch(&random, &records, end);
+		if (i % 2 == 0)
+			compare_made_up(&random, &records, end);
+		if (i % 10 == 0)
+			compare_replaced(&random, &records, end);
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old_context);
 	values[2] = Int64GetDatum((int64) nchanged);
-	values[3] = Int64GetDatum(nbroken);
+	values[3] = Int64GetDatum((int64) nbroken);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
 													  values, nulls)));
 }
