@@ -67,14 +67,21 @@ ckpx_wal_broke(CkpxWalSource *source, CkpxWalBreak kind, XLogRecPtr lsn,
 	va_end(args);
 }
 
+/* No byte of the chunk is good; the first one will be that at 'page'. */
+static void
+empty_chunk(CkpxWalSource *source, XLogRecPtr page)
+{
+	source->chunk_from = source->chunk_upto = page;
+	source->walked_page = InvalidXLogRecPtr;
+}
+
 static void
 close_file(CkpxWalSource *source)
 {
 	if (source->file >= 0)
 		(void) close(source->file);
 	source->file = -1;
-	source->chunk_from = source->chunk_upto = InvalidXLogRecPtr;
-	source->walked_page = InvalidXLogRecPtr;
+	empty_chunk(source, InvalidXLogRecPtr);
 }
 
 void
@@ -266,8 +273,7 @@ fill_chunk(CkpxWalSource *source, XLogRecPtr from, XLogRecPtr upto)
 	else
 	{
 		source->chunk_base = base;
-		source->chunk_from = source->chunk_upto = from;
-		source->walked_page = InvalidXLogRecPtr;
+		empty_chunk(source, from);
 	}
 
 	XLByteToSeg(base, segment, wal_segment_size);
@@ -285,7 +291,7 @@ fill_chunk(CkpxWalSource *source, XLogRecPtr from, XLogRecPtr upto)
 	/* Opening another file has emptied the chunk. */
 	source->chunk_base = base;
 	if (source->chunk_upto != from)
-		source->chunk_from = source->chunk_upto = from - from % XLOG_BLCKSZ;
+		empty_chunk(source, from - from % XLOG_BLCKSZ);
 
 	CKPX_FAULT("wal-read");
 	while (source->chunk_upto < end)

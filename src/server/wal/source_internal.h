@@ -75,7 +75,8 @@ struct CkpxWalSource
 	char	   *chunk;
 	bool		padded;			/* the reader's page ends with zeros */
 	XLogRecPtr	chunk_base;		/* LSN of chunk[0], a multiple of its size */
-	XLogRecPtr	chunk_from;		/* the bytes of [from, upto) are good */
+	XLogRecPtr	chunk_from;		/* the bytes of [from, upto) are good; a
+								 * page's start */
 	XLogRecPtr	chunk_upto;
 
 	/* The walk; see wal/walk.c. */

@@ -19,7 +19,7 @@
  * page was checked last, whose timeline none that follows may precede.
  *
  * The bytes of [chunk_from, chunk_upto) lie below the limit and do not change,
- * so a page's header is looked at once.
+ * so a page's header is looked at once as long as the chunk is not emptied.
  *
  *-------------------------------------------------------------------------
  */
@@ -54,13 +54,14 @@ check_page(CkpxWalSource *source, XLogRecPtr page)
 	XLogReaderState *reader = source->reader;
 	const XLogPageHeaderData *header;
 
-	if (page < source->chunk_from ||
-		page + SizeOfXLogShortPHD > source->chunk_upto)
+	if (page + SizeOfXLogShortPHD > source->chunk_upto)
 		return false;
 
-	/* A segment is entered by the reader. */
-	if (page / wal_segment_size != reader->seg.ws_segno ||
-		XLogSegmentOffset(page, wal_segment_size) == 0)
+	/*
+	 * A segment is entered by the reader, which makes sure that the first
+	 * page has a long header: that page is not for us.
+	 */
+	if (page / wal_segment_size != reader->seg.ws_segno)
 		return false;
 
 	header = (const XLogPageHeaderData *) chunk_at(source, page);
@@ -178,15 +179,9 @@ parse_image(const char **at, const char *upto, uint64 *payload, bool *apply)
 	else if (!take(at, upto, &hole_length, sizeof(hole_length)))
 		return PARSE_SHORT;
 
-	if (has_hole)
-	{
-		if (hole_offset == 0 || hole_length == 0 || length == BLCKSZ)
-			return PARSE_ODD;
-	}
-	else if (hole_offset != 0 || hole_length != 0 ||
-			 (!compressed && length != BLCKSZ))
-		return PARSE_ODD;
-	if (compressed && length == BLCKSZ)
+	/* This says, too, that an image without both has all of the page. */
+	if ((hole_offset != 0) != has_hole || (hole_length != 0) != has_hole ||
+		(compressed && length == BLCKSZ))
 		return PARSE_ODD;
 
 	*payload += length;
@@ -318,6 +313,7 @@ find_header(CkpxWalSource *source, XLogRecPtr *start)
 	XLogReaderState *reader = source->reader;
 	XLogRecPtr	at = reader->NextRecPtr;
 	XLogRecPtr	page = at - at % XLOG_BLCKSZ;
+	const XLogPageHeaderData *page_header;
 	const XLogRecord *header;
 
 	/* Without a record before it, only the reader begins. */
@@ -326,17 +322,12 @@ find_header(CkpxWalSource *source, XLogRecPtr *start)
 		return NULL;
 	if (page != source->walked_page && !check_page(source, page))
 		return NULL;
-	if (at == page)
+	if (at == page)				/* else it lies behind the header */
 		at += SizeOfXLogShortPHD;
-	if (at - page <= SizeOfXLogShortPHD)
-	{
-		const XLogPageHeaderData *page_header =
-			(const XLogPageHeaderData *) chunk_at(source, page);
-
-		if (at - page < SizeOfXLogShortPHD ||
-			(page_header->xlp_info & XLP_FIRST_IS_CONTRECORD) != 0)
-			return NULL;
-	}
+	page_header = (const XLogPageHeaderData *) chunk_at(source, page);
+	if (at == page + SizeOfXLogShortPHD &&
+		(page_header->xlp_info & XLP_FIRST_IS_CONTRECORD) != 0)
+		return NULL;
 
 	/* Neither behind the good bytes nor divided by a page's end. */
 	if (at + SizeOfXLogRecord > Min(page + XLOG_BLCKSZ, source->chunk_upto))
