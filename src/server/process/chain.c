@@ -164,10 +164,13 @@ reset_unknown_xids(uint64 known_from)
 static void
 renew_source(CkpxRunner *runner)
 {
-	if (runner->source != NULL)
-		ckpx_wal_source_free(runner->source);
+	CkpxWalSource *old = runner->source;
+
+	/* An error must not leave a source that is freed already. */
 	runner->source = ckpx_wal_source_create(runner->context,
 											note_first_record);
+	if (old != NULL)
+		ckpx_wal_source_free(old);
 	nnoted = 0;					/* nothing of it is collected */
 	if (runner->held)
 	{
