@@ -289,7 +289,7 @@ has_ended(const CkpxWalXacts *xacts, TransactionId xid)
 		 (UINT64CONST(1) << xid % 64)) != 0;
 }
 
-/* Forget those older than 'oldest', or nearly all of them. */
+/* Forget each page of which every transaction is older than 'oldest'. */
 static void
 forget_ended(CkpxWalXacts *xacts, TransactionId oldest)
 {
