@@ -125,6 +125,19 @@ ok($status == 0 && $out =~ /"kept": 0,/ && $err =~ /nothing of the earlier backu
 	'B2: of a run that was further nothing is kept');
 verify_ok('ahead');
 
+# A tablespace that an increment keeps inside, of which nothing was copied yet.
+my $space = PostgreSQL::Test::Utils::tempdir_short();
+$node->safe_psql('postgres', "CREATE TABLESPACE empty LOCATION '$space'");
+$node->safe_psql('postgres', q{UPDATE t SET b = 'once more'});
+my @increment = ('-i', backup_dir('ahead'), '-F', 'p');
+$take = start_take($node, 'within', @increment, '-r', '4M');
+await_copied('within');
+kill 'KILL', $take->{pid};
+end_of($take);
+take_ok($node, 'within', @increment, '--resume');
+verify_ok('within');
+$node->safe_psql('postgres', 'DROP TABLESPACE empty');
+
 # ---- SIGTERM
 
 foreach my $signal ('INT', 'TERM')

@@ -527,9 +527,22 @@ keep_file(Job *job, PlanFile *file, const Progress *progress,
 	job->kept++;
 }
 
+/* Is this the directory of a tablespace, with a slash behind it? */
+static bool
+is_tablespace(const Output *output, const char *path)
+{
+	for (int i = 1; i < output->nroots; i++)
+	{
+		if (strcmp(path, output->roots[i].prefix) == 0)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Remove all files below a directory but those in 'kept', whose names are
- * relative to the first root; directories without anything in them, too.
+ * relative to the first root; directories without anything in them, too.  A
+ * tablespace that lies inside is a root by itself, and is open.
  */
 static bool
 remove_others(Job *job, int parent, const char *name, const char *prefix,
@@ -560,6 +573,8 @@ remove_others(Job *job, int parent, const char *name, const char *prefix,
 		else
 		{
 			strlcat(path, "/", sizeof(path));
+			if (is_tablespace(job->output, path))
+				continue;
 			good = remove_others(job, fd, entry->d_name, path, kept);
 			if (good && unlinkat(fd, entry->d_name, AT_REMOVEDIR) != 0 &&
 				errno != ENOTEMPTY && errno != EEXIST)
