@@ -26,14 +26,22 @@ EOC
 my $outside = PostgreSQL::Test::Utils::tempdir();
 my $ncopies = 0;
 
-# A copy of the store's directory, or of a copy.
+# A copy of the store's directory, or of a copy.  Where the server has published
+# or removed files meanwhile, it is made again.
 sub copy_store
 {
 	my $from = shift // store_dir($node);
-	my $to = "$outside/" . $ncopies++;
+	my $to;
 
-	mkdir $to;
-	copy($_, $to) || die "could not copy $_: $!" foreach glob("$from/*.{ckpx,json}*");
+	wait_until(
+		sub {
+			my @files = glob("$from/*.{ckpx,json}*");
+			$to = "$outside/" . $ncopies++;
+			mkdir $to;
+			copy($_, $to) || $!{ENOENT} || die "could not copy $_: $!" foreach @files;
+			return "@files" eq join ' ', glob("$from/*.{ckpx,json}*");
+		},
+		'a copy of the store');
 	return $to;
 }
 
