@@ -252,27 +252,34 @@ $standby->stop;
 
 # ---- the slot is invalidated while files are copied
 
-my $proxy = start_proxy($node, match => qr/^COPY/, nth => 1, then => 'hold');
-my $take = start_through($proxy, $node, 'no_slot', '-j', 1);
-await_met($proxy);
-kill 'STOP', $take->{pid};
-release($proxy);
+# A session that copies, one that connects, the one that fetches WAL or the one
+# that held the slot finds it out first; what is told is the same.
 my $slots = q{SELECT count(*) FROM pg_replication_slots WHERE temporary};
-is($node->safe_psql('postgres', $slots), 1, 'the slot holds WAL');
-change_settings($node, max_slot_wal_keep_size => '1MB');
-$node->safe_psql('postgres', 'SELECT pg_switch_wal(); INSERT INTO t SELECT a FROM t WHERE a < 10') foreach 1 .. 6;
-$node->safe_psql('postgres', 'CHECKPOINT');
-wait_for_sql($node, $slots, 0);
-kill 'CONT', $take->{pid};
 
-# What finds it out first: the thread that fetches WAL, or the session that held
-# the slot, which PostgreSQL has ended.
-end_fails($take, 'no_slot',
-	qr/is not on the server any more.*Raise max_slot_wal_keep_size|terminating connection|no backup with replication slot/s,
-	'the slot is gone');
-end_proxy($proxy);
-change_settings($node, max_slot_wal_keep_size => '-1');
-resumed_ok($node, 'no_slot');
+sub slot_lost
+{
+	my ($name, $match) = @_;
+	my $proxy = start_proxy($node, match => $match, nth => 1, then => 'hold');
+	my $take = start_through($proxy, $node, $name, '-j', 1);
+
+	await_met($proxy);
+	kill 'STOP', $take->{pid};
+	release($proxy);
+	is($node->safe_psql('postgres', $slots), 1, "$name: the slot holds WAL");
+	change_settings($node, max_slot_wal_keep_size => '1MB');
+	$node->safe_psql('postgres', 'SELECT pg_switch_wal(); INSERT INTO t SELECT a FROM t WHERE a < 10') foreach 1 .. 6;
+	$node->safe_psql('postgres', 'CHECKPOINT');
+	wait_for_sql($node, $slots, 0);
+	kill 'CONT', $take->{pid};
+	end_fails($take, $name,
+		qr/the session that held the backup has ended: .*terminating connection.*raise max_slot_wal_keep_size, or use -X none.*while copying files/s,
+		$name);
+	end_proxy($proxy);
+	change_settings($node, max_slot_wal_keep_size => '-1');
+	return resumed_ok($node, $name);
+}
+slot_lost('slot_lost_copying', qr/^COPY/);
+slot_lost('slot_lost_connecting', qr/active_pid/);
 
 $node->stop;
 done_testing();

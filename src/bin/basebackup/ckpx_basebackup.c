@@ -426,6 +426,20 @@ take_backup(Job *job, int *status)
 	return copy(job) && publish(job, status);
 }
 
+/*
+ * The backup has ended on the server.  PostgreSQL does not tell why: a slot
+ * that holds too much WAL ends its session as pg_terminate_backend() does.
+ */
+static void
+print_lost(Job *job, const char *reason, const char *message)
+{
+	pg_log_error("the session that held the backup has ended: %s", reason);
+	if (strstr(message, reason) == NULL)
+		pg_log_error_detail("%s", message);
+	if (job->options->fetch_wal)
+		pg_log_error_hint("If its slot held more WAL than max_slot_wal_keep_size allows, raise max_slot_wal_keep_size, or use -X none with a WAL archive.");
+}
+
 /* What failed, in which phase, and what remains. */
 static void
 report_failure(Job *job, int status)
@@ -434,12 +448,19 @@ report_failure(Job *job, int status)
 	const char *detail;
 	const char *hint;
 	const char *phase;
+	char	   *reason;
 
 	if (!run_failure(&message, &detail, &hint, &phase))
 		return;
 	if (job->output == NULL)
 		partial_remove(job);
-	pg_log_error("%s", message);
+	if (status < 0 && !run_signaled() && hold_lost(job, &reason))
+	{
+		print_lost(job, reason, message);
+		detail = hint = NULL;
+	}
+	else
+		pg_log_error("%s", message);
 	if (detail)
 		pg_log_error_detail("%s", detail);
 	pg_log_error_detail("This happened while %s.", phase);

@@ -393,3 +393,18 @@ hold_cluster_size(Job *job)
 	free(text);
 	return size;
 }
+
+bool
+hold_lost(Job *job, char **reason)
+{
+	Session    *session = job->holder;
+
+	if (session == NULL || job->slot[0] == '\0')
+		return false;
+	if (PQstatus(session->conn) == CONNECTION_OK)
+		PQclear(session_try(session, "SELECT 1", 0, NULL, false));
+	if (PQstatus(session->conn) == CONNECTION_OK)
+		return false;
+	*reason = pg_strdup(session->message);
+	return true;
+}

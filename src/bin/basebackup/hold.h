@@ -34,4 +34,10 @@ extern bool hold_await_archive(Job *job);
 /* Bytes of all databases: how large a full backup would be. */
 extern uint64 hold_cluster_size(Job *job);
 
+/*
+ * After a failure: has the session ended that holds slot and backup?  Then the
+ * others failed because of it, each in its own way; *reason in new memory.
+ */
+extern bool hold_lost(Job *job, char **reason);
+
 #endif							/* CKPX_BASEBACKUP_HOLD_H */

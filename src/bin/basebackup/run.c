@@ -102,6 +102,12 @@ run_stopping(void)
 }
 
 bool
+run_signaled(void)
+{
+	return signaled != 0;
+}
+
+bool
 run_failure(const char **message, const char **detail, const char **hint,
 			const char **phase)
 {

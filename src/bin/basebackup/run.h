@@ -33,6 +33,9 @@ extern void run_fail_with(const char *message, const char *detail,
 /* Did something fail, or was the program told to end? */
 extern bool run_stopping(void);
 
+/* Was it told to end? */
+extern bool run_signaled(void);
+
 /*
  * What failed, for the main thread; false if nothing did.  The strings may be
  * NULL but for the message.
