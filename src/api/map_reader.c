@@ -3,14 +3,14 @@
  * map_reader.c
  *		The map of any range, from objects and the logtail.
  *
- * Why nothing is missed.  Inputs are chosen while the shared lock is held:
- * first the objects, see ckpx_entry_store_collect(), then, with the lock still
- * held, the segments from the end of the last one on are pinned.  The runner
- * forgets a segment only after the incremental that holds its range is
- * finished, which it learns under the same lock; so at the moment of the
- * choice each LSN up to the collected position lies in a chosen incremental,
- * in a pinned segment, or in neither because it is a real hole.
- * A pinned segment stays until it is unpinned; an object may be removed at
+ * Why nothing is missed.  Inputs are chosen under one hold of the shared lock:
+ * first the objects, see ckpx_entry_store_collect(), then the segments from
+ * the end of the last one on are pinned.  What the choice says of the objects
+ * is copied afterwards, while no index has moved.  The runner forgets a
+ * segment only after the incremental that holds its range is finished, which
+ * it learns under the same lock; so at the moment of the choice each LSN up to
+ * the collected position lies in a chosen incremental, in a pinned segment, or
+ * in neither because it is a real hole.  A pinned segment stays until it is unpinned; an object may be removed at
  * any time, and then the choice is made again: what replaced it is in the
  * store before it went.
  *
@@ -34,6 +34,7 @@
 #include "catalog/pg_class.h"
 #include "core/format/range_map.h"
 #include "miscadmin.h"
+#include "server/base/entry_walk.h"
 #include "server/base/fault.h"
 #include "server/base/shared_state.h"
 #include "server/logtail/logtail.h"
@@ -83,12 +84,15 @@ follow_segments(const CkpxSegmentRef *segments, uint32 nsegments,
 
 /*
  * Choose what answers [start_lsn, end_lsn), and pin the segments among it.
+ * False where entries have moved before all were copied.
  */
-static void
-choose_inputs(MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
+static bool
+choose_inputs(MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
+			  bool at_once)
 {
 	const CkpxEntryStore *store = CkpxShared->store;
 	CkpxCollectResult result;
+	CkpxChosenTurns turns = {0};
 	XLogRecPtr	reached;
 	uint32	   *chosen;
 
@@ -96,15 +100,12 @@ choose_inputs(MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 	 * Under the lock nothing is allocated, for nothing may fail there; and no
 	 * page is touched for the first time, which takes longer than the choice.
 	 */
-	memset(inputs, 0, sizeof(MapInputs));
 	chosen = palloc0(sizeof(uint32) * store->max_entries);
 	inputs->entries = palloc0(sizeof(CkpxEntrySpan) * store->max_entries);
 	inputs->segments = ckpx_logtail_make_room();
 
 	ckpx_lock_history(LW_SHARED);
 	ckpx_entry_store_collect(store, start_lsn, end_lsn, true, chosen, &result);
-	for (uint32 i = 0; i < result.nchosen; i++)
-		inputs->entries[i] = ckpx_entry_store_span(store, chosen[i]);
 	inputs->nentries = result.nchosen;
 	reached = result.nchosen > 0 ? result.checkpointed : start_lsn;
 	inputs->oldest_end = result.oldest_end;
@@ -131,9 +132,17 @@ choose_inputs(MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 		if (gap != NULL)
 			inputs->gap = *gap;
 	}
-	LWLockRelease(CkpxShared->lock);
 
+	/* To copy takes longer than to choose. */
+	turns.count = result.nchosen;
+	turns.length = at_once ? store->max_entries : CKPX_ENTRIES_PER_TURN;
+	while (ckpx_chosen_turn_next(&turns))
+	{
+		for (uint32 i = turns.begin; i < turns.end; i++)
+			inputs->entries[i] = ckpx_entry_store_span(store, chosen[i]);
+	}
 	pfree(chosen);
+	return !turns.moved;
 }
 
 /*
@@ -185,6 +194,17 @@ report_hole(const MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
 					 LSN_FORMAT_ARGS(inputs->gap.from_lsn),
 					 LSN_FORMAT_ARGS(inputs->gap.to_lsn),
 					 inputs->gap.reason)));
+}
+
+/* Raise an error where the choice does not answer the whole range. */
+static void
+check_inputs(const MapInputs *inputs, XLogRecPtr start_lsn, XLogRecPtr end_lsn)
+{
+	if (inputs->oldest_end != InvalidXLogRecPtr)
+		ckpx_report_stale(start_lsn, end_lsn, inputs->oldest_end,
+						  InvalidXLogRecPtr);
+	if (inputs->missing != InvalidXLogRecPtr)
+		report_hole(inputs, start_lsn, end_lsn);
 }
 
 static void
@@ -307,24 +327,22 @@ read_map(CkpxMap *map, XLogRecPtr start_lsn, XLogRecPtr end_lsn,
 		done = true;
 	while (!done)
 	{
-		MapInputs	inputs;
+		MapInputs  *inputs = palloc0(sizeof(MapInputs));
 
-		choose_inputs(&inputs, start_lsn, end_lsn);
 		PG_TRY();
 		{
-			if (inputs.oldest_end != InvalidXLogRecPtr)
-				ckpx_report_stale(start_lsn, end_lsn, inputs.oldest_end,
-								  InvalidXLogRecPtr);
-			if (inputs.missing != InvalidXLogRecPtr)
-				report_hole(&inputs, start_lsn, end_lsn);
-			CKPX_FAULT("map-chosen");
 			choices++;
 			merge.missing_ok = choices < MAX_CHOICES;
-			done = merge_inputs(&merge, &inputs);
+			if (choose_inputs(inputs, start_lsn, end_lsn, !merge.missing_ok))
+			{
+				check_inputs(inputs, start_lsn, end_lsn);
+				CKPX_FAULT("map-chosen");
+				done = merge_inputs(&merge, inputs);
+			}
 		}
 		PG_FINALLY();
 		{
-			release_inputs(&inputs);
+			release_inputs(inputs);
 		}
 		PG_END_TRY();
 		if (!done)

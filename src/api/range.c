@@ -81,37 +81,25 @@ copy_spans(XLogRecPtr start_lsn, XLogRecPtr end_lsn, CkpxCollectResult *result,
 	uint32	   *chosen = palloc0(sizeof(uint32) * store->max_entries);
 	CkpxEntrySpan *spans = palloc(sizeof(CkpxEntrySpan) * store->max_entries);
 	ObjectFiles *copied_files = NULL;
-	uint32		copied = 0;
+	bool		copied = false;
 
 	if (files != NULL)
 		copied_files = *files = palloc(sizeof(ObjectFiles) *
 									   store->max_entries);
 
-	for (int tries = 1; tries == 1 || copied < result->nchosen; tries++)
+	for (int tries = 1; !copied; tries++)
 	{
-		uint32		turn = tries < MAX_TRIES ? CKPX_ENTRIES_PER_TURN :
-			store->max_entries;
-		uint64		moves;
+		CkpxChosenTurns turns = {0};
 
 		ckpx_lock_history(LW_SHARED);
 		ckpx_entry_store_collect(store, start_lsn, end_lsn, false, chosen,
 								 result);
-		moves = store->moves;
-		for (copied = 0; copied < result->nchosen;)
-		{
-			uint32		end = Min(copied + turn, result->nchosen);
-
-			copy_chosen(chosen, copied, end, spans, copied_files);
-			copied = end;
-			if (copied == result->nchosen)
-				break;
-			LWLockRelease(CkpxShared->lock);
-			CHECK_FOR_INTERRUPTS();
-			LWLockAcquire(CkpxShared->lock, LW_SHARED);
-			if (store->moves != moves)
-				break;
-		}
-		LWLockRelease(CkpxShared->lock);
+		turns.count = result->nchosen;
+		turns.length = tries < MAX_TRIES ? CKPX_ENTRIES_PER_TURN :
+			store->max_entries;
+		while (ckpx_chosen_turn_next(&turns))
+			copy_chosen(chosen, turns.begin, turns.end, spans, copied_files);
+		copied = !turns.moved;
 	}
 	pfree(chosen);
 	return spans;

@@ -215,7 +215,7 @@ plan(void)
 	(void) ckpx_gc_plan(candidates, n, &history, &rules);
 }
 
-/* As api/map_reader.c: choose, and copy all that was chosen. */
+/* Choose all; what was chosen is copied in turns. */
 static void
 collect(void)
 {
@@ -225,8 +225,6 @@ collect(void)
 							 &result);
 	if (result.nchosen != store->nentries)
 		die("collect", "not all entries answer");
-	for (uint32 i = 0; i < result.nchosen; i++)
-		spans[i] = ckpx_entry_store_span(store, chosen[i]);
 }
 
 static void

@@ -62,6 +62,15 @@ is( $node->safe_psql('postgres',
 		"SELECT count(*) FROM ckpx_changed_blocks('$start', NULL, 'one') WHERE fork = 'main'"),
 	1, 'the map is read from all of them');
 
+# Two readers have seen a part of it while entries go.
+my $changed = "SELECT count(*), min(covered_to) > '$start' FROM ckpx_changed_blocks('$start', NULL, 'one') WHERE fork = 'main'";
+my $objects = "SELECT count(*), count(DISTINCT end_lsn), max(end_lsn) FROM ckpx_collect_objects('$start', '"
+  . $node->safe_psql('postgres', 'SELECT checkpointed_lsn FROM ckpx_runner') . "')";
+add_fault($node, 'chosen-turn', 'wait');
+my @readers = map { start_query($node, $_) } $changed, $objects;
+sql_becomes($node, q{SELECT waiting FROM ckpx_fault_list() WHERE name = 'chosen-turn'}, 2,
+	'two readers have copied a part');
+
 # A global takes what it may, and a hundred entries go; a pin holds one of them.
 $node->safe_psql('postgres', 'SELECT ckpx_global_checkpoint()');
 my ($covered, $end) = split /\|/,
@@ -80,9 +89,17 @@ is($node->safe_psql('postgres', 'SELECT ckpx_gc(dry_run => true)'), $covered - 1
 is($node->safe_psql('postgres', 'SELECT ckpx_gc()'), $covered - 1 + $globals, 'and goes');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM ckpx_checkpoints WHERE kind = 'incremental'}),
 	$count - $covered + 1, 'the others stay');
+remove_fault($node, 'chosen-turn');
+$_->{handle}->finish foreach @readers;
+is(${ $readers[0]{out} } . ${ $readers[0]{err} }, "1|t\n", 'the map is the same');
+is(${ $readers[1]{out} } . ${ $readers[1]{err} }, $node->safe_psql('postgres', $objects) . "\n",
+	'the objects are those that there are now');
+$node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
+sql_becomes($node, 'SELECT logtail_bytes = 0 FROM ckpx_runner', 't', 'the first choice holds no segment any more');
+my $incrementals = q{SELECT count(*) FROM ckpx_checkpoints WHERE kind = 'incremental'};
+my $left = $node->safe_psql('postgres', $incrementals);
 $node->restart;
-is($node->safe_psql('postgres', q{SELECT count(*) FROM ckpx_checkpoints WHERE kind = 'incremental'}),
-	$count - $covered + 1, 'also over a restart');
+is($node->safe_psql('postgres', $incrementals), $left, 'also over a restart');
 
 $node->stop('fast');
 done_testing();

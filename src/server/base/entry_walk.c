@@ -12,6 +12,7 @@
 
 #include "miscadmin.h"
 #include "server/base/entry_walk.h"
+#include "server/base/fault.h"
 
 void
 ckpx_entry_walk_pause(CkpxEntryWalk *walk)
@@ -38,4 +39,30 @@ ckpx_entry_walk_next(CkpxEntryWalk *walk, LWLockMode mode)
 	if (!walk->locked)
 		LWLockRelease(CkpxShared->lock);
 	return walk->locked;
+}
+
+bool
+ckpx_chosen_turn_next(CkpxChosenTurns *turns)
+{
+	const CkpxEntryStore *store = CkpxShared->store;
+	bool		first = turns->end == 0;
+
+	turns->begin = turns->end;
+	turns->end = Min(turns->begin + turns->length, turns->count);
+	if (first)
+		turns->moves = store->moves;
+	else
+	{
+		LWLockRelease(CkpxShared->lock);
+		CKPX_FAULT("chosen-turn");
+		if (turns->begin == turns->count)
+			return false;
+		CHECK_FOR_INTERRUPTS();
+		LWLockAcquire(CkpxShared->lock, LW_SHARED);
+		turns->moved = store->moves != turns->moves;
+	}
+	if (turns->begin < turns->count && !turns->moved)
+		return true;
+	LWLockRelease(CkpxShared->lock);
+	return false;
 }

@@ -40,4 +40,33 @@ typedef struct CkpxEntryWalk
 extern bool ckpx_entry_walk_next(CkpxEntryWalk *walk, LWLockMode mode);
 extern void ckpx_entry_walk_pause(CkpxEntryWalk *walk);
 
+/*
+ * Looking at entries that were chosen, by their numbers in the choice:
+ *
+ *	... take the lock, choose 'count' entries ...
+ *	turns.count = count;
+ *	turns.length = CKPX_ENTRIES_PER_TURN;
+ *	while (ckpx_chosen_turn_next(&turns))
+ *		for (uint32 i = turns.begin; i < turns.end; i++)
+ *			... ckpx_entry_store_at(CkpxShared->store, chosen[i]) ...
+ *	if (turns.moved)
+ *		... choose anew ...
+ *
+ * The first turn is under the hold under which was chosen.  Behind the last
+ * one the lock is not held.  'moved': in between, an index has come to mean
+ * another entry or none, and no more turn is given.
+ */
+typedef struct CkpxChosenTurns
+{
+	uint32		count;
+	uint32		length;
+	uint32		begin;			/* of this turn; begin as 0 */
+	uint32		end;
+	uint64		moves;			/* the store's, when was chosen */
+	bool		moved;
+} CkpxChosenTurns;
+
+/* The lock, held in shared mode, is let go; handles interrupts between turns. */
+extern bool ckpx_chosen_turn_next(CkpxChosenTurns *turns);
+
 #endif							/* CKPX_ENTRY_WALK_H */

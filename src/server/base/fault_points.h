@@ -74,6 +74,7 @@ CKPX_FAULT_POINT("object-read", "a piece of an object is read from its file")
 CKPX_FAULT_POINT("object-patience", "how many milliseconds an object may be absent is looked up")
 
 /* reading a map */
+CKPX_FAULT_POINT("chosen-turn", "some of the entries that answer a range are copied, the lock is let go")
 CKPX_FAULT_POINT("map-chosen", "objects and segments of a range are chosen, none is read yet")
 
 /* the end */
