@@ -10,7 +10,8 @@
  * segment only after the incremental that holds its range is finished, which
  * it learns under the same lock; so at the moment of the choice each LSN up to
  * the collected position lies in a chosen incremental, in a pinned segment, or
- * in neither because it is a real hole.  A pinned segment stays until it is unpinned; an object may be removed at
+ * in neither because it is a real hole.
+ * A pinned segment stays until it is unpinned; an object may be removed at
  * any time, and then the choice is made again: what replaced it is in the
  * store before it went.
  *

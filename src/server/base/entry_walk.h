@@ -66,7 +66,10 @@ typedef struct CkpxChosenTurns
 	bool		moved;
 } CkpxChosenTurns;
 
-/* The lock, held in shared mode, is let go; handles interrupts between turns. */
+/*
+ * Called with the lock held in shared mode, which is let go between turns, and
+ * behind the last one; handles interrupts there.
+ */
 extern bool ckpx_chosen_turn_next(CkpxChosenTurns *turns);
 
 #endif							/* CKPX_ENTRY_WALK_H */
