@@ -312,8 +312,8 @@ sub await_held
 
 =head2 crash($node), crash_and_restart($node)
 
-Kill the postmaster with SIGKILL; its children notice and exit by themselves.
-crash_and_restart() starts the server again when they are gone.
+Kill the postmaster with SIGKILL and wait until its children, which notice that
+by themselves, are gone.  crash_and_restart() starts the server again.
 
 =cut
 
@@ -321,9 +321,10 @@ sub crash
 {
 	my $node = shift;
 	my $pid = $node->{_pid};
+	my @processes = ($pid, split /\n/, `pgrep -P $pid`);
 
 	$node->kill9;
-	wait_until(sub { kill(0, $pid) == 0 }, "postmaster $pid is gone");
+	wait_until(sub { kill(0, @processes) == 0 }, "postmaster $pid and its children are gone");
 	return;
 }
 
