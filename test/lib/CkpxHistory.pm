@@ -37,12 +37,12 @@ use CkpxTest;
 our @EXPORT = qw(
   history_node loaded_node create_load start_load stop_load run_load create_tables
   some_history incremental newest_gap goes_on
-  await_tracking worker_pid end_worker crash_worker await_restart
+  await_tracking worker_pid end_worker crash_worker await_restart await_gc_round
   gap_reasons is_one_epoch has_no_answer finished_range answer
   covers_after_crashes covers_pages_after_crashes
   store_dir store_files store_is_sound manifests manifest_entries
   read_manifest change_manifest
-  log_since lose_patience replace_data
+  log_since lose_patience replace_data hold_background_writer
 );
 
 =head2 history_node($name, %options), loaded_node($name, %options)
@@ -112,7 +112,8 @@ run_load($node, $transactions)
 
 Tables and a pgbench that works on them in the background, with two clients
 and $rate (300) transactions a second, until it is stopped, $seconds (60) are
-over or the server goes away; or in the foreground, a number of transactions.
+over or the server goes away, and whose application_name is "load"; or in the
+foreground, a number of transactions.
 
 =cut
 
@@ -170,6 +171,7 @@ sub start_load
 {
 	my ($node, $seconds, $rate) = @_;
 	my $output = '';
+	local $ENV{PGAPPNAME} = 'load';
 	my $handle = IPC::Run::start(
 		[
 			load_command(
@@ -272,12 +274,13 @@ sub await_tracking
 	return;
 }
 
+# One that is just starting is waited for.
 sub worker_pid
 {
 	my ($node, $worker) = @_;
 
-	return $node->safe_psql('postgres',
-		"SELECT pid FROM ckpx_workers WHERE name = '$worker'");
+	return wait_for_sql($node,
+		"SELECT pid FROM ckpx_workers WHERE name = '$worker'", qr/^\d+$/);
 }
 
 =head2 end_worker($node, $worker), crash_worker($node, $worker)
@@ -288,18 +291,10 @@ and return when the signal had its effect.
 
 =cut
 
-sub running_worker
-{
-	my ($node, $worker) = @_;
-
-	return wait_for_sql($node,
-		"SELECT pid FROM ckpx_workers WHERE name = '$worker'", qr/^\d+$/);
-}
-
 sub end_worker
 {
 	my ($node, $worker) = @_;
-	my $pid = running_worker($node, $worker);
+	my $pid = worker_pid($node, $worker);
 
 	kill('TERM', $pid) or croak "could not signal $worker: $!";
 	wait_until(sub { !kill(0, $pid) }, "$worker has ended");
@@ -309,7 +304,7 @@ sub end_worker
 sub crash_worker
 {
 	my ($node, $worker) = @_;
-	my $pid = running_worker($node, $worker);
+	my $pid = worker_pid($node, $worker);
 	my $before = started_at($node);
 
 	kill('KILL', $pid) or croak "could not signal $worker: $!";
@@ -339,6 +334,24 @@ sub await_restart
 	wait_for_sql($node,
 		"SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'checkpointer' AND pid <> $before"
 	);
+	return;
+}
+
+=head2 await_gc_round($node)
+
+Wait until the checkpointer has looked whether garbage collection is due, and the
+round is over.  A new process makes one at once, as soon as it comes to it.
+
+=cut
+
+sub await_gc_round
+{
+	my $node = shift;
+
+	# The request is taken before that look, and counts as done after it.
+	$node->safe_psql('postgres', 'SELECT ckpx_gc(dry_run => true)');
+	wait_for_sql($node,
+		q{SELECT depth = 0 AND running_since IS NULL FROM ckpx_queues WHERE name = 'gc'});
 	return;
 }
 
@@ -711,6 +724,24 @@ sub replace_data
 	system_or_bail('find', $to, '-mindepth', 1, '-delete');
 	system_or_bail('cp', '-a', "$from/.", $to);
 	return;
+}
+
+=head2 hold_background_writer($node)
+
+Where WAL is to have the test's own records only: the background writer logs
+running transactions from 15 seconds after its start on.  Returns a function that
+lets it go on, without which the server does not stop.
+
+=cut
+
+sub hold_background_writer
+{
+	my $node = shift;
+	my $pid = wait_for_sql($node,
+		"SELECT pid FROM pg_stat_activity WHERE backend_type = 'background writer'", qr/^\d+$/);
+
+	kill('STOP', $pid) or croak "could not stop the background writer: $!";
+	return sub { kill('CONT', $pid); return };
 }
 
 =head2 log_since($node, $offset)

@@ -90,10 +90,12 @@ replace_data($node->data_dir, "$saved/cold");
 
 $node->start;
 await_tracking($node);
+my $let_write = hold_background_writer($node);
 write_messages($node, 'a');
 my $known = $node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
 my ($from) = finished_range($node);
 $node->safe_psql('postgres', 'SELECT ckpx_disable()');
+$let_write->();
 $node->stop('immediate');
 
 # The last record that the manifest knows, and what pg_waldump finds there.
@@ -119,7 +121,9 @@ my $before = objects();
 replace_data("$saved/cold", $node->data_dir);
 $node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
 $node->start;
+$let_write = hold_background_writer($node);
 write_messages($node, 'b');
+$let_write->();
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'ckpx'");
 $node->restart;
 my ($new_place, $new_payload) = known_record();

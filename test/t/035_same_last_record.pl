@@ -34,8 +34,7 @@ sub wal_from
 }
 
 # A change that is not the same in both histories, then one that is: the last
-# record is an insert, of a transaction that stays open.  Both are soon after a
-# start, for after 15 seconds the background writer makes a record of its own.
+# record is an insert, of a transaction that stays open.
 my %change = (
 	'in a transaction' => "INSERT INTO pair VALUES (repeat('%s', 100))",
 	'without any' =>
@@ -85,10 +84,12 @@ foreach my $name (sort keys %change)
 
 	$node->start;
 	await_tracking($node);
+	my $let_write = hold_background_writer($node);
 	my $session = write_both($name, 'a');
 	my $known = $node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
 	my ($from) = finished_range($node);
 	$node->safe_psql('postgres', 'SELECT ckpx_disable()');
+	$let_write->();
 	$node->stop('immediate');
 	end_session($session);
 	my $mark = known_marks($known);
@@ -100,7 +101,9 @@ foreach my $name (sort keys %change)
 	replace_data("$saved/data", $node->data_dir);
 	$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
 	$node->start;
+	$let_write = hold_background_writer($node);
 	$session = write_both($name, 'b');
+	$let_write->();
 	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'ckpx'");
 	$node->restart;
 	end_session($session);
