@@ -23,15 +23,10 @@ EOC
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION ckpx; CREATE EXTENSION pg_buffercache');
 
-sub checkpoints
-{
-	return sql(
-		$node->pg_version >= 17
-		? 'SELECT num_timed + num_requested FROM pg_stat_checkpointer'
-		: 'SELECT checkpoints_timed + checkpoints_req FROM pg_stat_bgwriter');
-}
+# The newest checkpoint of PostgreSQL; the counts of views come later.
+sub last_checkpoint { return sql('SELECT checkpoint_lsn FROM pg_control_checkpoint()'); }
 
-my $checkpoints = checkpoints();
+my $last_checkpoint = last_checkpoint();
 
 # ---- one relation, all its files
 
@@ -122,7 +117,7 @@ is(dirty('t'), 0, 'no changed block is dirty');
 sql(q{UPDATE t SET v = 'a'});
 sql('SELECT ckpx_checkpoint()');
 is(dirty('t'), 0, 'a checkpoint of ckpx flushed its range');
-is(checkpoints(), $checkpoints, 'without a checkpoint of PostgreSQL');
+is(last_checkpoint(), $last_checkpoint, 'without a checkpoint of PostgreSQL');
 
 # ---- a sequence changes its page without WAL, in ranges that do not name it
 
@@ -161,7 +156,7 @@ foreach my $round (1 .. 2)
 next_values();
 is(sql('SELECT flushed FROM ckpx_flush()'), 't', 'flushing such a range');
 is(sequence_is_on_disk(), 't', 'leaves it on disk');
-is(checkpoints(), $checkpoints, 'without a checkpoint of PostgreSQL');
+is(last_checkpoint(), $last_checkpoint, 'without a checkpoint of PostgreSQL');
 
 # ---- sync comes before the claim
 
@@ -205,10 +200,18 @@ SKIP:
 sql(q{UPDATE t SET v = 'd'});
 $end = wal_position($node);
 sql(q{SELECT ckpx_fault_add('flush-fsync', 'error', NULL, 'eio')});
-($ret, $out, $err) = $node->psql('postgres',
-	q{SELECT flushed FROM ckpx_flush_table('t', NULL, '1s')});
-is($out, 'f', 'with fsync failing a flush is not claimed');
-like($err, qr/could not flush in time/, 'and the reason is told');
+my $claimed = '';
+
+# A busy flusher may not come to it within the second of a call.
+comes_true(
+	sub {
+		($ret, $out, $err) = $node->psql('postgres',
+			q{SELECT flushed FROM ckpx_flush_table('t', NULL, '1s')});
+		$claimed .= $out;
+		return $err =~ /could not flush in time: ./;
+	},
+	'with fsync failing a call tells the reason');
+unlike($claimed, qr/t/, 'and no flush is claimed');
 is(sql(q{SELECT last_error IS NOT NULL FROM ckpx_dirty_tables WHERE relation = 't'::regclass}),
 	't', 'and shown');
 sql(q{SELECT ckpx_fault_remove('flush-fsync')});
@@ -225,10 +228,12 @@ is(dirty('t'), 0, 'and then complete');
 sql(q{UPDATE t SET v = 'f'});
 sql(q{SELECT ckpx_fault_add('flush-fsync', 'error', NULL, 'eio')});
 sql('SELECT ckpx_checkpoint()');
-# The checkpointer counts it a moment after it is done.
-comes_true(sub { checkpoints() > $checkpoints }, 'where the flusher cannot, PostgreSQL does');
+isnt(last_checkpoint(), $last_checkpoint, 'where the flusher cannot, PostgreSQL does');
 sql(q{SELECT ckpx_fault_remove('flush-fsync')});
-$checkpoints = checkpoints();
+
+# With this one nothing is left that another was asked for.
+sql('CHECKPOINT');
+$last_checkpoint = last_checkpoint();
 
 # ---- an error between pin and unpin leaves no pin
 
@@ -284,7 +289,7 @@ ok($pgbench->pumpable, 'the row is still hot');
 $open->query_safe('ROLLBACK');
 $open->quit;
 $pgbench->kill_kill;
-is(checkpoints(), $checkpoints, 'still without a checkpoint of PostgreSQL');
+is(last_checkpoint(), $last_checkpoint, 'still without a checkpoint of PostgreSQL');
 
 # ---- the ground moves: files change between the writes and the syncs
 
@@ -372,25 +377,24 @@ is(sql("SELECT ckpx_is_flushed('$start', '$end')"), 't', 'after its end the rang
 $node->append_conf('postgresql.conf', 'ckpx.flush = off');
 $node->reload;
 wait_for_sql($node, 'SHOW ckpx.flush', 'off');
-$checkpoints = checkpoints();
+$last_checkpoint = last_checkpoint();
 sql(q{UPDATE t SET v = 'i'});
 sql('SELECT ckpx_checkpoint()');
-ok(wait_until(sub { checkpoints() > $checkpoints }, 'PostgreSQL made a checkpoint'),
-	'with ckpx.flush off a checkpoint of PostgreSQL is asked for');
+isnt(last_checkpoint(), $last_checkpoint, 'with ckpx.flush off a checkpoint of PostgreSQL is asked for');
 sql(q{UPDATE t SET v = 'j'});
 is(sql(q{SELECT flushed FROM ckpx_flush_table('t')}), 't', 'with ckpx.flush off ckpx_flush_table() still flushes');
 
 # Only the first checkpoint finds a sequence that may change without WAL.
 sql(q{SELECT setval('q', 100); SELECT nextval('q')});
 next_values();
-$checkpoints = checkpoints();
+$last_checkpoint = last_checkpoint();
 sql('SELECT ckpx_checkpoint()');
 is(sequence_is_on_disk(), 't', 'a sequence that changed without WAL is on disk');
-wait_until(sub { checkpoints() > $checkpoints }, 'PostgreSQL made a checkpoint for it');
-$checkpoints = checkpoints();
+isnt(last_checkpoint(), $last_checkpoint, 'PostgreSQL made a checkpoint for it');
+$last_checkpoint = last_checkpoint();
 wal_position($node);
 sql('SELECT ckpx_checkpoint()') for 1 .. 3;
-is(checkpoints(), $checkpoints, 'no further checkpoint is needed');
+is(last_checkpoint(), $last_checkpoint, 'no further checkpoint is needed');
 
 # ---- a crash right after the claim
 
