@@ -21,6 +21,7 @@ my $node = new_node(
 $node->start;
 $node->safe_psql('postgres',
 	'CREATE EXTENSION ckpx; CREATE EXTENSION ckpx_observer');
+wait_for_sql($node, 'SELECT count(pid) = 4 FROM ckpx_workers');
 await_tracking($node);
 my $pids = $node->safe_psql('postgres',
 	'SELECT string_agg(pid::text, \',\' ORDER BY name) FROM ckpx_workers');
