@@ -97,9 +97,16 @@ is( sql("SELECT count(*) FROM ckpx_checkpoints WHERE kind = 'incremental' AND en
 	'which is there');
 
 # With nothing to take in and nothing changed there is nothing to do.
-my $done = sql('SELECT globals_done FROM ckpx_stat');
-is(sql('SELECT ckpx_global_checkpoint()'), $forced, 'nothing changed: the same end');
-is(sql('SELECT globals_done FROM ckpx_stat'), $done, 'and no other global');
+# Reading catalogs may prune their pages, which is a change.
+comes_true(
+	sub {
+		my $done = 'SELECT globals_done FROM ckpx_stat';
+		my ($end, $count) = ($forced, sql($done));
+
+		$forced = sql('SELECT ckpx_global_checkpoint()');
+		return $forced eq $end && sql($done) == $count;
+	},
+	'nothing changed: the same end, and no other global');
 
 # The timeout holds for the decoding of WAL as well.
 add_fault($node, 'cut-before', 'wait');
@@ -113,7 +120,11 @@ remove_fault($node, 'cut-before');
 # Several at once are one.
 my $before = sql('SELECT globals_done FROM ckpx_stat');
 push @ends, work_and_checkpoint();
+add_fault($node, 'global-start', 'wait');
 my @sessions = map { background('SELECT ckpx_global_checkpoint()') } 1 .. 3;
+wait_for_sql($node, q{SELECT count(*) FROM pg_stat_activity
+	WHERE query = 'SELECT ckpx_global_checkpoint()' AND wait_event_type = 'Extension'}, 3);
+remove_fault($node, 'global-start');
 $_->() foreach @sessions;
 is(sql('SELECT globals_done FROM ckpx_stat') - $before,
 	1, 'one global for what was there');
@@ -200,8 +211,8 @@ is( sql("SELECT state || ' ' || (attempts > 0) || ' ' || failed_phase FROM ckpx_
 		  . " WHERE kind = 'global' AND state <> 'finished'"),
 	'running true write',
 	'the entry shows it');
-my @left = glob("$path/glo_*.tmp");
-is(scalar(@left), 0, 'no temporary file is left');
+# But for a moment, while it is tried again.
+comes_true(sub { !(() = glob("$path/glo_*.tmp")) }, 'no temporary file is left');
 
 # Meanwhile incrementals go on.
 push @ends, work_and_checkpoint();
