@@ -177,6 +177,7 @@ $late = in_session('SELECT ckpx_uninstall(true)');
 await_held($node, 'uninstall-files');
 crash_and_restart($node);
 eval { finish($late) };
+wait_for_sql($node, 'SELECT problem FROM ckpx_runner', qr/uninstalled/);
 wait_for_sql($node, 'SELECT count(pid) = 0 FROM ckpx_workers');
 ok(!-e $node->data_dir . '/ckpx', 'a start after a crash removes the rest');
 is(sql('SELECT count(*) FROM pg_replication_slots'), 0, 'slot too');
