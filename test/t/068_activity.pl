@@ -213,6 +213,7 @@ is(sql("SELECT string_agg(job, ' ' ORDER BY job) FROM ckpx_progress"),
 	'global incremental', 'two jobs are in work');
 
 # A worker that dies leaves none.
+add_fault($node, 'worker-back-off', 'wait');
 end_worker($node, 'checkpointer');
 is(sql('SELECT count(*) FROM ckpx_progress'), 0, 'none without a worker');
 sql("SELECT ckpx_fault_remove(name) FROM ckpx_fault_list() WHERE action IS NOT NULL");
