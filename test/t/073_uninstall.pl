@@ -90,7 +90,7 @@ sub is_uninstalled
 		q{SELECT viewname FROM pg_views WHERE viewname ~ '^ckpx_'});
 	is(join('', map { errors_of("SELECT * FROM $_") } @views, 'ckpx_timeline()', 'ckpx_timeline_svg()'),
 		'', "$when: views and pictures still show what there is");
-	like($node->safe_psql('postgres', 'SELECT problem FROM ckpx_runner'),
+	sql_becomes($node, 'SELECT problem FROM ckpx_runner',
 		qr/remove the file "ckpx_uninstalled"/, "$when: ckpx_runner says it, too");
 	like($node->safe_psql('postgres', 'SELECT ckpx_uninstall()'),
 		qr/^ckpx was uninstalled\. Now call DROP EXTENSION/,

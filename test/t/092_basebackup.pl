@@ -85,7 +85,7 @@ is($node->safe_psql('postgres', "SELECT start_lsn = '$start', parent IS NULL FRO
 	't|t', 'the server has a row for it');
 is($node->safe_psql('postgres', "SELECT count(*) FROM ckpx_pins WHERE name = 'backup'"),
 	1, 'the pin is set');
-is($node->safe_psql('postgres', 'SELECT count(*) FROM pg_replication_slots WHERE temporary'),
+sql_becomes($node, 'SELECT count(*) FROM pg_replication_slots WHERE temporary',
 	0, 'no slot remains');
 ok(!-e backup_dir('full') . '/tablespace_map', 'a plain backup has no tablespace map');
 take_fails_again('full', qr/directory ".*full" exists already/);
