@@ -27,7 +27,7 @@ my $outside = PostgreSQL::Test::Utils::tempdir();
 my $ncopies = 0;
 
 # A copy of the store's directory, or of a copy.  Where the server has published
-# or removed files meanwhile, it is made again.
+# or removed files meanwhile, or is yet to remove a manifest, it is made again.
 sub copy_store
 {
 	my $from = shift // store_dir($node);
@@ -39,7 +39,8 @@ sub copy_store
 			$to = "$outside/" . $ncopies++;
 			mkdir $to;
 			copy($_, $to) || $!{ENOENT} || die "could not copy $_: $!" foreach @files;
-			return "@files" eq join ' ', glob("$from/*.{ckpx,json}*");
+			return "@files" eq join(' ', glob("$from/*.{ckpx,json}*"))
+			  && grep({ /meta_/ } @files) <= 2;
 		},
 		'a copy of the store');
 	return $to;
