@@ -72,10 +72,9 @@ sub only
 	my ($expected, $name, $server) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 
-	return is(
-		($server // $node)->safe_psql('postgres', q{
+	return sql_becomes($server // $node, q{
 			SELECT coalesce(string_agg(item || '=' || status, ' ' ORDER BY item), '')
-			FROM ckpx_status WHERE status <> 'ok' OR hint IS NOT NULL OR detail IS NULL}),
+			FROM ckpx_status WHERE status <> 'ok' OR hint IS NOT NULL OR detail IS NULL},
 		$expected, $name);
 }
 
@@ -157,12 +156,19 @@ becomes('workers', qr/^ok\|all run\|$/, 'it failed long ago');
 
 # ---- checkpoints: one that fails, one that waits for long
 
+# Each second attempt, from now on and from when it is said again, is held.
+sub hold_second_attempt { add_fault($node, 'job-start', 'wait', '2:2'); return; }
+
 add_fault($node, 'object-write', 'error', undef, 'enospc');
+hold_second_attempt();
 my $wait = background('INSERT INTO t VALUES (1); SELECT ckpx_checkpoint()');
 becomes('checkpoints', qr/^warning\|incremental from \S+, since .*, failed 1 times \(write: .*\)\|ckpx tries again/,
 	'one attempt failed');
-becomes('checkpoints', qr/^error\|.*, failed [34] times /, 'three attempts failed');
+await_held($node, 'job-start');
+hold_second_attempt();
+becomes('checkpoints', qr/^error\|.*, failed 3 times /, 'three attempts failed');
 remove_fault($node, 'object-write');
+remove_fault($node, 'job-start');
 like($wait->(), qr{^\w+/\w+$}m, 'the call comes to its end');
 becomes('checkpoints', qr/^ok\|none is unfinished\|$/, 'it was finished');
 my $writer = session($node);
