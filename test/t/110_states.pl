@@ -199,7 +199,7 @@ sub calls
 
 	ask($session, q{SELECT FROM pg_create_physical_replication_slot('states', true, true)});
 	ask($session, q{SELECT FROM set_config('states.backup', pg_backup_start('states', true)::text, false)});
-	ask($session, "SET statement_timeout = '20s'; $before");
+	ask($session, "SET statement_timeout = '100s'; $before");
 
 	my %place = (OBJECT => $object, BACKUP => q{current_setting('states.backup')::pg_lsn});
 	$place{START} = wal_position($server);
@@ -246,7 +246,7 @@ sub outcomes_of_waits
 	my $waiting = q{
 		FROM pg_stat_activity
 		WHERE query LIKE '%/* waits */%' AND pid <> pg_backend_pid() AND state = 'active' AND wait_event_type = 'Extension'};
-	eval { wait_for_sql($node, "SELECT count(*) $waiting", scalar @calls, 20) };
+	eval { wait_for_sql($node, "SELECT count(*) $waiting", scalar @calls, 90) };
 	is(sql("SELECT string_agg(query, E'\n' ORDER BY query) $waiting"), join("\n", sort values %query),
 		'all wait that are to wait');
 	$release->();
