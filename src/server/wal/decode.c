@@ -30,7 +30,7 @@
  * - One whose records name all blocks that they change needs nothing:
  *   decode_blocks() takes them.
  * - One of an extension registers a decoder, see ckpx.h; nothing changes here.
- * - One of PostgreSQL's gets a case in ckpx_wal_decode(), with a function that
+ * - One of PostgreSQL's gets a case in decode_more(), with a function that
  *   says in the words of wal/changes.h what a record does, and returns whether
  *   the record is known where it may carry XLR_SPECIAL_REL_UPDATE; and one in
  *   ckpx_wal_record_wants_data(), if it looks at the main data.  Pages that
@@ -81,7 +81,7 @@ make_key(RelFileLocator locator, ForkNumber fork)
 	return key;
 }
 
-static void
+static pg_noinline void
 mark_vm(CkpxWalChanges *changes, CkpxRelation *heap, BlockNumber vm_block)
 {
 	CkpxRelKey	key = heap->key;
@@ -437,21 +437,20 @@ decode_blocks(CkpxWalChanges *changes, const CkpxWalRecord *record)
 {
 	RmgrId		rmid = record->rmid;
 	bool		is_heap = rmid == RM_HEAP_ID || rmid == RM_HEAP2_ID;
-	bool		tells_appended = is_heap && changes->appended != NULL;
+	const CkpxWalBlock *end = record->blocks + record->nblocks;
 	CkpxRelation *first = NULL;
 	CkpxRelation *previous = NULL;
 
-	for (int i = 0; i < record->nblocks; i++)
+	for (const CkpxWalBlock *block = record->blocks; block < end; block++)
 	{
-		const CkpxWalBlock *block = &record->blocks[i];
 		CkpxRelation *relation;
 
 		if (block->key.fork == FSM_FORKNUM)
 			continue;
 
 		relation = ckpx_wal_changes_get(changes, &block->key, record->xid);
-		if (tells_appended && relation->appended == NULL &&
-			block->key.fork == MAIN_FORKNUM)
+		if (changes->appended != NULL && relation->appended == NULL &&
+			is_heap && block->key.fork == MAIN_FORKNUM)
 			begin_heap(changes, relation);
 		ckpx_wal_changes_add(changes, relation, block->block);
 		if (block->image)
@@ -491,53 +490,64 @@ decode_blocks(CkpxWalChanges *changes, const CkpxWalRecord *record)
 	changes->last_change_lsn = record->start;
 }
 
+/*
+ * What a record does apart from changing the blocks that it names.  Returns
+ * whether it is known where it may carry XLR_SPECIAL_REL_UPDATE.
+ */
+static pg_noinline bool
+decode_more(CkpxWalChanges *changes, const CkpxWalRecord *record)
+{
+	switch (record->rmid)
+	{
+		case RM_XLOG_ID:
+			decode_xlog(changes, record);
+			return false;
+		case RM_XACT_ID:
+			return decode_xact(changes, record);
+		case RM_SMGR_ID:
+			return decode_smgr(changes, record);
+		case RM_DBASE_ID:
+			return decode_dbase(changes, record);
+		case RM_STANDBY_ID:
+			decode_standby(changes, record);
+			return false;
+		default:
+			return record->rmid >= RM_MIN_CUSTOM_ID &&
+				ckpx_wal_decode_custom(changes, record);
+	}
+}
+
 CkpxDecodeResult
 ckpx_wal_decode(CkpxWalChanges *changes, const CkpxWalRecord *record,
 				bool at_beginning)
 {
 	RmgrId		rmid = record->rmid;
 	TransactionId xid = record->xid;
-	bool		known = false;
+	bool		special = (record->info & XLR_SPECIAL_REL_UPDATE) != 0;
+	bool		plain;
 
 	if (TransactionIdIsValid(xid))
 		ckpx_wal_xacts_note(changes->xacts, xid, record->start);
 
-	switch (rmid)
+	if (rmid == RM_XLOG_ID &&
+		ckpx_wal_record_level(record) == WAL_LEVEL_MINIMAL)
 	{
-		case RM_XLOG_ID:
-			if (ckpx_wal_record_level(record) == WAL_LEVEL_MINIMAL)
-			{
-				/*
-				 * The shutdown of a server whose wal_level was minimal is a
-				 * good beginning: what was done without WAL lies before it,
-				 * and with ckpx running the level is another one.
-				 */
-				if (at_beginning &&
-					(record->info & ~XLR_INFO_MASK) ==
-					XLOG_CHECKPOINT_SHUTDOWN)
-					return CKPX_DECODED;
-				return CKPX_DECODE_MINIMAL;
-			}
-			decode_xlog(changes, record);
-			break;
-		case RM_XACT_ID:
-			known = decode_xact(changes, record);
-			break;
-		case RM_SMGR_ID:
-			known = decode_smgr(changes, record);
-			break;
-		case RM_DBASE_ID:
-			known = decode_dbase(changes, record);
-			break;
-		case RM_STANDBY_ID:
-			decode_standby(changes, record);
-			break;
-		default:
-			if (rmid >= RM_MIN_CUSTOM_ID)
-				known = ckpx_wal_decode_custom(changes, record);
-			break;
+		/*
+		 * The shutdown of a server whose wal_level was minimal is a good
+		 * beginning: what was done without WAL lies before it, and with ckpx
+		 * running the level is another one.
+		 */
+		if (at_beginning &&
+			(record->info & ~XLR_INFO_MASK) == XLOG_CHECKPOINT_SHUTDOWN)
+			return CKPX_DECODED;
+		return CKPX_DECODE_MINIMAL;
 	}
-	if (!known && (record->info & XLR_SPECIAL_REL_UPDATE))
+
+	/* These, most of all records, change the blocks that they name. */
+	plain = rmid == RM_HEAP_ID || rmid == RM_HEAP2_ID || rmid == RM_BTREE_ID;
+	if (!plain && decode_more(changes, record))
+		special = false;
+	if (special)
 		return CKPX_DECODE_SPECIAL;
 
 	if (record->nblocks > 0)
