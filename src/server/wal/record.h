@@ -17,7 +17,9 @@
 
 #include "postgres.h"
 
+#include "access/heapam_xlog.h"
 #include "access/rmgr.h"
+#include "access/xact.h"
 #include "access/xlogreader.h"
 #include "core/map/dirty_tree.h"
 #include "port/pg_crc32c.h"
@@ -50,17 +52,20 @@ typedef struct CkpxWalRecord
 
 /* Does wal/decode.c look at the main data of such records? */
 static inline bool
-ckpx_wal_record_wants_data(RmgrId rmid)
+ckpx_wal_record_wants_data(RmgrId rmid, uint8 info)
 {
 	switch (rmid)
 	{
 		case RM_XLOG_ID:
-		case RM_XACT_ID:
 		case RM_SMGR_ID:
 		case RM_DBASE_ID:
 		case RM_STANDBY_ID:
-		case RM_HEAP2_ID:
 			return true;
+		case RM_XACT_ID:
+			return (info & XLOG_XACT_OPMASK) != XLOG_XACT_COMMIT ||
+				(info & XLOG_XACT_HAS_INFO) != 0;
+		case RM_HEAP2_ID:
+			return (info & XLOG_HEAP_OPMASK) == XLOG_HEAP2_MULTI_INSERT;
 		default:
 			return false;
 	}

@@ -211,8 +211,8 @@ ckpx_wal_source_create(MemoryContext parent, CkpxFirstRecordCallback callback)
 	source->on_reset.arg = source;
 	MemoryContextRegisterResetCallback(context, &source->on_reset);
 
-	source->chunk = palloc(CHUNK_BYTES);
-	source->walk_buffer = palloc(CKPX_WALK_BYTES);
+	source->chunk = palloc0(CHUNK_BYTES + CKPX_WALK_SLACK);
+	source->walk_buffer = palloc0(CKPX_WALK_BYTES + CKPX_WALK_SLACK);
 	source->reader =
 		XLogReaderAllocate(wal_segment_size, NULL,
 						   XL_ROUTINE(.page_read = ckpx_wal_read_page),

@@ -29,6 +29,9 @@
 /* More than the headers of any record, and most records' main data. */
 #define CKPX_WALK_BYTES	4096
 
+/* More than the header of any one part of a record. */
+#define CKPX_WALK_SLACK	32
+
 /* Why page_read returned without a page. */
 typedef enum ReadStatus
 {

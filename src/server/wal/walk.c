@@ -30,14 +30,6 @@
 #include "catalog/pg_control.h"
 #include "server/base/compat.h"
 
-/* What can be said of a record's headers. */
-typedef enum ParseResult
-{
-	PARSE_ODD = 0,
-	PARSE_SHORT,				/* they go on behind the bytes at hand */
-	PARSE_DONE
-} ParseResult;
-
 static inline const char *
 chunk_at(const CkpxWalSource *source, XLogRecPtr lsn)
 {
@@ -81,37 +73,6 @@ check_page(CkpxWalSource *source, XLogRecPtr page)
 	return true;
 }
 
-/*
- * Go over the pages on which a record continues.  'got' bytes of it lie on the
- * first page, and are in '*crc'.
- */
-static bool
-walk_pages(CkpxWalSource *source, XLogRecPtr start, uint32 got, uint32 length,
-		   pg_crc32c *crc, XLogRecPtr *end)
-{
-	XLogRecPtr	page = start + got;
-
-	while (got < length)
-	{
-		const XLogPageHeaderData *header;
-		uint32		piece = Min(length - got,
-								XLOG_BLCKSZ - SizeOfXLogShortPHD);
-
-		if (!check_page(source, page) ||
-			page + SizeOfXLogShortPHD + piece > source->chunk_upto)
-			return false;
-		header = (const XLogPageHeaderData *) chunk_at(source, page);
-		if ((header->xlp_info & XLP_FIRST_IS_CONTRECORD) == 0 ||
-			header->xlp_rem_len != length - got)
-			return false;
-		COMP_CRC32C(*crc, (const char *) header + SizeOfXLogShortPHD, piece);
-		got += piece;
-		*end = page + SizeOfXLogShortPHD + MAXALIGN(piece);
-		page += XLOG_BLCKSZ;
-	}
-	return true;
-}
-
 /* Copy the bytes [from, upto) of the record at 'start'. */
 static void
 copy_bytes(const CkpxWalSource *source, XLogRecPtr start, uint32 from,
@@ -139,25 +100,20 @@ copy_bytes(const CkpxWalSource *source, XLogRecPtr start, uint32 from,
 	}
 }
 
-/*
- * Take a field of 'size' bytes at '*at'; false: it is not all there.
- */
-static inline bool
-take(const char **at, const char *upto, void *field, Size size)
+/* Take a field of 'size' bytes at '*at'. */
+static inline void
+take(const char **at, void *field, Size size)
 {
-	if (upto - *at < (ptrdiff_t) size)
-		return false;
 	memcpy(field, *at, size);
 	*at += size;
-	return true;
 }
 
 /*
  * Read what a block's header says of its image, and check it as the reader
- * does.  '*payload' grows by the image's length.
+ * does; false: it is odd.  '*payload' grows by the image's length.
  */
-static ParseResult
-parse_image(const char **at, const char *upto, uint64 *payload, bool *apply)
+static pg_attribute_always_inline bool
+parse_image(const char **at, uint64 *payload, bool *apply)
 {
 	uint16		length;
 	uint16		hole_offset;
@@ -166,149 +122,130 @@ parse_image(const char **at, const char *upto, uint64 *payload, bool *apply)
 	bool		has_hole;
 	bool		compressed;
 
-	if (!take(at, upto, &length, sizeof(length)) ||
-		!take(at, upto, &hole_offset, sizeof(hole_offset)) ||
-		!take(at, upto, &info, sizeof(info)))
-		return PARSE_SHORT;
+	take(at, &length, sizeof(length));
+	take(at, &hole_offset, sizeof(hole_offset));
+	take(at, &info, sizeof(info));
 	has_hole = (info & BKPIMAGE_HAS_HOLE) != 0;
 	compressed = BKPIMAGE_COMPRESSED(info);
 	if (!compressed)
 		hole_length = BLCKSZ - length;
 	else if (!has_hole)
 		hole_length = 0;
-	else if (!take(at, upto, &hole_length, sizeof(hole_length)))
-		return PARSE_SHORT;
-
-	/* This says, too, that an image without both has all of the page. */
-	if ((hole_offset != 0) != has_hole || (hole_length != 0) != has_hole ||
-		(compressed && length == BLCKSZ))
-		return PARSE_ODD;
+	else
+		take(at, &hole_length, sizeof(hole_length));
 
 	*payload += length;
 	*apply = (info & BKPIMAGE_APPLY) != 0;
-	return PARSE_DONE;
+
+	/* This says, too, that an image without both has all of the page. */
+	return (hole_offset != 0) == has_hole && (hole_length != 0) == has_hole &&
+		!(compressed && length == BLCKSZ);
 }
 
 /*
- * Read one block's header, its id being read.  '*previous' is the block whose
- * relation this one may share; it becomes this one.
+ * Read one block's header, its id being read; false: it is odd.  'previous' is
+ * the block whose relation this one may share, or NULL.
  */
-static inline ParseResult
-parse_block(const char **at, const char *upto, CkpxWalBlock *block,
-			const CkpxWalBlock **previous, uint64 *payload)
+static pg_attribute_always_inline bool
+parse_block(const char **at, CkpxWalBlock *block, const CkpxWalBlock *previous,
+			uint64 *payload)
 {
 	uint8		flags;
 	uint16		data_length;
 	RelFileLocator locator;
 
-	if (!take(at, upto, &flags, sizeof(flags)) ||
-		!take(at, upto, &data_length, sizeof(data_length)))
-		return PARSE_SHORT;
+	take(at, &flags, sizeof(flags));
+	take(at, &data_length, sizeof(data_length));
 	if (((flags & BKPBLOCK_HAS_DATA) != 0) != (data_length > 0))
-		return PARSE_ODD;
+		return false;
 	*payload += data_length;
 
 	block->image = false;
-	if (flags & BKPBLOCK_HAS_IMAGE)
-	{
-		ParseResult result = parse_image(at, upto, payload, &block->image);
-
-		if (result != PARSE_DONE)
-			return result;
-	}
+	if ((flags & BKPBLOCK_HAS_IMAGE) &&
+		!parse_image(at, payload, &block->image))
+		return false;
 
 	if (flags & BKPBLOCK_SAME_REL)
 	{
-		if (*previous == NULL)
-			return PARSE_ODD;
-		block->key = (*previous)->key;
+		if (previous == NULL)
+			return false;
+		block->key = previous->key;
 	}
 	else
 	{
-		if (!take(at, upto, &locator, sizeof(locator)))
-			return PARSE_SHORT;
+		take(at, &locator, sizeof(locator));
 		block->key.tablespace = CKPX_LOCATOR_TABLESPACE(locator);
 		block->key.database = CKPX_LOCATOR_DATABASE(locator);
 		block->key.relation = CKPX_LOCATOR_NUMBER(locator);
 	}
 	block->key.fork = flags & BKPBLOCK_FORK_MASK;
-	if (!take(at, upto, &block->block, sizeof(block->block)))
-		return PARSE_SHORT;
-	*previous = block;
-	return PARSE_DONE;
+	take(at, &block->block, sizeof(block->block));
+	return true;
 }
 
 /*
- * Read the headers of the record's parts.  'bytes' are its first 'have' ones.
+ * Read the headers of the record's parts.  'bytes' are its first 'have' ones;
+ * false: something is odd, or the headers go on behind these.  Each header is
+ * read first, and then it is seen whether all of it was there: up to
+ * CKPX_WALK_SLACK bytes more are looked at.
  */
-static ParseResult
+static pg_attribute_always_inline bool
 parse_parts(CkpxWalRecord *record, const char *bytes, uint32 have)
 {
 	const char *at = bytes + SizeOfXLogRecord;
 	const char *upto = bytes + have;
+	const char *end = bytes + record->length;
+	CkpxWalBlock *block = record->blocks;
 	const CkpxWalBlock *previous = NULL;
+	int			nblocks = 0;
 	int			last_id = -1;
+	uint32		data_length = 0;
 	uint64		payload = 0;
 
-	record->nblocks = 0;
-	record->data_length = 0;
-	while (record->length - (uint32) (at - bytes) > payload)
+	while (end - at > (int64) payload)
 	{
 		uint8		id;
-		uint8		length;
-		char		ignored[sizeof(TransactionId)];
-		ParseResult result;
 
-		if (!take(&at, upto, &id, sizeof(id)))
-			return PARSE_SHORT;
+		take(&at, &id, sizeof(id));
 		if (id <= XLR_MAX_BLOCK_ID)
 		{
-			if (id <= last_id)
-				return PARSE_ODD;
+			if (id <= last_id ||
+				!parse_block(&at, block, previous, &payload))
+				return false;
 			last_id = id;
-			result = parse_block(&at, upto, &record->blocks[record->nblocks],
-								 &previous, &payload);
-			if (result != PARSE_DONE)
-				return result;
-			record->nblocks++;
+			previous = block++;
+			nblocks++;
 		}
 		else if (id == XLR_BLOCK_ID_DATA_SHORT)
 		{
-			if (!take(&at, upto, &length, sizeof(length)))
-				return PARSE_SHORT;
-			record->data_length = length;
+			data_length = (uint8) *at++;
 			break;				/* the main data is always last */
 		}
 		else if (id == XLR_BLOCK_ID_DATA_LONG)
 		{
-			if (!take(&at, upto, &record->data_length, sizeof(uint32)))
-				return PARSE_SHORT;
+			take(&at, &data_length, sizeof(data_length));
 			break;
 		}
 		else if (id == XLR_BLOCK_ID_ORIGIN)
-		{
-			if (!take(&at, upto, ignored, sizeof(RepOriginId)))
-				return PARSE_SHORT;
-		}
+			at += sizeof(RepOriginId);
 		else if (id == XLR_BLOCK_ID_TOPLEVEL_XID)
-		{
-			if (!take(&at, upto, ignored, sizeof(TransactionId)))
-				return PARSE_SHORT;
-		}
+			at += sizeof(TransactionId);
 		else
-			return PARSE_ODD;
+			return false;
+		if (at > upto)
+			return false;
 	}
-	payload += record->data_length;
-	return record->length - (uint32) (at - bytes) == payload ?
-		PARSE_DONE : PARSE_ODD;
+	record->nblocks = nblocks;
+	record->data_length = data_length;
+	return at <= upto && end - at == (int64) (payload + data_length);
 }
 
 /*
- * Find the next record's header, and check what it says by itself.  NULL: it
- * is not for us, or is odd.
+ * Find the next record's header, and check what it says by itself.  Returns
+ * where it is; invalid: it is not for us, or is odd.
  */
-static const XLogRecord *
-find_header(CkpxWalSource *source, XLogRecPtr *start)
+static inline XLogRecPtr
+find_header(CkpxWalSource *source)
 {
 	XLogReaderState *reader = source->reader;
 	XLogRecPtr	at = reader->NextRecPtr;
@@ -317,34 +254,103 @@ find_header(CkpxWalSource *source, XLogRecPtr *start)
 	const XLogRecord *header;
 
 	/* Without a record before it, only the reader begins. */
-	if (XLogRecPtrIsInvalid(reader->DecodeRecPtr) ||
-		at < source->chunk_from || at >= source->chunk_upto)
-		return NULL;
-	if (page != source->walked_page && !check_page(source, page))
-		return NULL;
+	if (page != source->walked_page &&
+		(XLogRecPtrIsInvalid(reader->DecodeRecPtr) ||
+		 page < source->chunk_from || !check_page(source, page)))
+		return InvalidXLogRecPtr;
 	if (at == page)				/* else it lies behind the header */
 		at += SizeOfXLogShortPHD;
 	page_header = (const XLogPageHeaderData *) chunk_at(source, page);
 	if (at == page + SizeOfXLogShortPHD &&
 		(page_header->xlp_info & XLP_FIRST_IS_CONTRECORD) != 0)
-		return NULL;
+		return InvalidXLogRecPtr;
 
 	/* Neither behind the good bytes nor divided by a page's end. */
 	if (at + SizeOfXLogRecord > Min(page + XLOG_BLCKSZ, source->chunk_upto))
-		return NULL;
+		return InvalidXLogRecPtr;
 	header = (const XLogRecord *) chunk_at(source, at);
 	if (header->xl_tot_len < SizeOfXLogRecord ||
 		header->xl_tot_len > source->chunk_upto - at ||
 		header->xl_rmid > RM_MAX_BUILTIN_ID ||
 		header->xl_prev != reader->DecodeRecPtr)
-		return NULL;
+		return InvalidXLogRecPtr;
 
 	/* It goes on to the end of its segment. */
 	if (header->xl_rmid == RM_XLOG_ID &&
 		(header->xl_info & ~XLR_INFO_MASK) == XLOG_SWITCH)
-		return NULL;
-	*start = at;
-	return header;
+		return InvalidXLogRecPtr;
+	return at;
+}
+
+/* Is 'crc', of all that follows the header, the record's with its header? */
+static inline bool
+check_crc(const XLogRecord *header, pg_crc32c crc)
+{
+	COMP_CRC32C(crc, header, offsetof(XLogRecord, xl_crc));
+	FIN_CRC32C(crc);
+	return EQ_CRC32C(crc, header->xl_crc);
+}
+
+/*
+ * Check a record that goes on over pages, and read its headers; record->length
+ * is set, record->end will be.
+ */
+static pg_noinline bool
+walk_pages(CkpxWalSource *source, XLogRecPtr start)
+{
+	CkpxWalRecord *record = &source->record;
+	const char *bytes = chunk_at(source, start);
+	uint32		length = record->length;
+	uint32		here = XLOG_BLCKSZ - start % XLOG_BLCKSZ;
+	uint32		got = here;
+	XLogRecPtr	page = start + here;
+	pg_crc32c	crc;
+
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, bytes + SizeOfXLogRecord, here - SizeOfXLogRecord);
+	while (got < length)
+	{
+		const XLogPageHeaderData *header;
+		uint32		piece = Min(length - got,
+								XLOG_BLCKSZ - SizeOfXLogShortPHD);
+
+		if (!check_page(source, page) ||
+			page + SizeOfXLogShortPHD + piece > source->chunk_upto)
+			return false;
+		header = (const XLogPageHeaderData *) chunk_at(source, page);
+		if ((header->xlp_info & XLP_FIRST_IS_CONTRECORD) == 0 ||
+			header->xlp_rem_len != length - got)
+			return false;
+		COMP_CRC32C(crc, (const char *) header + SizeOfXLogShortPHD, piece);
+		got += piece;
+		record->end = page + SizeOfXLogShortPHD + MAXALIGN(piece);
+		page += XLOG_BLCKSZ;
+	}
+	if (!check_crc((const XLogRecord *) bytes, crc))
+		return false;
+
+	/* Where the headers go on, too, they are put together. */
+	if (parse_parts(record, bytes, here))
+		return true;
+	got = Min(length, CKPX_WALK_BYTES);
+	copy_bytes(source, start, 0, got, source->walk_buffer);
+	return parse_parts(record, source->walk_buffer, got);
+}
+
+/* The same of a record that ends on its page. */
+static inline bool
+walk_whole(CkpxWalSource *source, XLogRecPtr start)
+{
+	CkpxWalRecord *record = &source->record;
+	const char *bytes = chunk_at(source, start);
+	uint32		length = record->length;
+	pg_crc32c	crc;
+
+	record->end = start + MAXALIGN(length);
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, bytes + SizeOfXLogRecord, length - SizeOfXLogRecord);
+	return check_crc((const XLogRecord *) bytes, crc) &&
+		parse_parts(record, bytes, length);
 }
 
 bool
@@ -352,50 +358,25 @@ ckpx_wal_walk(CkpxWalSource *source)
 {
 	XLogReaderState *reader = source->reader;
 	CkpxWalRecord *record = &source->record;
-	XLogRecPtr	start = InvalidXLogRecPtr;
-	const XLogRecord *header = find_header(source, &start);
-	const char *bytes = (const char *) header;
-	uint32		length;
-	uint32		here;
-	pg_crc32c	crc;
-	ParseResult result;
+	XLogRecPtr	start = find_header(source);
+	const XLogRecord *header;
 
-	if (header == NULL)
+	if (XLogRecPtrIsInvalid(start))
 		return false;
-	length = header->xl_tot_len;
-	here = Min(length, XLOG_BLCKSZ - start % XLOG_BLCKSZ);
-	record->end = start + MAXALIGN(length);
-
-	INIT_CRC32C(crc);
-	COMP_CRC32C(crc, bytes + SizeOfXLogRecord, here - SizeOfXLogRecord);
-	if (here < length &&
-		!walk_pages(source, start, here, length, &crc, &record->end))
-		return false;
-	COMP_CRC32C(crc, bytes, offsetof(XLogRecord, xl_crc));
-	FIN_CRC32C(crc);
-	if (!EQ_CRC32C(crc, header->xl_crc))
-		return false;
-
-	record->length = length;
-	result = parse_parts(record, bytes, here);
-	if (result == PARSE_SHORT && here < length)
-	{
-		uint32		have = Min(length, CKPX_WALK_BYTES);
-
-		copy_bytes(source, start, 0, have, source->walk_buffer);
-		result = parse_parts(record, source->walk_buffer, have);
-	}
-	if (result != PARSE_DONE)
+	header = (const XLogRecord *) chunk_at(source, start);
+	record->length = header->xl_tot_len;
+	if (unlikely(start % XLOG_BLCKSZ + record->length > XLOG_BLCKSZ) ?
+		!walk_pages(source, start) : !walk_whole(source, start))
 		return false;
 
 	record->data = NULL;
-	if (ckpx_wal_record_wants_data(header->xl_rmid))
+	if (ckpx_wal_record_wants_data(header->xl_rmid, header->xl_info))
 	{
 		if (record->data_length > CKPX_WALK_BYTES)
 			return false;
 		record->data = source->walk_buffer;
-		copy_bytes(source, start, length - record->data_length, length,
-				   record->data);
+		copy_bytes(source, start, record->length - record->data_length,
+				   record->length, record->data);
 	}
 	record->start = start;
 	record->crc = header->xl_crc;
