@@ -30,7 +30,9 @@ say "checkpoints that appeared by themselves meanwhile"
 show "SELECT kind, state, start_lsn, end_lsn, nrelations, nblocks, nxacts, size_bytes
 	FROM ckpx_checkpoints ORDER BY end_lsn, kind DESC LIMIT 12"
 
-# A global made meanwhile may reach further, so only the range itself is asked.
+# A global that came between the two answers would give the second one from its
+# layers.  It may reach further than the range, so only the range is asked.
+ask "SELECT ckpx_global_checkpoint()" >/dev/null
 collect="SELECT complete, checkpointed >= '$to' FROM ckpx_collect_range('$from', '$to')"
 # Rows in a fixed order and blocks in one multirange each: the same blocks give
 # the same text, however the answer was put together.
