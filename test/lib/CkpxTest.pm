@@ -39,7 +39,7 @@ use CkpxOracle;
 our @EXPORT = qw(
   new_node use_server sql error_of start_query background dirty change_settings
   add_fault remove_fault await_held
-  wait_for_sql wait_until sql_becomes comes_true crash crash_and_restart
+  wait_for_sql wait_until sql_becomes comes_true processes crash crash_and_restart
   wal_position changed_blocks cold_copy
   decoded_blocks wal_summaries missing_by_summary
   waldump_command missing_by_page_lsn missing_by_waldump missing_by_cold_copies
@@ -310,6 +310,29 @@ sub await_held
 	return;
 }
 
+=head2 processes(parent => $pid), processes(group => $pid)
+
+The processes with this parent or in this process group; not every system that
+the tests run on has pgrep.
+
+=cut
+
+sub processes
+{
+	my ($what, $value) = @_;
+	my @found;
+
+	foreach my $file (glob '/proc/[0-9]*/stat')
+	{
+		# It may have ended meanwhile.
+		my $stat = eval { slurp_file($file) } // next;
+		my ($pid, $parent, $group) = $stat =~ /^(\d+) .*\) \S (\d+) (\d+) /s or next;
+
+		push @found, $pid if ($what eq 'parent' ? $parent : $group) == $value;
+	}
+	return @found;
+}
+
 =head2 crash($node), crash_and_restart($node)
 
 Kill the postmaster with SIGKILL and wait until its children, which notice that
@@ -321,7 +344,7 @@ sub crash
 {
 	my $node = shift;
 	my $pid = $node->{_pid};
-	my @processes = ($pid, split /\n/, `pgrep -P $pid`);
+	my @processes = ($pid, processes(parent => $pid));
 
 	$node->kill9;
 	wait_until(sub { kill(0, @processes) == 0 }, "postmaster $pid and its children are gone");
