@@ -107,7 +107,7 @@ wait_for_sql($node,
 	"SELECT count(pid) = 4 FROM ckpx_workers");
 is( $node->safe_psql(
 		'postgres',
-		"SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+		"SELECT count(*) FROM pg_stat_activity WHERE application_name = 'load'"
 	),
 	2,
 	'the load did not notice');
