@@ -560,8 +560,11 @@ sub store_files
 {
 	my ($node, $pattern) = @_;
 
-	return sort grep { !defined $pattern || /$pattern/ }
+	# In scalar context a sort returns nothing, and this their number.
+	my @files = sort grep { !defined $pattern || /$pattern/ }
 	  map { s{.*/}{}r } glob(store_dir($node) . '/*');
+
+	return @files;
 }
 
 sub manifests
