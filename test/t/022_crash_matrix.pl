@@ -68,6 +68,14 @@ if (!$node->safe_psql('postgres',
 	$way{$_} //= 'not possible' foreach grep { /^gc-/ } @points;
 }
 
+# What did not come in the time that it had comes now.
+foreach my $way (qw(work spill cancel cycle))
+{
+	my @left = grep { !$way{$_} } @points or last;
+
+	$way{$_} //= $way foreach count_passed($node, $way, @left);
+}
+
 my %points_of;
 push @{ $points_of{ $way{$_} // 'none' } }, $_ foreach @points;
 note("$_: @{ $points_of{$_} }") foreach sort keys %points_of;

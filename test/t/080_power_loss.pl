@@ -49,6 +49,7 @@ sub start_watching
 	$watch{handle} = IPC::Run::start(
 		[ 'psql', '-XAtq', '-d', $node->connstr('postgres') ],
 		'<', \$watch{in}, '>', \$watch{out}, '2>', \$watch{err});
+	wait_until(sub { $watch{handle}->pump_nb; $watch{out} =~ m{/} }, 'it is looked at');
 	return \%watch;
 }
 
@@ -112,7 +113,8 @@ my $start = wal_position($node);
 
 my @points = grep { !/$no_files/ } fault_points($node);
 my %way;
-foreach my $way (qw(work spill cancel))
+# What does not come in the time that it has comes the second time.
+foreach my $way (qw(work spill cancel) x 2)
 {
 	my @left = grep { !$way{$_} && !/^(?:identity|slot-create|epoch|uninstall)/ } @points;
 	$way{$_} //= $way foreach @left ? count_passed($node, $way, @left) : ();
