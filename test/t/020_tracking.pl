@@ -30,6 +30,10 @@ cold_copy($node, "$copies/before");
 $node->start;
 wait_for_sql($node, 'SELECT epoch IS NOT NULL AND collected_lsn IS NOT NULL FROM ckpx_runner', 't');
 
+# What may be a little larger than the records at most is cut at both its ends: a
+# checkpoint of ckpx that a slow runner makes across a beginning is read whole.
+my %exact = map { $_ => 1 } 'tables and indexes', 'tablespaces and databases';
+$node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
 my $first = wal_position($node);
 my $start = $first;
 my %ratio;
@@ -37,6 +41,11 @@ foreach my $step (@steps)
 {
 	my ($name, $sql) = @$step;
 
+	if ($exact{$name})
+	{
+		$node->safe_psql('postgres', 'SELECT ckpx_checkpoint()');
+		$start = wal_position($node);
+	}
 	$node->safe_psql('postgres', $sql);
 	my $end = wal_position($node);
 	my $stats = covers_all_oracles($node, $start, $end, $name, from => $first);
@@ -67,10 +76,8 @@ cmp_ok($walked, '>', 0.95 * $nrecords, 'nearly all records are read without the 
 cmp_ok($broken, '>', 100, 'damaged WAL is noticed');
 note "$nrecords records, $walked walked; $changed bytes changed, $broken stretches broke off";
 
-# Drops make the whole's ratio small.  These two steps drop nothing, and are
-# cut at their ends.
-cmp_ok($ratio{$_}, '<=', 1.10, "... and for $_ alone")
-  foreach ('tables and indexes', 'tablespaces and databases');
+# Drops make the whole's ratio small.  These two steps drop nothing.
+cmp_ok($ratio{$_}, '<=', 1.10, "... and for $_ alone") foreach sort keys %exact;
 
 is( $node->safe_psql('postgres', 'SELECT count(*) FROM ckpx_gaps'),
 	1, 'all of it is one epoch');
