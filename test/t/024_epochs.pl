@@ -93,6 +93,9 @@ foreach my $place ('cut-before', 'wal-read')
 				ALTER SYSTEM SET max_slot_wal_keep_size = '16MB';
 				SELECT pg_reload_conf()});
 			add_fault($node, $place, 'wait');
+
+			# The next runner touches nothing before the slot was looked at.
+			add_fault($node, 'worker-back-off', 'wait');
 			run_load($node, 1);
 			wait_for_sql($node,
 				"SELECT waiting = 1 FROM ckpx_fault_list() WHERE name = '$place'"
@@ -107,7 +110,7 @@ foreach my $place ('cut-before', 'wal-read')
 
 			# It gives up the slot a little before it is gone.
 			my $gone = eval {
-				wait_until(sub { !kill(0, $runner) }, 'the runner is gone', 10);
+				wait_until(sub { !kill(0, $runner) }, 'the runner is gone');
 			};
 			ok(!$timed_out && $gone,
 				"slot invalidated at $place: CHECKPOINT went on, the runner went");
@@ -118,6 +121,7 @@ foreach my $place ('cut-before', 'wal-read')
 				'lost',
 				"slot invalidated at $place: by the server");
 			remove_fault($node, $place);
+			remove_fault($node, 'worker-back-off');
 			$node->safe_psql(
 				'postgres', q{
 				ALTER SYSTEM RESET wal_keep_size;
