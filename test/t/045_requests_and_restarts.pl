@@ -21,6 +21,7 @@ my $node = new_node(
 ckpx.min_incremental_interval = '1h'
 ckpx.global_min_count = 10000
 checkpoint_timeout = '1h'
+max_connections = 30
 });
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION ckpx; CREATE TABLE t (i int)');
