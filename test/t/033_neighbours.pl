@@ -216,7 +216,7 @@ foreach my $pair (@settings)
 
 	# The limit must be met, not only seen.
 	run_load($node, $name eq $risky ? 500 : 2);
-	my $status = $node->psql('postgres', "SELECT ckpx_checkpoint(NULL, '20s')",
+	my $status = $node->psql('postgres', "SELECT ckpx_checkpoint(NULL, '100s')",
 		stderr => \$stderr);
 	my $expected = $refusal{"$name=$value"};
 	push @problems, "$name = $value: $stderr"

@@ -550,7 +550,7 @@ my $end_time = time() + $seconds;
 my $next_map = $end_time - $seconds * 0.6;
 my $step_seed = $seed;
 $model->look;
-while (time() < $end_time && $nproblems < 3)
+while ((time() < $end_time || $nsteps <= 5) && $nproblems < 3)
 {
 	srand($step_seed);
 	$step_seed = int rand 2**32;

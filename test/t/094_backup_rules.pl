@@ -75,6 +75,7 @@ unlike($log, qr/\Q$path\E|$hex/, 'B13: no name of a file is');
 
 my $take = start_take($node, 'killed', '-r', '4M');
 await_copied('killed');
+kill 'STOP', $take->{pid};
 like(slurp_file(partial('killed') . '/backup_label'), qr/^LABEL: ckpx id \w{32} parent none$/m,
 	'B17: a backup that is being made says what it is');
 my ($status, $out, $err) = take($node, 'killed', '--resume');
