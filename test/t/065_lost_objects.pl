@@ -69,7 +69,7 @@ is( sql("SELECT from_lsn, to_lsn, reason FROM ckpx_gaps WHERE reason ~ 'damaged'
 	'its range is a gap at once');
 is(sql("SELECT count(*) FROM ckpx_checkpoints WHERE kind = 'global'"),
 	0, 'it is no checkpoint any more');
-like(sql("SELECT last_error FROM ckpx_workers WHERE name = 'checkpointer'"),
+sql_becomes($node, "SELECT last_error FROM ckpx_workers WHERE name = 'checkpointer'",
 	qr/\Q$file\E/, 'the worker shows the file');
 ok(-e "$path.damaged", 'the file is kept under another name');
 is(answer($node, $b, $d), $behind, 'what is behind it is answered as before');
