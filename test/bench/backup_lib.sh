@@ -47,6 +47,25 @@ pair() {						# pair LABEL A B TARGET-OF-WALL [TARGET-OF-CPU]
 	row "$label, processor" "$(median_of %.2f "${cpus[@]}")" "$(spread_of %.2f "${cpus[@]}")" "${5-}"
 }
 
+# Peak memory of a command in MB, looked at while it runs.
+peak_of() {
+	local pid now peak=
+	"$@" >>"$TMPDIR/command.log" 2>&1 &
+	pid=$!
+	while now=$(memory_of_pid "$pid" VmHWM 2>/dev/null) && [ -n "$now" ]; do
+		peak=$now
+		sleep 0.02
+	done
+	wait "$pid" && echo "$peak"
+}
+
+# memory LABEL MOST COMMAND...: the row, against the MB that it may take
+memory() {
+	local peak
+	peak=$(peak_of "${@:3}")
+	row "$1, MB" "$peak" "" "<= $2"
+}
+
 quietly() { "$@" >>"$TMPDIR/command.log" 2>&1; }
 fresh() { rm -rf "$backups/$1" "$backups/$1.partial"; }
 checkpoint() { ask CHECKPOINT; }
