@@ -161,6 +161,8 @@ format_list(const FileList *list, PQExpBuffer paths, PQExpBuffer blocks)
 	for (uint32 i = 0; i < list->nfiles; i++)
 	{
 		const PlanFile *file = list->files[i];
+		BlockNumber start;
+		BlockNumber end = 0;
 
 		appendPQExpBufferStr(paths, i > 0 ? ",\"\\\\x" : "\"\\\\x");
 		for (const char *c = file->path; *c; c++)
@@ -174,9 +176,9 @@ format_list(const FileList *list, PQExpBuffer paths, PQExpBuffer blocks)
 			continue;
 		}
 		appendPQExpBufferStr(blocks, "\"{");
-		for (uint32 j = 0; j < file->nranges; j++)
-			appendPQExpBuffer(blocks, "%s[%u,%u)", j > 0 ? "," : "",
-							  file->ranges[j].start, file->ranges[j].end);
+		for (const char *comma = ""; plan_next_run(file, &start, &end);
+			 comma = ",")
+			appendPQExpBuffer(blocks, "%s[%u,%u)", comma, start, end);
 		appendPQExpBufferStr(blocks, "}\"");
 	}
 	appendPQExpBufferChar(paths, '}');

@@ -99,37 +99,30 @@ parse_kind(const char *text, PlanKind *kind)
 	return false;
 }
 
-/* Append a range, cut to 'limit'; ranges must ascend. */
-static bool
-add_range(PlanFile *file, uint64 start, uint64 end, uint32 limit)
+/* Add the blocks from 'start' up to 'end', which is not beyond the file's. */
+static void
+add_blocks(PlanFile *file, BlockNumber start, BlockNumber end)
 {
-	BlockRange *last = file->nranges ? &file->ranges[file->nranges - 1] : NULL;
-
-	if (start >= end || (last && start < last->end))
-		return false;
-	end = Min(end, limit);
-	if (start >= end)
-		return true;
-	if (last && last->end == start)
-		last->end = end;
-	else
+	if (file->blocks == NULL && start < end)
+		file->blocks = pg_malloc0(file->size / BLCKSZ / 8 + 1);
+	for (BlockNumber block = start; block < end; block++)
 	{
-		/* sizes double: 4, 8, 16 */
-		if ((file->nranges & (file->nranges - 1)) == 0 && file->nranges != 2)
-			file->ranges = pg_realloc(file->ranges, sizeof(BlockRange) *
-									  Max(4, file->nranges * 2));
-		file->ranges[file->nranges].start = start;
-		file->ranges[file->nranges++].end = end;
+		uint8		bit = 1 << block % 8;
+
+		file->nblocks += (file->blocks[block / 8] & bit) == 0;
+		file->blocks[block / 8] |= bit;
 	}
-	file->nblocks += end - start;
-	return true;
 }
 
-/* The text of an int8multirange: {[1,3),[7,)}. */
+/*
+ * The text of an int8multirange: {[1,3),[7,)}.  Ranges must ascend; they are
+ * cut to 'limit'.
+ */
 static bool
 parse_ranges(PlanFile *file, const char *text, uint32 limit)
 {
 	const char *at = text;
+	uint64		last = 0;		/* end of the range before */
 
 	if (*at++ != '{')
 		return false;
@@ -150,50 +143,15 @@ parse_ranges(PlanFile *file, const char *text, uint32 limit)
 				return false;
 			at = end;
 		}
-		if (!add_range(file, from, to, limit))
+		if (from < last || from >= to)
 			return false;
+		last = to;
+		add_blocks(file, Min(from, limit), Min(to, limit));
 		at++;
 		if (*at == ',')
 			at++;
 	}
 	return at[0] == '}' && at[1] == '\0';
-}
-
-/*
- * Add what lies at or beyond the parent's length: of the ranges that begin
- * before it only what is before stays.
- */
-static void
-add_growth(PlanFile *file, BlockNumber parent_length, uint32 limit)
-{
-	if (parent_length >= limit)
-		return;
-	while (file->nranges > 0 &&
-		   file->ranges[file->nranges - 1].end > parent_length)
-	{
-		BlockRange *last = &file->ranges[file->nranges - 1];
-
-		if (last->start < parent_length)
-		{
-			file->nblocks -= last->end - parent_length;
-			last->end = parent_length;
-			break;
-		}
-		file->nblocks -= last->end - last->start;
-		file->nranges--;
-	}
-	/* a new array, as the number of ranges may have gone down */
-	file->ranges = pg_realloc(file->ranges, sizeof(BlockRange) *
-							  Max(4, file->nranges * 2 + 2));
-	if (file->nranges > 0 &&
-		file->ranges[file->nranges - 1].end == parent_length)
-		file->ranges[file->nranges - 1].end = limit;
-	else
-	{
-		file->ranges[file->nranges].start = parent_length;
-		file->ranges[file->nranges++].end = limit;
-	}
-	file->nblocks += limit - parent_length;
 }
 
 /* Is it the turn of this file to be copied whole? */
@@ -227,7 +185,7 @@ choose_blocks(const Listing *listing, PlanFile *file, const char *blocks)
 				 blocks, file->path);
 		return false;
 	}
-	add_growth(file, parent_blocks, limit);
+	add_blocks(file, parent_blocks, limit);
 	file->incremental = true;
 	file->expected = increment_file_length(file->nblocks);
 	return true;
@@ -399,6 +357,26 @@ plan_walk(Session *session, const char *slot, XLogRecPtr start_lsn,
 	return walk(&listing, session, slot, start_lsn, since);
 }
 
+static bool
+has_block(const PlanFile *file, BlockNumber block)
+{
+	return (file->blocks[block / 8] & (1 << block % 8)) != 0;
+}
+
+bool
+plan_next_run(const PlanFile *file, BlockNumber *start, BlockNumber *end)
+{
+	uint32		limit = file->blocks ? file->size / BLCKSZ : 0;
+
+	*start = *end;
+	while (*start < limit && !has_block(file, *start))
+		(*start)++;
+	*end = *start;
+	while (*end < limit && has_block(file, *end))
+		(*end)++;
+	return *start < *end;
+}
+
 void
 plan_name(const PlanFile *file, char *result)
 {
@@ -455,7 +433,7 @@ plan_free(Plan *plan)
 	for (uint32 i = 0; i < plan->nfiles; i++)
 	{
 		free(plan->files[i].path);
-		free(plan->files[i].ranges);
+		free(plan->files[i].blocks);
 		free(plan->files[i].checksum);
 	}
 	for (uint32 i = 0; i < plan->ndirectories; i++)

@@ -18,12 +18,6 @@
 #include "bin/basebackup/session.h"
 #include "storage/block.h"
 
-typedef struct BlockRange
-{
-	BlockNumber start;
-	BlockNumber end;			/* behind the last */
-} BlockRange;
-
 typedef enum PlanKind
 {
 	PLAN_DIRECTORY,
@@ -48,9 +42,10 @@ typedef struct PlanFile
 	uint64		size;			/* as listed */
 	int64		modified;		/* seconds since 1970 */
 	uint64		expected;		/* bytes that are to be stored, about */
-	BlockRange *ranges;			/* of an increment, below 'size' */
-	uint32		nranges;
-	uint32		nblocks;		/* in these */
+	uint8	   *blocks;			/* of an increment: a bit for each block below
+								 * 'size', so that 1 TB takes 16 MB however
+								 * many have changed; NULL: none */
+	uint32		nblocks;		/* of which the bit is set */
 	PlanKind	kind;
 	PlanState	state;
 	bool		incremental;	/* stored as INCREMENTAL.name */
@@ -94,6 +89,13 @@ typedef bool (*PlanRow) (void *arg, PlanFile *file, bool whole);
 extern bool plan_walk(Session *session, const char *slot,
 					  XLogRecPtr start_lsn, XLogRecPtr since,
 					  PlanRow function, void *arg);
+
+/*
+ * Find the next run of an increment's blocks at or behind *end, which is 0 for
+ * the first one.  Without one *start is *end, and it returns false.
+ */
+extern bool plan_next_run(const PlanFile *file, BlockNumber *start,
+						  BlockNumber *end);
 
 /* The file's name in the backup, in 'result' of MAXPGPATH bytes. */
 extern void plan_name(const PlanFile *file, char *result);

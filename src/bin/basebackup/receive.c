@@ -42,9 +42,9 @@ struct Receiver
 	bool		in_sink;		/* sink_begin() was called for it */
 	bool		small;			/* it is kept in 'kept' */
 
-	/* increment: the block that must come next */
-	uint32		range;
+	/* increment: the block that must come next, and the end of its run */
 	BlockNumber block;
+	BlockNumber end;
 
 	/* whole: bytes so far */
 	uint64		offset;
@@ -72,8 +72,8 @@ next_file(Receiver *receiver)
 {
 	receiver->begun = false;
 	receiver->in_sink = false;
-	receiver->range = 0;
 	receiver->block = 0;
+	receiver->end = 0;
 	receiver->offset = 0;
 	receiver->kept_length = 0;
 }
@@ -108,15 +108,16 @@ begin_increment(Receiver *receiver, const PlanFile *file, const char *name)
 		.nblocks = file->nblocks,
 		.truncation_length = file->size / BLCKSZ,
 	};
+	BlockNumber block;
+	BlockNumber end = 0;
 	uint32		n = 0;
 	bool		good;
 
 	increment.blocks = pg_malloc(sizeof(BlockNumber) * (file->nblocks + 1));
-	for (uint32 i = 0; i < file->nranges; i++)
+	while (plan_next_run(file, &block, &end))
 	{
-		for (BlockNumber block = file->ranges[i].start;
-			 block < file->ranges[i].end; block++)
-			increment.blocks[n++] = block;
+		while (block < end)
+			increment.blocks[n++] = block++;
 	}
 	increment_encode(&increment, header);
 	good = sink_begin(receiver->sink, name,
@@ -142,7 +143,7 @@ begin_file(Receiver *receiver, PlanFile *file)
 	plan_name(file, name);
 	if (file->incremental)
 	{
-		receiver->block = file->nranges > 0 ? file->ranges[0].start : 0;
+		plan_next_run(file, &receiver->block, &receiver->end);
 		return begin_increment(receiver, file, name);
 	}
 	return sink_begin(receiver->sink, name, file->size, file->modified);
@@ -175,22 +176,20 @@ take_blocks(Receiver *receiver, const PlanFile *file, uint64 offset,
 	length -= length % BLCKSZ;
 	while (length > 0)
 	{
-		const BlockRange *range = &file->ranges[receiver->range];
 		size_t		now;
 
-		if (receiver->range >= file->nranges ||
+		if (receiver->block == receiver->end ||
 			offset != (uint64) receiver->block * BLCKSZ)
 			return protocol_error(receiver, "blocks that were not asked for");
-		now = Min(length, (size_t) (range->end - receiver->block) * BLCKSZ);
+		now = Min(length, (size_t) (receiver->end - receiver->block) * BLCKSZ);
 		if (!sink_write(receiver->sink, bytes, now))
 			return false;
 		bytes += now;
 		offset += now;
 		length -= now;
 		receiver->block += now / BLCKSZ;
-		if (receiver->block == range->end &&
-			++receiver->range < file->nranges)
-			receiver->block = file->ranges[receiver->range].start;
+		if (receiver->block == receiver->end)
+			plan_next_run(file, &receiver->block, &receiver->end);
 	}
 	return true;
 }
